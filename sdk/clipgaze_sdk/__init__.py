@@ -1,0 +1,1 @@
+"""3D gaze, head pose and face landmarks from any camera, on edge devices."""
