@@ -1,0 +1,162 @@
+"""Draw results on a picture: box, identity, gaze arrow and angles."""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ._errors import InputError
+from ._results import FaceResult, FrameResult
+from .geometry import draw_arrow_offset
+
+_ARROW = (0, 190, 255)  # BGR, amber: apart from skin, sky and screens
+_BOX = (255, 255, 255)
+_POINT = (120, 255, 120)
+_OUTLINE = (0, 0, 0)  # under every line, so that each shows on dark and on light
+_FONT = cv2.FONT_HERSHEY_SIMPLEX
+_EYES = slice(36, 48)  # both eyes' contours among the 68 landmarks
+
+
+def draw_result(
+    image_bgr: NDArray[np.uint8], result: FrameResult, *, landmarks: bool = False
+) -> NDArray[np.uint8]:
+    """Draw each face's box, identity, gaze arrow and angles on a copy of the picture.
+
+    The arrow starts between the eyes and has the length of the box's longer side when the gaze is
+    parallel to the picture: dx = -L sin(yaw) cos(pitch), dy = -L sin(pitch). A gaze into the
+    camera is a dot. Lines and text scale with the picture.
+
+    Args:
+        image_bgr: (H, W, 3) uint8, BGR: the picture that `result` came from. Not changed.
+        result: what `GazeEstimator.estimate` returned for it.
+        landmarks: draw the 68 landmarks and the irises' centres too.
+
+    Returns:
+        (H, W, 3) uint8, BGR.
+
+    Raises:
+        InputError: `image_bgr` is not (H, W, 3) uint8.
+
+    Example:
+        >>> import numpy as np
+        >>> from clipgaze_sdk import Camera, FrameResult, draw_result
+        >>> picture = np.zeros((90, 160, 3), np.uint8)
+        >>> nobody = FrameResult(
+        ...     faces=(),
+        ...     image_size_px=(160, 90),
+        ...     camera=Camera.from_fov(160, 90),
+        ...     camera_is_assumed=True,
+        ...     timestamp_s=None,
+        ...     detector_ran=True,
+        ...     timings_ms={},
+        ... )
+        >>> draw_result(picture, nobody).shape
+        (90, 160, 3)
+    """
+    if image_bgr.dtype != np.uint8 or image_bgr.ndim != 3 or image_bgr.shape[2] != 3:
+        raise InputError(
+            f"cannot draw on an array of {image_bgr.dtype} {image_bgr.shape}: expected uint8 "
+            "(H, W, 3) in BGR. Convert it with cv2.cvtColor"
+        )
+    canvas = np.array(image_bgr, order="C")
+    for face in result.faces:
+        line_px = _line_px(canvas, face)
+        _draw_box(canvas, face, line_px)
+        if landmarks:
+            _draw_landmarks(canvas, face, line_px)
+        _draw_arrow(canvas, face, line_px)
+    for face in result.faces:  # above every box and arrow
+        _draw_label(canvas, face)
+    return canvas
+
+
+def _line_px(canvas: NDArray[np.uint8], face: FaceResult) -> int:
+    """Thickness by the picture, held back on small faces so that they stay visible."""
+    by_picture = min(canvas.shape[:2]) / 300.0
+    by_face = _box_side_px(face) / 30.0
+    return max(1, round(min(by_picture, by_face)))
+
+
+def _outlined(line_px: int) -> int:
+    return line_px + 2 * max(1, round(line_px / 3))
+
+
+def _box_side_px(face: FaceResult) -> float:
+    x0, y0, x1, y1 = (float(value) for value in face.bbox_px)
+    return max(x1 - x0, y1 - y0, 1.0)
+
+
+def _draw_box(canvas: NDArray[np.uint8], face: FaceResult, line_px: int) -> None:
+    x0, y0, x1, y1 = (_to_int(value) for value in face.bbox_px)
+    cv2.rectangle(canvas, (x0, y0), (x1, y1), _OUTLINE, _outlined(line_px), cv2.LINE_AA)
+    cv2.rectangle(canvas, (x0, y0), (x1, y1), _BOX, line_px, cv2.LINE_AA)
+
+
+def _draw_landmarks(canvas: NDArray[np.uint8], face: FaceResult, line_px: int) -> None:
+    for point in face.landmarks_px:
+        _draw_dot(canvas, (_to_int(point[0]), _to_int(point[1])), line_px, _POINT)
+    for point in face.irises_px:
+        _draw_dot(canvas, (_to_int(point[0]), _to_int(point[1])), line_px + 1, _ARROW)
+
+
+def _draw_arrow(canvas: NDArray[np.uint8], face: FaceResult, line_px: int) -> None:
+    x, y = (float(value) for value in face.landmarks_px[_EYES].mean(axis=0))
+    dx, dy = draw_arrow_offset(face.gaze.pitch_rad, face.gaze.yaw_rad, _box_side_px(face))
+    tail, tip = (_to_int(x), _to_int(y)), (_to_int(x + dx), _to_int(y + dy))
+    thick_px = line_px + max(1, line_px // 2)
+    length_px = math.hypot(dx, dy)
+    if length_px > 3.0 * thick_px:
+        head = min(0.5, 5.0 * thick_px / length_px)
+        cv2.arrowedLine(canvas, tail, tip, _OUTLINE, _outlined(thick_px), cv2.LINE_AA, 0, head)
+        cv2.arrowedLine(canvas, tail, tip, _ARROW, thick_px, cv2.LINE_AA, 0, head)
+    _draw_dot(canvas, tail, max(2, round(1.5 * thick_px)), _ARROW)
+
+
+def _draw_dot(
+    canvas: NDArray[np.uint8],
+    centre: tuple[int, int],
+    radius_px: int,
+    colour: tuple[int, int, int],
+) -> None:
+    rim_px = max(1, radius_px // 3)
+    cv2.circle(canvas, centre, radius_px + rim_px, _OUTLINE, cv2.FILLED, cv2.LINE_AA)
+    cv2.circle(canvas, centre, radius_px, colour, cv2.FILLED, cv2.LINE_AA)
+
+
+def _draw_label(canvas: NDArray[np.uint8], face: FaceResult) -> None:
+    """Write the angles above the box, or where the picture ends below it."""
+    height, width = canvas.shape[:2]
+    text = label_text(face)
+    scale = max(0.35, min(min(height, width) / 900.0, _box_side_px(face) / 180.0))
+    weight = max(1, round(scale * 1.6))
+    (text_width, text_height), below = cv2.getTextSize(text, _FONT, scale, weight)
+    if text_width > width - 8:
+        scale = max(0.2, scale * (width - 8) / text_width)
+        weight = max(1, round(scale * 1.6))
+        (text_width, text_height), below = cv2.getTextSize(text, _FONT, scale, weight)
+    pad = max(2, text_height // 4)
+    x0, y0 = _to_int(face.bbox_px[0]), _to_int(face.bbox_px[1])
+    x = max(pad, min(x0 + pad, width - text_width - pad))
+    y = y0 - below - 2 * pad
+    if y - text_height < pad:
+        y = _to_int(face.bbox_px[3]) + text_height + 2 * pad
+    y = max(text_height + pad, min(y, height - below - pad))
+    # A plate, for an outline of thicker text does not fit around thinner text in every OpenCV.
+    corners = (x - pad, y - text_height - pad), (x + text_width + pad, y + below + pad)
+    cv2.rectangle(canvas, *corners, _OUTLINE, cv2.FILLED)
+    cv2.putText(canvas, text, (x, y), _FONT, scale, _BOX, weight, cv2.LINE_AA)
+
+
+def label_text(face: FaceResult) -> str:
+    """Say a face's identity and gaze in degrees, as it is drawn beside its box."""
+    identity = "" if face.track_id is None else f"#{face.track_id} "
+    pitch_deg, yaw_deg = math.degrees(face.gaze.pitch_rad), math.degrees(face.gaze.yaw_rad)
+    return f"{identity}pitch {pitch_deg:+.0f} yaw {yaw_deg:+.0f} deg"
+
+
+def _to_int(value: float) -> int:
+    """Round to a pixel that OpenCV's 16-bit drawing coordinates can hold."""
+    return int(max(-30000.0, min(30000.0, round(float(value)))))
