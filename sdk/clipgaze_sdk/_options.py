@@ -1,0 +1,95 @@
+"""Options of a :class:`~clipgaze_sdk.GazeEstimator`."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from ._errors import ConfigurationError
+
+ColorOrder = Literal["bgr", "rgb", "nv12"]
+DetectorName = Literal["bundled", "yunet"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EstimatorOptions:
+    """Settings of an estimator; every one has a default that suits a webcam.
+
+    Raises:
+        ConfigurationError: a value is outside its range, or two do not go together.
+
+    Example:
+        >>> EstimatorOptions(color="rgb", threads=4).threads
+        4
+    """
+
+    color: ColorOrder = "bgr"
+    """Layout of the images: "bgr" and "rgb" are (H, W, 3); "nv12" is (H * 3 / 2, W), as hardware
+    decoders give it (BT.601, limited range)."""
+    threads: int = 2
+    """CPU threads that each network and each pixel operation may use, at least 1."""
+    min_confidence: float = 0.5
+    """Detections below this score are not looked at, in [0, 1]."""
+    max_faces: int = 16
+    """Only so many faces are followed, the most certain first; at least 1."""
+    detect_interval: int = 30
+    """In a stream, the detector runs on every so-manieth frame to find new faces, and on every
+    frame while there is nobody to follow; at least 1."""
+    nms_iou: float = 0.4
+    """Of two detections that overlap more than this (intersection over union), the weaker goes; in
+    (0, 1]."""
+    detector: DetectorName = "bundled"
+    """"bundled" is this project's network; "yunet" runs OpenCV's YuNet from ``detector_path``."""
+    detector_path: str | Path | None = None
+    """YuNet's ONNX file; needed with, and only with, ``detector="yunet"``."""
+    horizontal_fov_deg: float = 60.0
+    """Field of view assumed when no camera is given, degrees in (0, 180)."""
+    min_presence: float = 0.5
+    """A face whose landmark network is less certain than this that a face is there is dropped, in
+    [0, 1]."""
+    min_face_px: float = 20.0
+    """Faces whose box has a longer side below this are dropped, pixels, at least 1."""
+
+    def __post_init__(self) -> None:
+        _check_choice("color", self.color, get_args(ColorOrder))
+        _check_choice("detector", self.detector, get_args(DetectorName))
+        for name in ("threads", "max_faces", "detect_interval"):
+            _check_count(name, getattr(self, name))
+        for name in ("min_confidence", "min_presence"):
+            _check_range(name, getattr(self, name), low=0.0, high=1.0)
+        _check_range("nms_iou", self.nms_iou, low=1e-6, high=1.0)
+        _check_range("horizontal_fov_deg", self.horizontal_fov_deg, low=1.0, high=179.0)
+        _check_range("min_face_px", self.min_face_px, low=1.0, high=1e6)
+        if self.detector == "yunet" and self.detector_path is None:
+            raise ConfigurationError(
+                'detector="yunet" was given without detector_path; expected the path of YuNet\'s '
+                "ONNX file. Pass detector_path, or leave detector at its default."
+            )
+        if self.detector == "bundled" and self.detector_path is not None:
+            raise ConfigurationError(
+                f"detector_path={str(self.detector_path)!r} was given with detector="
+                '"bundled", which has no use for it. Pass detector="yunet" as well, or give a '
+                "folder with your own face_detector.onnx as the estimator's model."
+            )
+
+
+def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ConfigurationError(
+            f"{name} is {value!r}; expected one of {', '.join(map(repr, choices))}."
+        )
+
+
+def _check_count(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ConfigurationError(f"{name} is {value!r}; expected a whole number of at least 1.")
+
+
+def _check_range(name: str, value: object, *, low: float, high: float) -> None:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not is_number or not math.isfinite(value) or not low <= value <= high:  # type: ignore[arg-type,operator]
+        raise ConfigurationError(
+            f"{name} is {value!r}; expected a number between {low:g} and {high:g}."
+        )

@@ -1,0 +1,160 @@
+"""What an estimator returns: frozen dataclasses with units in their names.
+
+Frames and signs: camera frame x right, y down, z forward, in millimetres; pitch up is positive, yaw
+towards the image's left is positive.  Left and right of a face are always the person's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from ._camera import Camera
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Gaze:
+    """Where one person looks, in the camera frame."""
+
+    pitch_rad: float
+    """Up is positive."""
+    yaw_rad: float
+    """Towards the image's left is positive."""
+    vector: NDArray[np.float64]
+    """(3,) unit direction; (0, 0, -1) looks straight into the camera."""
+    origin_mm: NDArray[np.float64]
+    """(3,) the face centre, from which the vector starts."""
+    uncertainty_rad: float
+    """One standard deviation of the angle between prediction and truth."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain floats and lists, ready for JSON."""
+        return {
+            "pitch_rad": self.pitch_rad,
+            "yaw_rad": self.yaw_rad,
+            "vector": self.vector.tolist(),
+            "origin_mm": self.origin_mm.tolist(),
+            "uncertainty_rad": self.uncertainty_rad,
+        }
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HeadPose:
+    """Where a head is and how it is turned.
+
+    Head frame: origin at the face centre, x to the person's left, y down, z into the head, so that
+    a frontal upright head has the identity as ``camera_from_head``.
+    ``camera_from_head = Ry(yaw) Rx(-pitch) Rz(roll)``, with right-handed rotations about the
+    camera's axes.
+    """
+
+    camera_from_head: NDArray[np.float64]
+    """(3, 3) rotation."""
+    translation_mm: NDArray[np.float64]
+    """(3,) the face centre in the camera frame."""
+
+    @property
+    def pitch_rad(self) -> float:
+        """Pitch of the direction in which the face looks; up is positive."""
+        r = self.camera_from_head
+        return math.atan2(float(r[1, 2]), math.hypot(float(r[0, 2]), float(r[2, 2])))
+
+    @property
+    def yaw_rad(self) -> float:
+        """Yaw of the direction in which the face looks; towards the image's left is positive."""
+        return math.atan2(float(self.camera_from_head[0, 2]), float(self.camera_from_head[2, 2]))
+
+    @property
+    def roll_rad(self) -> float:
+        """Turn about the direction in which the face looks.
+
+        Positive is clockwise as seen in the image: the top of the head leans towards the image's
+        right.  A mirrored image negates it.
+        """
+        return math.atan2(float(self.camera_from_head[1, 0]), float(self.camera_from_head[1, 1]))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain floats and lists, ready for JSON."""
+        return {
+            "camera_from_head": self.camera_from_head.tolist(),
+            "translation_mm": self.translation_mm.tolist(),
+            "pitch_rad": self.pitch_rad,
+            "yaw_rad": self.yaw_rad,
+            "roll_rad": self.roll_rad,
+        }
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FaceResult:
+    """One face of one frame."""
+
+    bbox_px: NDArray[np.float32]
+    """(4,) x0, y0, x1, y1, forehead included."""
+    confidence: float
+    """In [0, 1], that this is a face: the landmark network's presence."""
+    landmarks_px: NDArray[np.float32]
+    """(68, 2) in Multi-PIE order."""
+    irises_px: NDArray[np.float32]
+    """(2, 2) centres of the irises, the person's right first."""
+    head_pose: HeadPose
+    """Position and rotation of the head."""
+    eye_openness: NDArray[np.float32]
+    """(2,) 0 closed to 1 open, the person's right first."""
+    gaze: Gaze
+    """Where the person looks."""
+    track_id: int | None
+    """Constant while a face is followed through a stream; None for a single image."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain floats and lists, ready for JSON."""
+        return {
+            "track_id": self.track_id,
+            "bbox_px": self.bbox_px.tolist(),
+            "confidence": self.confidence,
+            "gaze": self.gaze.to_dict(),
+            "head_pose": self.head_pose.to_dict(),
+            "eye_openness": self.eye_openness.tolist(),
+            "landmarks_px": self.landmarks_px.tolist(),
+            "irises_px": self.irises_px.tolist(),
+        }
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FrameResult:
+    """All faces of one frame."""
+
+    faces: tuple[FaceResult, ...]
+    """Empty when nobody is in view; by descending area of the box."""
+    image_size_px: tuple[int, int]
+    """(width, height)."""
+    camera: Camera
+    """The camera used, at the size of this image."""
+    camera_is_assumed: bool
+    """True when no camera was given and a field of view was assumed: distances and, away from the
+    middle of the image, angles are then approximate."""
+    timestamp_s: float | None
+    """As given; None for a single image."""
+    detector_ran: bool
+    """False when every face was followed from the frame before."""
+    timings_ms: Mapping[str, float]
+    """Wall-clock milliseconds of "detect", "landmarks", "pose", "normalize", "gaze" and "total"; a
+    stage that did not run is 0.0.  In a batch, stages that ran once for all images are shared out
+    evenly."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain floats and lists, ready for JSON."""
+        return {
+            "timestamp_s": self.timestamp_s,
+            "image_size_px": list(self.image_size_px),
+            "camera": self.camera.to_dict(),
+            "camera_is_assumed": self.camera_is_assumed,
+            "detector_ran": self.detector_ran,
+            "timings_ms": dict(self.timings_ms),
+            "faces": [face.to_dict() for face in self.faces],
+        }
