@@ -13,7 +13,8 @@ constexpr const char* kDoc =
 Bilinear; outside of the image its border is repeated. Pixel centres are at integers, and
 ``homographies`` map a crop pixel to an image pixel. ``value = (v / 255 - mean[c]) / std[c]``, with
 ``mean`` and ``std`` in the order of ``output_color``. Every homography gives a defined result:
-infinite coordinates are clamped to the image, coordinates that are not numbers become 0.
+coordinates at infinity are clamped to the image, and a matrix with a number that is not finite
+reads pixel (0, 0) everywhere.
 
 Args:
     image: uint8; (H, W, 3) for ``color`` "bgr" or "rgb", (H * 3 / 2, W) for "nv12" (BT.601, limited

@@ -5,60 +5,13 @@
 #include <vector>
 
 #include "bilinear.hpp"
+#include "coordinates.hpp"
 #include "interleaved.hpp"
 #include "parallel.hpp"
 #include "sampling.hpp"
 
 namespace clipgaze {
 namespace {
-
-constexpr int kTile = 64;  // pixels whose coordinates are worked out together; a multiple of 4
-
-struct Tile {
-    int x[kTile];
-    int y[kTile];
-    std::int32_t top[kTile];
-    std::int32_t bottom[kTile];
-};
-
-/// The line h * (x, y, 1) for fixed y: numerators and denominator are affine in x.
-struct RowMap {
-    double x0, xs, y0, ys, w0, ws;
-};
-
-inline std::int32_t weight_pair(int left, int right) {
-    return static_cast<std::int32_t>((static_cast<std::uint32_t>(left) & 0xffffU) |
-                                     (static_cast<std::uint32_t>(right) << 16));
-}
-
-// Clamping to the image before taking the floor is what repeats the border. The comparisons are
-// written so that NaN becomes 0.
-inline double clamp_coordinate(double value, double last) {
-    value = value > 0.0 ? value : 0.0;
-    return value < last ? value : last;
-}
-
-void locate(const RowMap& map, int x_begin, int count, int width, int height, Tile& tile) {
-    const double last_x = width - 1;
-    const double last_y = height - 1;
-    for (int i = 0; i < count; ++i) {
-        const double x = x_begin + i;
-        const double reciprocal = 1.0 / (map.w0 + map.ws * x);
-        const double u = clamp_coordinate((map.x0 + map.xs * x) * reciprocal, last_x);
-        const double v = clamp_coordinate((map.y0 + map.ys * x) * reciprocal, last_y);
-        const int column = std::min(static_cast<int>(u), width - 2);
-        const int row = std::min(static_cast<int>(v), height - 2);
-        const float fraction_x = static_cast<float>(u - column);
-        const float fraction_y = static_cast<float>(v - row) * kWeightOne;
-        const int right = static_cast<int>(fraction_x * kWeightOne + 0.5F);
-        const int low = static_cast<int>(fraction_y + 0.5F);
-        const int low_right = static_cast<int>(fraction_x * fraction_y + 0.5F);
-        tile.x[i] = column;
-        tile.y[i] = row;
-        tile.top[i] = weight_pair(kWeightOne - right - low + low_right, right - low_right);
-        tile.bottom[i] = weight_pair(low - low_right, low_right);
-    }
-}
 
 /// Blends pixels [first, first + 4) of a tile.
 inline void blend(const ImageView& image, const Tile& tile, int first, const ChannelMap& map,
@@ -77,7 +30,9 @@ void warp_row(const ImageView& image, const RowMap& row, const ChannelMap& map,
     Tile tile;
     for (int begin = 0; begin < width; begin += kTile) {
         const int count = std::min(kTile, width - begin);
-        locate(row, begin, count, image.width, image.height, tile);
+        const RowMap from_here = {row.x0 + row.xs * begin, row.xs, row.y0 + row.ys * begin, row.ys,
+                                  row.w0 + row.ws * begin, row.ws};
+        locate(from_here, count, image.width, image.height, tile);
         int i = 0;
         for (; i + 4 <= count; i += 4) {
             float* const at[3] = {planes[0] + begin + i, planes[1] + begin + i,
@@ -153,6 +108,8 @@ ChannelMap channel_map(PixelFormat format, const Normalization& normalization, d
 
 void warp_rows(const ImageView& image, int origin_x, int origin_y, const double* h,
                const ChannelMap& map, int row_begin, int row_end, const PlanesView& out) {
+    constexpr double kCorner[9] = {0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0};
+    if (!std::all_of(h, h + 9, [](double value) { return std::isfinite(value); })) h = kCorner;
     // Moving the origin: x' = x - origin_x * w, likewise y'.
     double moved[9];
     for (int k = 0; k < 3; ++k) {

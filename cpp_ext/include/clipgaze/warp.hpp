@@ -11,8 +11,8 @@ namespace clipgaze {
 ///
 /// `homographies` holds `count` row-major 3x3 matrices that map a crop pixel to an image pixel
 /// (pixel centres at integers). Sampling is bilinear; outside of the image its border is
-/// repeated. Every matrix gives a defined result: infinite coordinates are clamped to the image,
-/// and coordinates that are not numbers read row or column 0.
+/// repeated. Every matrix gives a defined result: coordinates at infinity are clamped to the image,
+/// and a matrix with a number that is not finite reads pixel (0, 0) everywhere.
 ///
 /// `out` receives count x 3 x height x width floats. At most `threads` threads work, the
 /// caller's included. Needs width, height, image sides and threads >= 1.
