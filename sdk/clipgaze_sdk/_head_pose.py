@@ -167,7 +167,7 @@ def _rotation_from_vector(vector: NDArray[np.float64]) -> NDArray[np.float64]:
     x, y, z = vector
     cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
     if angle < 1e-9:
-        return np.eye(3) + cross
+        return np.asarray(np.eye(3) + cross, dtype=np.float64)
     rotation = (
         np.eye(3)
         + (math.sin(angle) / angle) * cross

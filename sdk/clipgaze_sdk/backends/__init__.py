@@ -1,0 +1,56 @@
+"""Runtimes that execute networks, behind one small protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._cards import ModelCard
+
+__all__ = ["Backend", "load_backend"]
+
+
+class Backend(Protocol):
+    """One loaded network; the caller serialises its calls."""
+
+    @property
+    def input_name(self) -> str:
+        """Name of the one input."""
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """Names of the outputs, in the model's order."""
+
+    def run(self, images: NDArray[np.float32]) -> Mapping[str, NDArray[np.float32]]:
+        """Return every output by name.
+
+        Args:
+            images: (N, 3, H, W) float32, N at least 1.
+
+        Raises:
+            BackendError: the runtime failed, or the backend is closed.
+        """
+
+    def close(self) -> None:
+        """Release the network; a second call does nothing."""
+
+
+def load_backend(path: Path, card: ModelCard, *, threads: int) -> Backend:
+    """Load a model file with the backend of its kind.
+
+    Args:
+        path: the model file, checked against its card by SHA-256 already.
+        card: its card; the loaded tensors are checked against it.
+        threads: CPU threads for this network.
+
+    Raises:
+        ModelError: the file is no such model, or its tensors are not those of the card.
+        BackendError: the runtime is not installed.
+    """
+    from .onnx_runtime import OnnxRuntimeBackend
+
+    return OnnxRuntimeBackend(path, card, threads=threads)

@@ -1,0 +1,97 @@
+"""Networks on ONNX Runtime, on the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._cards import ModelCard, TensorSpec
+from .._errors import BackendError, ModelError
+
+_DTYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(int64)": "int64"}
+_ERRORS_ONLY = 3
+
+
+class OnnxRuntimeBackend:
+    """An ONNX file in an ONNX Runtime session; see :class:`~clipgaze_sdk.backends.Backend`."""
+
+    def __init__(self, path: Path, card: ModelCard, *, threads: int) -> None:
+        self._path = path
+        self._session: Any = _session(path, threads)
+        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        card.check_tensors(
+            inputs=[_spec(tensor) for tensor in inputs],
+            outputs=[_spec(tensor) for tensor in outputs],
+        )
+        if len(inputs) != 1:
+            raise ModelError(
+                f"model file {str(path)!r} has {len(inputs)} inputs; expected one, 'image'."
+            )
+        self._input_name: str = inputs[0].name
+        self._output_names: tuple[str, ...] = tuple(tensor.name for tensor in outputs)
+
+    @property
+    def input_name(self) -> str:
+        """Name of the one input."""
+        return self._input_name
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """Names of the outputs, in the model's order."""
+        return self._output_names
+
+    def run(self, images: NDArray[np.float32]) -> Mapping[str, NDArray[np.float32]]:
+        """Return every output by name for images (N, 3, H, W) float32.
+
+        Raises:
+            BackendError: ONNX Runtime failed, or the backend is closed.
+        """
+        if self._session is None:
+            raise BackendError(f"the network {str(self._path)!r} is closed; make a new estimator.")
+        try:
+            values = self._session.run(None, {self._input_name: images})
+        except Exception as error:  # ONNX Runtime's own classes derive from Exception alone
+            raise BackendError(
+                f"ONNX Runtime failed on {str(self._path)!r} with an input of shape "
+                f"{images.shape}: {error}"
+            ) from error
+        return dict(zip(self._output_names, values, strict=True))
+
+    def close(self) -> None:
+        """Release the session; a second call does nothing."""
+        self._session = None
+
+
+def _session(path: Path, threads: int) -> Any:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise BackendError(
+            f"ONNX Runtime cannot be imported ({error}). Install it: python -m pip install "
+            "onnxruntime"
+        ) from error
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = _ERRORS_ONLY
+    # Idle threads would spin, and each of three networks has its own: on a small board they take
+    # the processor from each other and from the rest of the application.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return onnxruntime.InferenceSession(
+            str(path), sess_options=options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:  # ONNX Runtime's own classes derive from Exception alone
+        raise ModelError(
+            f"ONNX Runtime {onnxruntime.__version__} cannot load {str(path)!r}: {error}. The file "
+            "is damaged or newer than the runtime: copy it again, or update onnxruntime."
+        ) from error
+
+
+def _spec(tensor: Any) -> TensorSpec:
+    shape = tuple(n if isinstance(n, (int, str)) else "any" for n in tensor.shape)
+    return TensorSpec(tensor.name, _DTYPES.get(tensor.type, tensor.type), shape)
