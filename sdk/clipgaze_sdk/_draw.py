@@ -30,15 +30,15 @@ def draw_result(
     camera is a dot. Lines and text scale with the picture.
 
     Args:
-        image_bgr: (H, W, 3) uint8, BGR: the picture that `result` came from. Not changed.
-        result: what `GazeEstimator.estimate` returned for it.
+        image_bgr: (H, W, 3) uint8, BGR: the picture that ``result`` came from. Not changed.
+        result: what ``GazeEstimator.estimate`` returned for it.
         landmarks: draw the 68 landmarks and the irises' centres too.
 
     Returns:
         (H, W, 3) uint8, BGR.
 
     Raises:
-        InputError: `image_bgr` is not (H, W, 3) uint8.
+        InputError: ``image_bgr`` is not (H, W, 3) uint8.
 
     Example:
         >>> import numpy as np
@@ -59,7 +59,7 @@ def draw_result(
     if image_bgr.dtype != np.uint8 or image_bgr.ndim != 3 or image_bgr.shape[2] != 3:
         raise InputError(
             f"cannot draw on an array of {image_bgr.dtype} {image_bgr.shape}: expected uint8 "
-            "(H, W, 3) in BGR. Convert it with cv2.cvtColor"
+            "(H, W, 3) in BGR. Convert it with cv2.cvtColor."
         )
     canvas = np.array(image_bgr, order="C")
     for face in result.faces:
@@ -77,7 +77,7 @@ def _line_px(canvas: NDArray[np.uint8], face: FaceResult) -> int:
     """Thickness by the picture, held back on small faces so that they stay visible."""
     by_picture = min(canvas.shape[:2]) / 300.0
     by_face = _box_side_px(face) / 30.0
-    return max(1, round(min(by_picture, by_face)))
+    return max(1, int(min(by_picture, by_face) + 0.5))
 
 
 def _outlined(line_px: int) -> int:

@@ -70,7 +70,7 @@ class Sink(Protocol):
 
 
 def sink_kind(output: Path) -> SinkKind:
-    """Say by its suffix what `output` is to hold.
+    """Say by its suffix what ``output`` is to hold.
 
     Raises:
         ConfigurationError: the suffix is none that can be written.
@@ -118,16 +118,16 @@ def check_outputs(
             )
         resolved = output.resolve()
         if resolved in seen:
-            raise ConfigurationError(f"output {str(output)!r} is given twice. Give it once")
+            raise ConfigurationError(f"output {str(output)!r} is given twice. Give it once.")
         seen.add(resolved)
         if source_kind != "camera" and resolved == Path(source).resolve():
             raise ConfigurationError(
-                f"output {str(output)!r} is the input itself. Choose another name"
+                f"output {str(output)!r} is the input itself. Choose another name."
             )
         if not resolved.parent.is_dir():
             raise ConfigurationError(
                 f"cannot write {str(output)!r}: there is no folder {str(output.parent)!r}. "
-                "Make it first"
+                "Make it first."
             )
         _check_overwrite(source, output, kind, force=force)
 
@@ -135,26 +135,26 @@ def check_outputs(
 def _check_overwrite(source: str, output: Path, kind: SinkKind, *, force: bool) -> None:
     if kind == "folder":
         if output.exists() and not output.is_dir():
-            raise ConfigurationError(f"{str(output)!r} is a file; expected a folder to write into")
+            raise ConfigurationError(f"{str(output)!r} is a file; expected a folder to write into.")
         taken = [output / path.name for path in folder_images(Path(source))]
         existing = [path for path in taken if path.exists()]
     else:
         if output.is_dir():
-            raise ConfigurationError(f"{str(output)!r} is a folder; expected a file to write")
+            raise ConfigurationError(f"{str(output)!r} is a folder; expected a file to write.")
         existing = [output] if output.exists() else []
     if existing and not force:
         more = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
         raise ConfigurationError(
             f"{str(existing[0])!r}{more} exists already. Add --force to overwrite, or choose "
-            "another name"
+            "another name."
         )
 
 
 def open_sinks(outputs: Sequence[Path], *, fps: float | None) -> list[Sink]:
-    """Make the sinks for `outputs`, by suffix; existing files are overwritten.
+    """Make the sinks for ``outputs``, by suffix; existing files are overwritten.
 
     Args:
-        outputs: files or folders, as `check_outputs` accepted them.
+        outputs: files or folders, as ``check_outputs`` accepted them.
         fps: frames per second of a written video; None counts as 30.
 
     Raises:
@@ -240,7 +240,7 @@ class VideoSink:
             raise InputError(
                 f"cannot write video {str(self._path)!r} with codec {code} at {self._fps:g} frames "
                 f"per second and {self._size_px[0]}x{self._size_px[1]} px. Check that the folder "
-                "can be written, try .avi, and see `clipgaze doctor`"
+                "can be written, try .avi, and see `clipgaze doctor`."
             )
         return writer
 
@@ -251,7 +251,7 @@ class VideoSink:
 
 
 class JsonlSink:
-    """One JSON object a frame: its source and number, then `FrameResult.to_dict()`."""
+    """One JSON object a frame: its source and number, then ``FrameResult.to_dict()``."""
 
     def __init__(self, path: Path) -> None:
         self._file = _create(path)
@@ -266,7 +266,7 @@ class JsonlSink:
 
 
 class CsvSink:
-    """One row a face under `CSV_HEADER`; a frame without faces has no row."""
+    """One row a face under ``CSV_HEADER``; a frame without faces has no row."""
 
     def __init__(self, path: Path) -> None:
         self._file = _create(path)
@@ -293,9 +293,9 @@ def write_image(path: Path, image: NDArray[np.uint8]) -> None:
     try:
         ok, data = cv2.imencode(path.suffix.lower(), image)
     except cv2.error as error:
-        raise InputError(f"cannot encode {str(path)!r}: {error.err}. Try .png") from error
+        raise InputError(f"cannot encode {str(path)!r}: {error.err}. Try .png.") from error
     if not ok:
-        raise InputError(f"cannot encode {str(path)!r}: this OpenCV cannot write it. Try .png")
+        raise InputError(f"cannot encode {str(path)!r}: this OpenCV cannot write it. Try .png.")
     try:
         path.write_bytes(data.tobytes())
     except OSError as error:
@@ -329,4 +329,6 @@ def _create(path: Path) -> TextIO:
 
 def _cannot_write(path: Path, error: OSError) -> InputError:
     reason = error.strerror or str(error)
-    return InputError(f"cannot write {str(path)!r}: {reason}. Check the folder and its permissions")
+    return InputError(
+        f"cannot write {str(path)!r}: {reason}. Check the folder and its permissions."
+    )

@@ -55,7 +55,7 @@ class Source(Protocol):
 
 
 def source_kind(source: str) -> SourceKind:
-    """Say what `source` names, without opening it.
+    """Say what ``source`` names, without opening it.
 
     Raises:
         InputError: nothing of that name exists, or it is an address of a kind not read yet.
@@ -65,7 +65,7 @@ def source_kind(source: str) -> SourceKind:
     if "://" in source:
         raise InputError(
             f"cannot read {source!r}: addresses such as rtsp:// and csi:// are not supported yet. "
-            "Give an image, a folder of images, a video file, a webcam index or /dev/videoN"
+            "Give an image, a folder of images, a video file, a webcam index or /dev/videoN."
         )
     path = Path(source)
     if path.is_dir():
@@ -73,7 +73,7 @@ def source_kind(source: str) -> SourceKind:
     if not path.exists():
         raise InputError(
             f"no such file or folder: {source!r}. Expected an image, a folder of images, "
-            "a video file, a webcam index such as 0, or /dev/videoN"
+            "a video file, a webcam index such as 0, or /dev/videoN."
         )
     return "image" if path.suffix.lower() in IMAGE_SUFFIXES else "video"
 
@@ -114,9 +114,9 @@ def read_image(path: Path) -> NDArray[np.uint8]:
         data = np.fromfile(path, dtype=np.uint8)
     except OSError as error:
         reason = error.strerror or str(error)
-        raise InputError(f"cannot read image {str(path)!r}: {reason}. Check the path") from error
+        raise InputError(f"cannot read image {str(path)!r}: {reason}. Check the path.") from error
     if data.size == 0:
-        raise InputError(f"cannot read image {str(path)!r}: the file is empty. Fetch it again")
+        raise InputError(f"cannot read image {str(path)!r}: the file is empty. Fetch it again.")
     try:
         image = cv2.imdecode(data, cv2.IMREAD_COLOR)
     except cv2.error as error:
@@ -124,13 +124,13 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     if image is None:
         raise InputError(
             f"cannot decode image {str(path)!r}: damaged, or not one of "
-            f"{', '.join(suffix[1:] for suffix in IMAGE_SUFFIXES)}. Convert it, e.g. to PNG"
+            f"{', '.join(suffix[1:] for suffix in IMAGE_SUFFIXES)}. Convert it, e.g. to PNG."
         )
     return _bgr(image, str(path))
 
 
 def folder_images(folder: Path) -> list[Path]:
-    """List the pictures of `folder` (not of folders in it) in order of their names.
+    """List the pictures of ``folder`` (not of folders in it) in order of their names.
 
     Raises:
         InputError: there are none.
@@ -143,7 +143,7 @@ def folder_images(folder: Path) -> list[Path]:
     if not paths:
         raise InputError(
             f"no picture in folder {str(folder)!r}: expected files ending in "
-            f"{', '.join(IMAGE_SUFFIXES)} directly in it"
+            f"{', '.join(IMAGE_SUFFIXES)} directly in it."
         )
     return paths
 
@@ -205,7 +205,7 @@ class VideoSource:
             raise InputError(
                 f"cannot open video {str(path)!r}: damaged, cut off before its index, not a video, "
                 "or a codec that this OpenCV lacks. Play it or convert it with ffmpeg, and see "
-                "`clipgaze doctor`"
+                "`clipgaze doctor`."
             )
         fps = float(self._capture.get(cv2.CAP_PROP_FPS))
         self.fps: float | None = fps if np.isfinite(fps) and 0.0 < fps <= 1000.0 else _FALLBACK_FPS
@@ -246,7 +246,7 @@ class CameraSource:
         if not self._capture.isOpened():
             raise InputError(
                 f"cannot open camera {index}: no such device, in use by another program, or no "
-                "permission. `clipgaze doctor` lists the devices"
+                "permission. `clipgaze doctor` lists the devices."
             )
         fps = float(self._capture.get(cv2.CAP_PROP_FPS))
         self.fps: float | None = fps if np.isfinite(fps) and 0.0 < fps <= 1000.0 else _FALLBACK_FPS
@@ -264,7 +264,7 @@ class CameraSource:
             image = _read_frame(self._capture)
             if image is None:
                 if index == 0:
-                    raise InputError(f"{self._name} gave no frame. Unplug it or try another index")
+                    raise InputError(f"{self._name} gave no frame. Unplug it or try another index.")
                 return
             now_s = time.monotonic()
             start_s = now_s if start_s is None else start_s
@@ -295,7 +295,7 @@ def _bgr(image: NDArray[np.generic], name: str) -> NDArray[np.uint8]:
     if image.dtype != np.uint8 or image.ndim not in (2, 3):
         raise InputError(
             f"cannot use {name!r}: it decodes to {image.dtype} {image.shape}, expected 8-bit "
-            "grey or colour. Convert it, e.g. to PNG"
+            "grey or colour. Convert it, e.g. to PNG."
         )
     pixels = image.astype(np.uint8, copy=False)
     if pixels.ndim == 2 or pixels.shape[2] == 1:

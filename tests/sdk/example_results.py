@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+
 from clipgaze_sdk._camera import Camera
 from clipgaze_sdk._results import FaceResult, FrameResult, Gaze, HeadPose
 

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from clipgaze_sdk._draw import draw_result, label_text
 from clipgaze_sdk._errors import InputError
-
 from tests.sdk.example_results import example_face, example_result
 
 AMBER = np.array([0, 190, 255])

@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+
 from clipgaze_sdk._draw import draw_result
 from clipgaze_sdk._errors import ConfigurationError, InputError
 from clipgaze_sdk._sinks import (
@@ -21,7 +22,6 @@ from clipgaze_sdk._sinks import (
     write_image,
 )
 from clipgaze_sdk._sources import SourceFrame, SourceKind, open_source
-
 from tests.sdk.example_media import gradient, write_video
 from tests.sdk.example_results import example_face, example_result
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+
 from clipgaze_sdk._errors import InputError
 from clipgaze_sdk._sources import CameraSource, VideoSource, open_source, read_image, source_kind
-
 from tests.sdk.example_media import (
     cut_file,
     gradient,

@@ -1,0 +1,240 @@
+"""``clipgaze doctor``: what is installed, what works, and what to do about the rest."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from .._errors import ClipGazeError
+from .versions import (
+    clipgaze_version,
+    cpu_count,
+    installed_version,
+    machine_name,
+    numbers_of,
+)
+
+Status = Literal["ok", "warn", "fail"]
+_OLDEST_PYTHON = (3, 10)
+_OLDEST = {"numpy": "1.26", "cv2": "4.8", "onnxruntime": "1.18"}
+_OPENCV_DISTRIBUTIONS = (
+    "opencv-python",
+    "opencv-python-headless",
+    "opencv-contrib-python",
+    "opencv-contrib-python-headless",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at."""
+
+    name: str
+    status: Status
+    found: str
+    advice: str = ""
+    """What to do; empty when nothing is to be done."""
+
+
+def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
+    """Add ``doctor`` and its arguments."""
+    parser = commands.add_parser(
+        "doctor",
+        help="say what is installed, what works and what to do",
+        description="Check Python, libraries, models, OpenCV's abilities and cameras. "
+        "The exit code is 0 if gaze can be estimated here, otherwise 1.",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(command=doctor)
+
+
+def doctor(args: argparse.Namespace) -> int:
+    """Carry out ``clipgaze doctor``."""
+    checks = list(all_checks())
+    failed = sum(check.status == "fail" for check in checks)
+    if args.json:
+        print(json.dumps({"ok": not failed, "checks": [asdict(check) for check in checks]}))
+        return 1 if failed else 0
+    width = max(len(check.name) for check in checks)
+    for check in checks:
+        print(f"{check.status:<4}  {check.name:<{width}}  {check.found}")
+        if check.advice:
+            print(f"{'':<4}  {'':<{width}}  -> {check.advice}")
+    warned = sum(check.status == "warn" for check in checks)
+    if failed:
+        print(f"\ngaze cannot be estimated here: {failed} checks failed, {warned} warnings")
+    else:
+        print(f"\ngaze can be estimated here; {warned} warning{'' if warned == 1 else 's'}")
+    return 1 if failed else 0
+
+
+def all_checks() -> Iterable[Check]:
+    """Look at everything, one thing after another; a check that fails ends none of the others."""
+    groups: tuple[Callable[[], Iterable[Check]], ...] = (
+        check_system,
+        check_libraries,
+        check_opencv,
+        check_tensorrt,
+        check_models,
+        check_cameras,
+    )
+    for group in groups:
+        yield from group()
+
+
+def check_system() -> Iterable[Check]:
+    """Python, machine, this package and its compiled module."""
+    python = platform.python_version()
+    if sys.version_info >= _OLDEST_PYTHON:
+        yield Check("python", "ok", f"{python} ({sys.executable})")
+    else:
+        yield Check("python", "fail", python, "install Python 3.10 or newer")
+    yield Check("machine", "ok", f"{platform.platform()}; {machine_name()}; {cpu_count()} CPUs")
+    yield Check("clipgaze", "ok", f"{clipgaze_version()} ({Path(__file__).parents[1]})")
+    try:
+        importlib.import_module("clipgaze_sdk._core")
+    except ImportError as error:
+        advice = "build it from the root of the repository: python -m pip install -e ."
+        yield Check("compiled module", "fail", _one_line(error), advice)
+    else:
+        yield Check("compiled module", "ok", "clipgaze_sdk._core loads")
+
+
+def check_libraries() -> Iterable[Check]:
+    """The three libraries that every estimate needs."""
+    for module, distribution in (
+        ("numpy", "numpy"),
+        ("cv2", "opencv-python"),
+        ("onnxruntime", "onnxruntime"),
+    ):
+        yield check_library(module, distribution)
+    several = [name for name in _OPENCV_DISTRIBUTIONS if installed_version(name)]
+    if len(several) > 1:
+        advice = "they overwrite each other's files: uninstall all, then install one"
+        yield Check("OpenCV packages", "warn", ", ".join(several), advice)
+
+
+def check_library(module: str, distribution: str) -> Check:
+    """Import one library and compare its version with the oldest that is tested."""
+    oldest = _OLDEST[module]
+    install = f"python -m pip install '{distribution}>={oldest}'"
+    if module == "cv2" and platform.machine() == "aarch64":
+        install = "on a Jetson use JetPack's OpenCV; elsewhere: pip install 'clipgaze-sdk[opencv]'"
+    try:
+        version = str(importlib.import_module(module).__version__)
+    except ImportError as error:
+        return Check(module, "fail", f"cannot be imported: {_one_line(error)}", install)
+    if numbers_of(version) < numbers_of(oldest):
+        return Check(module, "warn", f"{version}, older than {oldest}, the oldest tested", install)
+    if module == "onnxruntime":
+        providers = importlib.import_module(module).get_available_providers()
+        return Check(module, "ok", f"{version}; providers {', '.join(providers)}")
+    return Check(module, "ok", version)
+
+
+def check_opencv() -> Iterable[Check]:
+    """What OpenCV can read and show."""
+    if not _importable("cv2"):
+        return
+    from .opencv_build import display_is_available, read_opencv_build
+
+    build = read_opencv_build()
+    if build.ffmpeg:
+        yield Check("video files", "ok", "OpenCV has FFMPEG")
+    else:
+        advice = "install opencv-python from PyPI, or convert videos to Motion-JPEG .avi"
+        yield Check("video files", "warn", "OpenCV is built without FFMPEG", advice)
+    if build.gstreamer:
+        yield Check("GStreamer", "ok", "OpenCV has GStreamer")
+    elif Path("/etc/nv_tegra_release").exists():
+        advice = "for CSI cameras use JetPack's OpenCV: pip uninstall opencv-python"
+        yield Check("GStreamer", "warn", "OpenCV is built without GStreamer", advice)
+    else:
+        yield Check("GStreamer", "ok", "not in this OpenCV; only CSI cameras would need it")
+    if build.gui == "NONE":
+        advice = "install opencv-python (not -headless) to see videos in a window"
+        yield Check("windows", "warn", "OpenCV is built without a GUI", advice)
+    elif display_is_available():
+        yield Check("windows", "ok", f"{build.gui}, and a display is there")
+    else:
+        yield Check("windows", "ok", f"{build.gui}, but no display: runs are headless")
+
+
+def check_tensorrt() -> Iterable[Check]:
+    """TensorRT, which this version does not use yet."""
+    versions = {
+        "tensorrt": installed_version("tensorrt", "tensorrt-cu12", "tensorrt-cu13"),
+        "pycuda": installed_version("pycuda"),
+    }
+    for name, version in versions.items():
+        found = version or ("installed" if importlib.util.find_spec(name) else "not installed")
+        yield Check(name, "ok", f"{found}; not used by this version, which has ONNX Runtime only")
+
+
+def check_models() -> Iterable[Check]:
+    """The bundled models, and one estimate from beginning to end."""
+    if not all(_importable(name) for name in ("numpy", "cv2", "onnxruntime")):
+        yield Check("estimator", "fail", "not tried", "install what is missing above first")
+        return
+    from .._models import TASKS
+    from .models import load_bundled
+
+    reinstall = "install clipgaze-sdk again; its files are incomplete or damaged"
+    for task in TASKS:
+        try:
+            card = load_bundled(task).card
+        except ClipGazeError as error:
+            yield Check(f"model {task}", "fail", _one_line(error), reinstall)
+        else:
+            yield Check(f"model {task}", "ok", f"{card.name} {card.version}, SHA-256 matches")
+    yield _check_estimate(reinstall)
+
+
+def _check_estimate(reinstall: str) -> Check:
+    try:
+        import numpy as np
+
+        from .._estimator import GazeEstimator
+
+        start_s = time.perf_counter()
+        with GazeEstimator() as estimator:
+            estimator.estimate(np.full((360, 640, 3), 96, np.uint8))
+    except (ClipGazeError, ImportError) as error:
+        return Check("backend onnxruntime", "fail", _one_line(error), reinstall)
+    taken_s = time.perf_counter() - start_s
+    return Check("backend onnxruntime", "ok", f"loads the models and runs ({taken_s:.1f} s)")
+
+
+def check_cameras() -> Iterable[Check]:
+    """Video devices, and whether this user may read them."""
+    devices = sorted(Path("/dev").glob("video*"))
+    if not devices:
+        yield Check("cameras", "ok", "no /dev/video*; images and videos work without")
+    for device in devices:
+        if os.access(device, os.R_OK | os.W_OK):
+            yield Check(str(device), "ok", "may be opened")
+        else:
+            advice = "add yourself to its group: sudo usermod -aG video $USER, then log in again"
+            yield Check(str(device), "warn", "no permission to open it", advice)
+
+
+def _importable(module: str) -> bool:
+    try:
+        importlib.import_module(module)
+    except ImportError:
+        return False
+    return True
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,58 @@
+"""A progress bar on a terminal; silent elsewhere."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from typing import TextIO
+
+_INTERVAL_S = 0.1
+
+
+class ProgressBar:
+    """Counts frames on one line that is drawn again and again.
+
+    Args:
+        total: frames to expect, or None.
+        stream: where to draw, usually stderr. Nothing is drawn unless it is a terminal.
+    """
+
+    def __init__(self, total: int | None, *, stream: TextIO) -> None:
+        self._total = total
+        self._stream = stream
+        self._shown = stream.isatty()
+        self._start_s = time.monotonic()
+        self._drawn_s = float("-inf")
+
+    def update(self, done: int) -> None:
+        """Draw ``done`` frames, at most ten times a second."""
+        now_s = time.monotonic()
+        if not self._shown or (now_s - self._drawn_s < _INTERVAL_S and done != self._total):
+            return
+        self._drawn_s = now_s
+        width = shutil.get_terminal_size().columns
+        line = progress_line(
+            done, self._total, elapsed_s=now_s - self._start_s, width=max(20, width - 1)
+        )
+        self._stream.write("\r" + line)
+        self._stream.flush()
+
+    def clear(self) -> None:
+        """Wipe the line, so that other text can be printed."""
+        if self._shown and self._drawn_s > float("-inf"):
+            self._stream.write("\r\x1b[K")
+            self._stream.flush()
+
+
+def progress_line(done: int, total: int | None, *, elapsed_s: float, width: int) -> str:
+    """Say ``done`` of ``total`` frames in exactly ``width`` characters."""
+    rate = done / elapsed_s if elapsed_s > 0 else 0.0
+    if total is None:
+        return f"{done} frames, {rate:.1f}/s".ljust(width)[:width]
+    left_s = (total - done) / rate if rate > 0 else 0.0
+    text = f" {done}/{total}, {rate:.1f}/s, {max(0.0, left_s):.0f} s left"
+    room = width - len(text) - 2
+    if room < 5:
+        return text.strip().ljust(width)[:width]
+    filled = min(room, room * done // max(1, total))
+    return f"[{'#' * filled}{'-' * (room - filled)}]{text}"

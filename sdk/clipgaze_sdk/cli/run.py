@@ -1,0 +1,301 @@
+"""``clipgaze run``: estimate gaze on an image, a folder, a video or a webcam."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import math
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .._errors import InputError
+
+if TYPE_CHECKING:
+    from .._estimator import GazeEstimator
+    from .._results import FaceResult, FrameResult
+    from .._sinks import Sink
+    from .._sources import Source, SourceFrame
+
+_EXAMPLES = """examples:
+  clipgaze run photo.jpg annotated.jpg
+  clipgaze run photos/ annotated/ results.csv
+  clipgaze run clip.mp4 annotated.mp4 results.jsonl
+  clipgaze run 0
+"""
+
+
+def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
+    """Add ``run`` and its arguments."""
+    parser = commands.add_parser(
+        "run",
+        help="estimate gaze on an image, a folder of images, a video or a webcam",
+        description="Estimate gaze, and write annotated pictures or videos, JSON lines or CSV.\n"
+        "Without OUTPUT, a video or webcam is shown in a window where there is a display (q or\n"
+        "Esc ends it); otherwise results are printed.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "input", metavar="INPUT", help="image, folder of images, video, webcam index or /dev/videoN"
+    )
+    parser.add_argument(
+        "outputs",
+        metavar="OUTPUT",
+        nargs="*",
+        type=Path,
+        help="annotated image, video (.mp4, .avi) or folder, .jsonl, .csv; one or more",
+    )
+    parser.add_argument("--force", action="store_true", help="overwrite existing outputs")
+    parser.add_argument("--headless", action="store_true", help="never open a window")
+    parser.add_argument(
+        "--max-frames", metavar="N", type=positive_int, help="stop after N frames or pictures"
+    )
+    add_estimator_arguments(parser)
+    parser.set_defaults(command=run)
+
+
+def add_estimator_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that choose models, camera and options of the estimator."""
+    parser.add_argument(
+        "--model", metavar="PATH", type=Path, help="a gaze model or a folder of models"
+    )
+    view = parser.add_mutually_exclusive_group()
+    view.add_argument(
+        "--camera", metavar="FILE", type=Path, help="camera calibration in YAML (OpenCV or ROS)"
+    )
+    view.add_argument(
+        "--fov", metavar="DEG", type=float, help="horizontal field of view, 60 if not given"
+    )
+    parser.add_argument("--threads", metavar="N", type=positive_int, help="CPU threads")
+    parser.add_argument("--detector", choices=("bundled", "yunet"), help="face detector")
+    parser.add_argument("--detector-path", metavar="FILE", type=Path, help="YuNet's ONNX file")
+
+
+def positive_int(text: str) -> int:
+    """Read a whole number above zero, for argparse."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is below 1")
+    return number
+
+
+def make_estimator(args: argparse.Namespace) -> GazeEstimator:
+    """Make the estimator that ``add_estimator_arguments`` describes.
+
+    Raises:
+        ClipGazeError: an option, the camera file or a model cannot be used.
+    """
+    from .._camera import Camera
+    from .._options import EstimatorOptions
+
+    given = {
+        "threads": args.threads,
+        "detector": args.detector,
+        "detector_path": args.detector_path,
+        "horizontal_fov_deg": args.fov,
+    }
+    given = {name: value for name, value in given.items() if value is not None}
+    options = EstimatorOptions(**given)
+    camera = Camera.load(args.camera) if args.camera is not None else None
+
+    from .._estimator import GazeEstimator  # last: it loads the libraries that run networks
+
+    return GazeEstimator(args.model, camera=camera, options=options)
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What has been done so far."""
+
+    frames: int = 0
+    faces: int = 0
+    unreadable: int = 0
+    stopped: bool = False
+    """By ``--max-frames`` or by the viewer."""
+    start_s: float = field(default_factory=time.monotonic)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Carry out ``clipgaze run``.
+
+    Raises:
+        ClipGazeError: as its message says.
+    """
+    from .._sinks import check_outputs, open_sinks
+    from .._sources import open_source, source_kind
+
+    kind = source_kind(args.input)
+    check_outputs(args.input, kind, args.outputs, force=args.force)
+    tally = _Tally()
+
+    def report(error: InputError) -> None:
+        tally.unreadable += 1
+        _say(f"error: {error}")
+
+    with contextlib.ExitStack() as stack:
+        source = open_source(args.input, on_unreadable=report)
+        stack.callback(source.close)
+        estimator = stack.enter_context(make_estimator(args))
+        sinks = open_sinks(args.outputs, fps=source.fps)
+        for sink in sinks:
+            stack.callback(sink.close)
+        try:
+            _run_frames(args, estimator, source, sinks=sinks, tally=tally)
+        except KeyboardInterrupt:
+            _summarize(args.outputs, tally, note="interrupted: ")
+            return 130
+    _summarize(args.outputs, tally)
+    return _verdict(args.input, source, tally)
+
+
+def _run_frames(
+    args: argparse.Namespace,
+    estimator: GazeEstimator,
+    source: Source,
+    *,
+    sinks: Sequence[Sink],
+    tally: _Tally,
+) -> None:
+    from .progress import ProgressBar
+
+    counts = [count for count in (source.frame_count, args.max_frames) if count is not None]
+    printed = not sinks
+    with contextlib.ExitStack() as stack:
+        window = None
+        if printed and not args.headless and source.kind in ("video", "camera"):
+            window = _open_window(args.input)
+        if window is not None:
+            stack.callback(window.close)
+            printed = False
+        progress = ProgressBar(min(counts, default=None), stream=sys.stderr)
+        stack.callback(progress.clear)
+        assumed = False
+        for frame in source.frames():
+            try:
+                result = estimator.estimate(frame.image, timestamp_s=frame.timestamp_s)
+            except InputError as error:
+                if source.kind != "folder":
+                    raise
+                progress.clear()
+                tally.unreadable += 1
+                _say(f"error: {frame.name}: {error}")
+                continue
+            for sink in sinks:
+                sink.write(frame, result)
+            tally.frames += 1
+            tally.faces += len(result.faces)
+            if printed:
+                print("\n".join(describe_frame(frame, result)), flush=True)
+            else:
+                progress.update(tally.frames)
+            if result.camera_is_assumed and args.fov is None and not assumed:
+                assumed = True
+                stack.callback(_say_camera_is_assumed)
+            if tally.frames == args.max_frames or (
+                window is not None and not window.show(frame, result)
+            ):
+                tally.stopped = True
+                return
+
+
+def describe_frame(frame: SourceFrame, result: FrameResult) -> list[str]:
+    """Say in lines of text who looks where in one frame."""
+    count = len(result.faces)
+    people = "nobody in view" if count == 0 else f"{count} face{'s' if count > 1 else ''}"
+    when = "" if frame.timestamp_s is None else f" frame {frame.index} at {frame.timestamp_s:.3f} s"
+    lines = [f"{frame.name}{when}: {people}"]
+    lines += [f"  {_describe_face(face, number)}" for number, face in enumerate(result.faces)]
+    return lines
+
+
+def _describe_face(face: FaceResult, number: int) -> str:
+    name = f"face {number}" if face.track_id is None else f"track {face.track_id}"
+    pitch_deg, yaw_deg, sigma_deg = (
+        math.degrees(angle)
+        for angle in (face.gaze.pitch_rad, face.gaze.yaw_rad, face.gaze.uncertainty_rad)
+    )
+    x0, y0, x1, y1 = (round(float(edge)) for edge in face.bbox_px)
+    distance_m = float(face.gaze.origin_mm[2]) / 1000.0
+    return (
+        f"{name}: gaze pitch {pitch_deg:+.1f} yaw {yaw_deg:+.1f} deg (sigma {sigma_deg:.1f}), "
+        f"{distance_m:.2f} m away, box {x0} {y0} {x1} {y1} px, confidence {face.confidence:.2f}"
+    )
+
+
+class _Window:
+    """A window with the annotated frames; q, Esc or its close button ends the run."""
+
+    def __init__(self, title: str) -> None:
+        import cv2
+
+        self._title = title
+        cv2.namedWindow(title, cv2.WINDOW_AUTOSIZE)
+
+    def show(self, frame: SourceFrame, result: FrameResult) -> bool:
+        """Show one frame; False when the viewer wants to stop."""
+        import cv2
+
+        from .._draw import draw_result
+
+        cv2.imshow(self._title, draw_result(frame.image, result))
+        if cv2.waitKey(1) & 0xFF in (ord("q"), 27):
+            return False
+        return bool(cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) >= 1)
+
+    def close(self) -> None:
+        import cv2
+
+        cv2.destroyWindow(self._title)
+
+
+def _open_window(title: str) -> _Window | None:
+    from .opencv_build import window_is_available
+
+    return _Window(f"clipgaze: {title}") if window_is_available() else None
+
+
+def _summarize(outputs: Sequence[Path], tally: _Tally, *, note: str = "") -> None:
+    elapsed_s = max(time.monotonic() - tally.start_s, 1e-9)
+    where = ", ".join(str(output) for output in outputs)
+    written = f"; written to {where}" if where and tally.frames else ""
+    _say(
+        f"{note}{tally.frames} frame{'' if tally.frames == 1 else 's'}, {tally.faces} "
+        f"face{'' if tally.faces == 1 else 's'} in {elapsed_s:.1f} s{written}"
+    )
+
+
+def _verdict(name: str, source: Source, tally: _Tally) -> int:
+    """Say what was missing at the end, and give the exit code."""
+    if source.kind == "folder" and tally.unreadable:
+        total = tally.unreadable + tally.frames
+        _say(f"error: {tally.unreadable} of {total} pictures in {name!r} could not be used")
+        return 1
+    if source.kind != "video" or tally.stopped:
+        return 0
+    if tally.frames == 0:
+        raise InputError(
+            f"no frame of video {name!r} could be decoded: it is damaged, or its codec is missing. "
+            "Play it or convert it with ffmpeg, and see `clipgaze doctor`."
+        )
+    promised = source.frame_count
+    if promised is not None and tally.frames < promised - 1:  # some headers count one too many
+        _say(
+            f"warning: the video ended early: {tally.frames} frames read, its header promises "
+            f"{promised}. What was read is kept"
+        )
+    return 0
+
+
+def _say_camera_is_assumed() -> None:
+    _say(
+        "note: no camera was given, so a horizontal field of view of 60 degrees is assumed; "
+        "distances are approximate. Give --camera FILE or --fov DEG"
+    )
+
+
+def _say(text: str) -> None:
+    print(" ".join(text.split()), file=sys.stderr, flush=True)

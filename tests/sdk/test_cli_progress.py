@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from clipgaze_sdk.cli.progress import ProgressBar, progress_line
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_the_line_shows_share_rate_and_what_is_left() -> None:
+    line = progress_line(25, 100, elapsed_s=5.0, width=50)
+    assert len(line) == 50
+    assert line.endswith(" 25/100, 5.0/s, 15 s left")
+    bar = line[1 : line.index("]")]
+    assert bar.count("#") == len(bar) // 4
+
+
+def test_without_a_total_only_the_count_is_shown() -> None:
+    assert progress_line(7, None, elapsed_s=2.0, width=30) == "7 frames, 3.5/s".ljust(30)
+
+
+@pytest.mark.parametrize("width", [20, 26, 27, 200])
+@pytest.mark.parametrize(("done", "total"), [(0, 0), (0, 5), (5, 5), (9, 5)])
+def test_the_line_always_fits(done: int, total: int, width: int) -> None:
+    assert len(progress_line(done, total, elapsed_s=0.0, width=width)) == width
+
+
+def test_a_terminal_sees_the_bar_and_then_an_empty_line() -> None:
+    terminal = Terminal()
+    bar = ProgressBar(2, stream=terminal)
+    bar.update(1)
+    bar.update(2)
+    bar.clear()
+    assert terminal.getvalue().count("\r") == 3
+    assert terminal.getvalue().endswith("\r\x1b[K")
+
+
+def test_anything_else_sees_nothing() -> None:
+    stream = io.StringIO()
+    bar = ProgressBar(2, stream=stream)
+    bar.update(1)
+    bar.clear()
+    assert stream.getvalue() == ""
