@@ -1,0 +1,58 @@
+"""The samples, run as a user runs them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SAMPLES = ROOT / "samples"
+MEDIA = SAMPLES / "media"
+
+needs_media = pytest.mark.skipif(
+    not (MEDIA / "clip.mp4").exists()
+    or not (ROOT / "sdk" / "clipgaze_sdk" / "models" / "gaze.onnx").exists(),
+    reason="samples/media or the bundled models are not in this checkout",
+)
+
+
+def run_sample(name: str, *arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(SAMPLES / name), *arguments]
+    return subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def test_each_sample_is_short() -> None:
+    for path in SAMPLES.glob("*.py"):
+        assert len(path.read_text(encoding="utf-8").splitlines()) < 60, path.name
+
+
+@needs_media
+def test_photo_finds_the_face_and_draws_it(tmp_path: Path) -> None:
+    done = run_sample("photo.py", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("face 0: gaze pitch ")
+    assert (tmp_path / "gaze.jpg").stat().st_size > 1000
+
+
+@needs_media
+def test_webcam_follows_one_person_through_the_clip(tmp_path: Path) -> None:
+    done = run_sample("webcam.py", str(MEDIA / "clip.mp4"), "--headless", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    *lines, last = done.stdout.splitlines()
+    frames = int(last.split()[0])
+    assert frames > 10
+    assert len(lines) >= 0.8 * frames
+    assert all(" #0 " in line for line in lines)
+
+
+@pytest.mark.parametrize("name", ["photo.py", "webcam.py"])
+def test_a_missing_file_is_said_in_one_line(tmp_path: Path, name: str) -> None:
+    done = run_sample(name, "missing.mp4", folder=tmp_path)
+    assert done.returncode == 1
+    assert "missing.mp4" in done.stderr
+    assert "Traceback" not in done.stderr
