@@ -104,7 +104,10 @@ def _refined(
     for _ in range(_STEPS):
         # Damped by the diagonal (Marquardt), so that radians and millimetres need no common scale.
         damped = normal + damping * np.diag(np.diag(normal))
-        step = np.asarray(np.linalg.solve(damped, -slope), dtype=np.float64)
+        try:
+            step = np.asarray(np.linalg.solve(damped, -slope), dtype=np.float64)
+        except np.linalg.LinAlgError:  # no face has such landmarks: the start is as good as any
+            break
         trial_rotation = _rotation_from_vector(step[:3]) @ rotation
         trial_translation = translation + step[3:]
         in_front = trial_translation[2] > _NEAREST_MM

@@ -1,0 +1,67 @@
+"""Images as users hand them over, checked once."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ._errors import InputError
+from ._options import ColorOrder
+
+
+def checked_image(image: object, color: ColorOrder) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+    """Return a C-contiguous uint8 image and its (width, height).
+
+    Args:
+        image: (H, W, 3) uint8, or (H * 3 / 2, W) for "nv12"; read-only and strided arrays are fine.
+        color: the layout that the options say.
+
+    Raises:
+        InputError: it is no such array.
+    """
+    expected = "(H * 3 / 2, W)" if color == "nv12" else "(H, W, 3)"
+    if image is None:
+        raise InputError(
+            f"image is None; expected {expected} uint8. cv2.imread returns None for a file that it "
+            "cannot read: check the path."
+        )
+    if not isinstance(image, np.ndarray):
+        raise InputError(
+            f"image is a {type(image).__name__}; expected a numpy array {expected} uint8. Read "
+            "files with cv2.imread, and convert other types with numpy.asarray."
+        )
+    if image.dtype != np.uint8:
+        raise InputError(
+            f"image has dtype {image.dtype}; expected uint8 with values 0 to 255. Convert values "
+            "in [0, 1] by (image * 255).astype(numpy.uint8)."
+        )
+    if image.size == 0:
+        raise InputError(f"image is empty, with shape {image.shape}; expected {expected}.")
+    if color == "nv12":
+        size = _nv12_size(image.shape)
+    else:
+        if image.ndim != 3 or image.shape[2] != 3:
+            raise InputError(
+                f"image has shape {image.shape}; expected (H, W, 3). {_shape_hint(image.shape)}"
+            )
+        size = (image.shape[1], image.shape[0])
+    return np.ascontiguousarray(image), size
+
+
+def _nv12_size(shape: tuple[int, ...]) -> tuple[int, int]:
+    if len(shape) != 2 or shape[0] % 3 or shape[1] % 2:
+        raise InputError(
+            f"image has shape {shape}; expected (H * 3 / 2, W) with even H and W for "
+            'color="nv12". Pass options=EstimatorOptions(color="bgr") for (H, W, 3) images.'
+        )
+    return shape[1], shape[0] // 3 * 2
+
+
+def _shape_hint(shape: tuple[int, ...]) -> str:
+    if len(shape) == 2:
+        return "Make a grey image three-channel by cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)."
+    if len(shape) == 3 and shape[2] == 4:
+        return "Take the alpha channel off: image[:, :, :3]."
+    if len(shape) == 4:
+        return "Pass several images to estimate_batch, as a sequence of (H, W, 3)."
+    return "Put the colour channels last."

@@ -1,0 +1,32 @@
+"""Wall-clock time per stage of one frame."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+STAGES = ("detect", "landmarks", "pose", "normalize", "gaze")
+
+
+class StageClock:
+    """Adds up the time of each stage since it was made."""
+
+    def __init__(self) -> None:
+        self._start = time.perf_counter()
+        self._seconds = dict.fromkeys(STAGES, 0.0)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Count what runs inside towards a stage."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._seconds[name] += time.perf_counter() - start
+
+    def timings_ms(self, *, images: int) -> dict[str, float]:
+        """Return milliseconds per stage and in total, shared out evenly over ``images``."""
+        total = time.perf_counter() - self._start
+        seconds = {**self._seconds, "total": total}
+        return {name: 1e3 * value / images for name, value in seconds.items()}
