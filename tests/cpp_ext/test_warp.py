@@ -99,6 +99,7 @@ def test_agrees_with_opencv_within_one_grey_level(shift_px):
     assert grey_levels(ours - opencv_crop(image, matrix, 224)) <= 1.0
 
 
+@pytest.mark.speed
 def test_three_times_as_fast_as_opencv_and_numpy_on_one_thread():
     cv2 = pytest.importorskip("cv2")
     image = waves(720, 1280)

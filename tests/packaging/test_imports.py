@@ -1,0 +1,76 @@
+"""Who may import whom, and what importing the package costs."""
+
+from __future__ import annotations
+
+import ast
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+# Each part of the repository, where it lies, and the other parts that it may import.
+OURS = {"clipgaze_sdk", "train", "export", "samples", "tests"}
+ARROWS = {
+    "clipgaze_sdk": ("sdk/clipgaze_sdk", set()),
+    "train": ("train", {"clipgaze_sdk"}),
+    "export": ("export", {"train", "clipgaze_sdk"}),
+    "samples": ("samples", {"clipgaze_sdk"}),
+}
+HEAVY = ("torch", "onnxruntime", "tensorrt", "pycuda", "cv2")
+MAX_SECONDS = 0.3
+
+
+def imported_tops(source: str) -> Iterator[tuple[int, str]]:
+    """Line and first name of every absolute import, those inside of functions too."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name.split(".")[0]) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            yield node.lineno, node.module.split(".")[0]
+
+
+def test_every_form_of_import_is_seen():
+    source = "import train.a as b\ndef f():\n    from export import c\nfrom . import d\n"
+    assert list(imported_tops(source)) == [(1, "train"), (3, "export")]
+
+
+@pytest.mark.parametrize("part", ARROWS)
+def test_arrows(part: str, repository: Path):
+    folder, allowed = ARROWS[part]
+    forbidden = OURS - allowed - {part}
+    wrong = [
+        f"{path.relative_to(repository)}:{line} imports {top}"
+        for path in sorted((repository / folder).rglob("*.py"))
+        for line, top in imported_tops(path.read_text(encoding="utf-8"))
+        if top in forbidden
+    ]
+    assert not wrong
+
+
+@pytest.mark.parametrize("part", ["train", "export", "samples"])
+def test_no_file_is_named_as_its_folder_or_a_library(part: str, repository: Path):
+    libraries = set(sys.stdlib_module_names) | {"onnx", "onnxruntime", "tensorrt", "torch", "numpy"}
+    taken = libraries | {part, "cv2", "scipy", "moderngl", "safetensors", "tqdm"}
+    stems = [path.stem for path in (repository / part).glob("*.py")]
+    assert not taken & set(stems)
+
+
+def test_importing_is_quick_and_loads_nothing_heavy():
+    code = (
+        "import sys, time; begin = time.perf_counter()\n"
+        "import clipgaze_sdk\n"
+        "print(time.perf_counter() - begin)\n"
+        f"print([name for name in {HEAVY!r} if name in sys.modules])\n"
+    )
+    seconds = []
+    for _ in range(5):
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        )
+        taken, loaded = done.stdout.splitlines()
+        assert loaded == "[]"
+        seconds.append(float(taken))
+    assert statistics.median(seconds) < MAX_SECONDS
