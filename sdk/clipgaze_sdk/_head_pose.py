@@ -18,13 +18,17 @@ from ._errors import InputError
 from ._face_model import FACE_MODEL_MM
 from ._results import HeadPose
 
-_STABLE = np.array([*range(27, 36), 36, 39, 42, 45])
-"""Nose bridge and base, eye corners: what expressions move least."""
+_STABLE = np.array([0, 1, 2, 3, 13, 14, 15, 16, *range(17, 37), 39, 42, 45])
+"""What pins a head down: the jaw line up to the ears, brows, nose and eye corners.
+
+On random people and expressions of ICT-FaceKit with landmarks 1 px off in a 128 px crop, the mean
+error is 1.9 degrees with these, 4.4 with nose and eye corners alone (too little depth), and 2.5 with
+all 68 (mouth and chin move)."""
 
 _STEPS = 25
-_CONVERGED = 1e-10
-_OUTLIER = 0.04
-"""Residuals beyond this share of the face's size in the image lose weight (Huber's loss)."""
+_CONVERGED = 1e-8
+_OUTLIER = 0.14
+"""Residuals beyond this share of the points' spread in the image lose weight (Huber's loss)."""
 _NEAREST_MM = 60.0
 
 
@@ -98,7 +102,7 @@ def _refined(
     size: float,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the pose after a Levenberg-Marquardt descent of Huber's loss."""
-    limit = _OUTLIER * size * math.sqrt(12.0)
+    limit = _OUTLIER * size
     damping = 1e-3
     cost, normal, slope = _linearized(rotation, translation, model, seen, limit)
     for _ in range(_STEPS):
