@@ -12,6 +12,7 @@ from clipgaze_sdk import _models
 from clipgaze_sdk.cli import doctor, main, opencv_build
 from clipgaze_sdk.cli.doctor import Check
 from clipgaze_sdk.cli.versions import numbers_of
+from tests.fake_networks import write_networks
 
 JETPACK = """
   Video I/O:
@@ -93,6 +94,14 @@ def test_models_that_are_not_there_fail_with_advice(
         assert checks[name].status == "fail"
         assert "install clipgaze-sdk again" in checks[name].advice
     assert checks["backend onnxruntime"].status == "fail"
+
+
+def test_good_models_pass_and_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_models, "BUNDLED_FOLDER", write_networks(tmp_path / "networks"))
+    checks = checks_by_name(doctor.check_models())
+    assert [check.status for check in checks.values()] == ["ok"] * 4
+    assert "fake gaze 0, SHA-256 matches" in checks["model gaze"].found
+    assert "loads the models and runs" in checks["backend onnxruntime"].found
 
 
 def test_cameras_are_found_and_their_permission_is_told(

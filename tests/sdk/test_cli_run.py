@@ -13,6 +13,7 @@ import pytest
 from clipgaze_sdk._errors import ConfigurationError, ModelError
 from clipgaze_sdk._sources import open_source
 from clipgaze_sdk.cli import main, make_parser, opencv_build, run
+from tests.fake_networks import draw_faces, write_networks
 from tests.sdk.example_media import cut_file, gradient, write_video
 from tests.sdk.fake_estimator import FakeEstimator
 
@@ -320,3 +321,22 @@ def test_configuration_errors_are_wrong_arguments(
     monkeypatch.setattr(run, "make_estimator", fail)
     cv2.imwrite(str(tmp_path / "a.png"), gradient())
     assert main(["run", str(tmp_path / "a.png")]) == 2
+
+
+def test_networks_of_a_folder_follow_a_face_through_a_video(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    networks = write_networks(tmp_path / "networks")
+    writer = cv2.VideoWriter(
+        str(tmp_path / "clip.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 25.0, (640, 360)
+    )
+    for index in range(6):
+        writer.write(draw_faces((640, 360), [(300 + 4 * index, 180)]))
+    writer.release()
+    output = tmp_path / "out.csv"
+    arguments = ["--model", str(networks), "--fov", "50", "--threads", "1"]
+    assert main(["run", str(tmp_path / "clip.avi"), str(output), *arguments]) == 0
+    rows = read_csv(output)
+    assert [row["track_id"] for row in rows] == ["0"] * 6
+    centers = [(float(row["box_x0_px"]) + float(row["box_x1_px"])) / 2 for row in rows]
+    np.testing.assert_allclose(np.diff(centers), 4.0, atol=0.5)

@@ -12,9 +12,9 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
+from .. import __version__
 from .._errors import ClipGazeError, ConfigurationError
 from . import bench, doctor, models, run
-from .versions import clipgaze_version
 
 __all__ = ["main", "make_parser"]
 
@@ -43,7 +43,7 @@ def make_parser() -> argparse.ArgumentParser:
         description="Where people look, from any camera.",
         epilog="Exit codes: 0 done, 1 failed, 2 wrong arguments, 130 stopped by Ctrl-C.",
     )
-    parser.add_argument("--version", action="version", version=f"clipgaze {clipgaze_version()}")
+    parser.add_argument("--version", action="version", version=f"clipgaze {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_CommandParser)
     for module in (run, bench, models, doctor):
         module.add_parser(commands)
@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a card's "°" is not worth an error
     # The libraries below report each damaged packet; what matters is said by our own messages.
-    os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "FATAL")
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     command: Callable[[argparse.Namespace], int] = args.command
     try:

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .. import __version__
 from .._errors import ConfigurationError, InputError
+from .._timings import STAGES
 from .run import positive_int
-from .versions import clipgaze_version, cpu_count, installed_version, machine_name
+from .versions import cpu_count, installed_version, machine_name
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
     from .._results import FrameResult
 
 WIDTH_PX, HEIGHT_PX = 1280, 720
-STAGES = ("detect", "landmarks", "pose", "normalize", "gaze")
 _STREAM_FPS = 30.0
 _WARM_UP = 3
 
@@ -59,6 +60,8 @@ class PathBench:
 
     p50_ms: dict[str, float]
     p99_ms: dict[str, float]
+    mean_ms: float
+    """Of whole frames."""
     fps: float
     """Frames per second, one after another."""
     frames: int
@@ -69,6 +72,7 @@ class PathBench:
         return {
             "p50_ms": self.p50_ms,
             "p99_ms": self.p99_ms,
+            "mean_ms": self.mean_ms,
             "fps": self.fps,
             "frames": self.frames,
             "detector_runs": self.detector_runs,
@@ -197,6 +201,7 @@ def _bench_path(
     return PathBench(
         p50_ms={name: float(np.percentile(values, 50)) for name, values in columns.items()},
         p99_ms={name: float(np.percentile(values, 99)) for name, values in columns.items()},
+        mean_ms=sum(totals_ms) / frames,
         fps=1e3 * frames / sum(totals_ms),
         frames=frames,
         detector_runs=sum(result.detector_ran for result in results),
@@ -216,7 +221,7 @@ def _setting(
         "cpus": cpu_count(),
         "threads": args.threads,
         "versions": {
-            "clipgaze": clipgaze_version(),
+            "clipgaze": __version__,
             "python": platform.python_version(),
             "numpy": np.__version__,
             "opencv": cv2.__version__,

@@ -15,9 +15,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from .. import __version__
 from .._errors import ClipGazeError
 from .versions import (
-    clipgaze_version,
     cpu_count,
     installed_version,
     machine_name,
@@ -100,7 +100,7 @@ def check_system() -> Iterable[Check]:
     else:
         yield Check("python", "fail", python, "install Python 3.10 or newer")
     yield Check("machine", "ok", f"{platform.platform()}; {machine_name()}; {cpu_count()} CPUs")
-    yield Check("clipgaze", "ok", f"{clipgaze_version()} ({Path(__file__).parents[1]})")
+    yield Check("clipgaze", "ok", f"{__version__} ({Path(__file__).parents[1]})")
     try:
         importlib.import_module("clipgaze_sdk._core")
     except ImportError as error:

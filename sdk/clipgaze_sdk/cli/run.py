@@ -46,6 +46,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
         "outputs",
         metavar="OUTPUT",
         nargs="*",
+        default=[],
         type=Path,
         help="annotated image, video (.mp4, .avi) or folder, .jsonl, .csv; one or more",
     )
@@ -116,6 +117,8 @@ class _Tally:
     unreadable: int = 0
     stopped: bool = False
     """By ``--max-frames`` or by the viewer."""
+    camera_is_assumed: bool = False
+    """No camera and no field of view was given."""
     start_s: float = field(default_factory=time.monotonic)
 
 
@@ -173,7 +176,6 @@ def _run_frames(
             printed = False
         progress = ProgressBar(min(counts, default=None), stream=sys.stderr)
         stack.callback(progress.clear)
-        assumed = False
         for frame in source.frames():
             try:
                 result = estimator.estimate(frame.image, timestamp_s=frame.timestamp_s)
@@ -188,13 +190,11 @@ def _run_frames(
                 sink.write(frame, result)
             tally.frames += 1
             tally.faces += len(result.faces)
+            tally.camera_is_assumed = result.camera_is_assumed and args.fov is None
             if printed:
                 print("\n".join(describe_frame(frame, result)), flush=True)
             else:
                 progress.update(tally.frames)
-            if result.camera_is_assumed and args.fov is None and not assumed:
-                assumed = True
-                stack.callback(_say_camera_is_assumed)
             if tally.frames == args.max_frames or (
                 window is not None and not window.show(frame, result)
             ):
@@ -259,6 +259,11 @@ def _open_window(title: str) -> _Window | None:
 
 
 def _summarize(outputs: Sequence[Path], tally: _Tally, *, note: str = "") -> None:
+    if tally.camera_is_assumed:
+        _say(
+            "note: no camera was given, so a horizontal field of view of 60 degrees is assumed; "
+            "distances are approximate. Give --camera FILE or --fov DEG."
+        )
     elapsed_s = max(time.monotonic() - tally.start_s, 1e-9)
     where = ", ".join(str(output) for output in outputs)
     written = f"; written to {where}" if where and tally.frames else ""
@@ -288,13 +293,6 @@ def _verdict(name: str, source: Source, tally: _Tally) -> int:
             f"{promised}. What was read is kept"
         )
     return 0
-
-
-def _say_camera_is_assumed() -> None:
-    _say(
-        "note: no camera was given, so a horizontal field of view of 60 degrees is assumed; "
-        "distances are approximate. Give --camera FILE or --fov DEG"
-    )
 
 
 def _say(text: str) -> None:

@@ -18,11 +18,6 @@ def installed_version(*distributions: str) -> str | None:
     return None
 
 
-def clipgaze_version() -> str:
-    """Give this package's version."""
-    return installed_version("clipgaze-sdk") or "not installed (run from its sources)"
-
-
 def numbers_of(version: str) -> tuple[int, ...]:
     """Give the leading whole numbers of a version, to compare by: "4.10.0.84" is (4, 10, 0, 84)."""
     numbers = []
