@@ -1,0 +1,119 @@
+"""First landmark network: ``python -m train.landmarks --data SHARDS --cache DIR --out RUN``.
+
+Points by wing loss (Feng et al., CVPR 2018), openness by L1, presence by cross-entropy against
+backgrounds and crops that miss their face.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from clipgaze_sdk._face_model import MIRRORED_LANDMARKS
+from train.crops import LANDMARK_STORE_PX, prepared
+from train.gaze import normalized
+from train.loop import add_loop_arguments, loop_options, train
+from train.networks import LandmarkNetwork
+
+SIZE = 128
+MIRRORED = torch.from_numpy(np.append(np.array(MIRRORED_LANDMARKS), [69, 68]).astype(np.int64))
+
+
+def wing(error: Tensor, width: float = 0.10, curve: float = 0.02) -> Tensor:
+    """Wing loss of an absolute error: logarithmic near zero, linear beyond ``width``."""
+    constant = width - width * float(np.log(1 + width / curve))
+    inner = width * torch.log(1 + error / curve)
+    return torch.where(error < width, inner, error - constant)
+
+
+def augment(
+    crops: Tensor, points: Tensor, openness: Tensor, generator: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Mirror, turn, scale and shift; returns images, points, openness and face or not."""
+    n = len(crops)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator).to(crops.device)
+
+    def rand(*shape: int) -> Tensor:
+        return torch.rand(*shape, generator=generator).to(crops.device)
+
+    flip = rand(n) < 0.5
+    crops = torch.where(flip.view(-1, 1, 1, 1), crops.flip(2), crops)
+    mirrored = points[:, MIRRORED] * torch.tensor([-1.0, 1.0])
+    points = torch.where(flip.view(-1, 1, 1), mirrored, points)
+    openness = torch.where(flip.view(-1, 1), openness.flip(1), openness)
+    # store_from_crop: the crop covers 1 / 1.5 of what is stored.
+    angle = 0.16 * normal(n)
+    scale = torch.exp(0.11 * normal(n)) / 1.5
+    shift = 0.045 * normal(n, 2)
+    missed = rand(n) < 0.08  # crops that a lost track would give: mostly beside the face
+    direction = F.normalize(normal(n, 2), dim=1)
+    shift = torch.where(missed.view(-1, 1), direction * (0.75 + 0.3 * rand(n, 1)), shift)
+    cos, sin = torch.cos(angle) * scale, torch.sin(angle) * scale
+    linear = torch.stack([torch.stack([cos, -sin], 1), torch.stack([sin, cos], 1)], 1)
+    theta = torch.cat([linear, shift.unsqueeze(2)], 2)
+    grid = F.affine_grid(theta, [n, 3, SIZE, SIZE], align_corners=False)
+    images = F.grid_sample(normalized(crops), grid, align_corners=False, padding_mode="border")
+    points = torch.linalg.solve(linear, (points - shift.unsqueeze(1)).transpose(1, 2)).transpose(
+        1, 2
+    )
+    images = images * (1 + 0.25 * (2 * rand(n, 1, 1, 1) - 1)) + 0.3 * (2 * rand(n, 3, 1, 1) - 1)
+    return images, points, openness, ~missed
+
+
+def losses(model: nn.Module, batch: tuple[Tensor, ...]) -> dict[str, Tensor]:
+    """Named losses of a batch (images, points, openness, present)."""
+    images, points, openness, present = batch
+    out = model(images)
+    error = (out["points"].float() - points).abs()
+    weight = torch.ones(70, device=points.device)
+    weight[27:48] = 2.0  # nose and eyes carry the head pose and the eye band
+    weight[68:] = 2.0
+    seen = present.float()
+    count = seen.sum().clamp(min=1)
+    point_loss = (wing(error).sum(2) * weight).mean(1)
+    eyes = (out["openness"].float() - openness).abs().mean(1)
+    presence = out["presence"].float().clamp(1e-5, 1 - 1e-5)
+    with torch.autocast(images.device.type, enabled=False):
+        presence_loss = F.binary_cross_entropy(presence, seen)
+    return {
+        "points": 5 * (point_loss * seen).sum() / count,
+        "openness": (eyes * seen).sum() / count,
+        "presence": presence_loss,
+    }
+
+
+def main() -> None:
+    """Entry point."""
+    parser = argparse.ArgumentParser(prog="python -m train.landmarks", description=__doc__)
+    add_loop_arguments(parser, steps=5000, batch=128)
+    args = parser.parse_args()
+    arrays = prepared("landmarks", args.data, args.cache, workers=args.threads)
+    crops, points, openness, empty = (
+        torch.from_numpy(arrays[k]) for k in ("crops", "points", "openness", "empty")
+    )
+    print(f"{len(crops)} crops of {LANDMARK_STORE_PX} px, {len(empty)} without a face")
+    without = args.batch // 8
+
+    def batch_of(generator: torch.Generator) -> tuple[Tensor, ...]:
+        pick = torch.randint(len(crops), (args.batch - without,), generator=generator)
+        none = torch.randint(len(empty), (without,), generator=generator)
+        images, marks, eyes, present = augment(
+            torch.cat([crops[pick], empty[none]]),
+            torch.cat([points[pick], torch.zeros(without, 70, 2)]),
+            torch.cat([openness[pick], torch.zeros(without, 2)]),
+            generator,
+        )
+        present[-without:] = False
+        return images.contiguous(memory_format=torch.channels_last), marks, eyes, present
+
+    train(LandmarkNetwork(), batch_of, losses, loop_options(args))
+
+
+if __name__ == "__main__":
+    main()

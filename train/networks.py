@@ -1,0 +1,152 @@
+"""The first networks: detector, landmarks, gaze.  Small dense CNNs that a CPU trains in minutes.
+
+Each takes float32 RGB images (batch, 3, height, width), already normalised, and returns a dict
+whose keys are the output names of its ONNX file.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+LANDMARKS = 70
+STRIDES = (8, 16, 32)
+
+
+class Block(nn.Module):
+    """A 3×3 convolution (with stride) followed by a residual pair, batch norm throughout."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int = 2, *, pairs: int = 1) -> None:
+        super().__init__()
+        self.enter = conv(inputs, outputs, stride)
+        self.pairs = nn.ModuleList(
+            nn.Sequential(conv(outputs, outputs), conv(outputs, outputs, act=False))
+            for _ in range(pairs)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.enter(x)
+        for pair in self.pairs:
+            x = F.relu(x + pair(x))
+        return x
+
+
+def conv(
+    inputs: int, outputs: int, stride: int = 1, *, act: bool = True, size: int = 3
+) -> nn.Module:
+    """Convolution, batch norm and, with ``act``, a ReLU."""
+    layers: list[nn.Module] = [
+        nn.Conv2d(inputs, outputs, size, stride, size // 2, bias=False),
+        nn.BatchNorm2d(outputs),
+    ]
+    if act:
+        layers.append(nn.ReLU(inplace=True))
+    return nn.Sequential(*layers)
+
+
+class GazeNetwork(nn.Module):
+    """Gaze from the 96 × 224 eye band of a normalised face.
+
+    The uncertainty head reads detached features, so that it describes the gaze without changing it.
+    """
+
+    def __init__(self, width: int = 24) -> None:
+        super().__init__()
+        w = width
+        self.body = nn.Sequential(
+            conv(3, w, 2),
+            Block(w, 2 * w),
+            Block(2 * w, 4 * w),
+            Block(4 * w, 7 * w),
+            Block(7 * w, 8 * w),
+            conv(8 * w, 64, size=1),
+            nn.Flatten(),
+            nn.Linear(64 * 3 * 7, 192),
+            nn.ReLU(inplace=True),
+        )
+        self.gaze = nn.Linear(192, 2)
+        self.sigma = nn.Sequential(nn.Linear(192, 64), nn.ReLU(inplace=True), nn.Linear(64, 1))
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        feature = self.body(image)
+        return {
+            "pitch_yaw": self.gaze(feature),
+            "log_sigma": self.sigma(feature.detach()).squeeze(-1) - 2.5,
+        }
+
+
+class LandmarkNetwork(nn.Module):
+    """68 landmarks, both irises, eye openness and presence from a 128 × 128 face crop."""
+
+    def __init__(self, width: int = 24) -> None:
+        super().__init__()
+        w = width
+        self.body = nn.Sequential(
+            conv(3, w, 2),
+            Block(w, 2 * w),
+            Block(2 * w, 4 * w),
+            Block(4 * w, 6 * w),
+            Block(6 * w, 8 * w),
+            nn.Flatten(),
+            nn.Linear(8 * w * 16, 256),
+            nn.ReLU(inplace=True),
+        )
+        self.points = nn.Linear(256, LANDMARKS * 2)
+        self.openness = nn.Linear(256, 2)
+        self.presence = nn.Linear(256, 1)
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        feature = self.body(image)
+        return {
+            "points": self.points(feature).reshape(-1, LANDMARKS, 2),
+            "openness": torch.sigmoid(self.openness(feature)),
+            "presence": torch.sigmoid(self.presence(feature)).squeeze(-1),
+        }
+
+
+class DetectorNetwork(nn.Module):
+    """One-stage, anchor-free face detector with three strides and a small feature pyramid.
+
+    Per cell: a score, the distances to the four sides of the box and the offsets of five points,
+    all in units of the stride (the layout that ``decode_detections`` reads).
+    """
+
+    def __init__(self, width: int = 16, head: int = 48) -> None:
+        super().__init__()
+        w = width
+        self.stem = nn.Sequential(conv(3, w, 2), conv(w, 2 * w, 2))
+        self.stages = nn.ModuleList([Block(2 * w, 3 * w), Block(3 * w, 5 * w), Block(5 * w, 8 * w)])
+        self.lateral = nn.ModuleList(
+            nn.Conv2d(channels, head, 1) for channels in (3 * w, 5 * w, 8 * w)
+        )
+        self.head = nn.Sequential(conv(head, head), conv(head, head))
+        self.out = nn.Conv2d(head, 15, 1)
+        nn.init.constant_(self.out.bias[:1], -4.0)
+        self.scale = nn.Parameter(torch.ones(3))
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        raw = self.raw(image)
+        return {
+            "scores": torch.sigmoid(raw[..., 0]),
+            "boxes": torch.exp(raw[..., 1:5].clamp(-6.0, 5.0)),
+            "points": raw[..., 5:],
+        }
+
+    def raw(self, image: Tensor) -> Tensor:
+        """(batch, anchors, 15): logit, log distances, point offsets."""
+        x = self.stem(image)
+        features = []
+        for stage, lateral in zip(self.stages, self.lateral, strict=True):
+            x = stage(x)
+            features.append(lateral(x))
+        for k in (1, 0):
+            features[k] = features[k] + F.interpolate(
+                features[k + 1], scale_factor=2.0, mode="nearest"
+            )
+        out = []
+        for k, feature in enumerate(features):
+            y = self.out(self.head(feature))
+            y = torch.cat([y[:, :5], y[:, 5:] * self.scale[k]], 1)
+            out.append(y.permute(0, 2, 3, 1).reshape(y.shape[0], -1, 15))
+        return torch.cat(out, 1)

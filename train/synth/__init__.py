@@ -1,0 +1,1 @@
+"""Rendered people: the renderer that feeds every network of this project."""

@@ -1,0 +1,118 @@
+"""Procedural backgrounds: gradients, noise, rooms of boxes and lines; no photograph."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+
+def sample_background(rng: np.random.Generator, width: int, height: int) -> NDArray[np.uint8]:
+    """A background (height, width, 3) uint8, sharp or blurred, plain or busy."""
+    image = _gradient(rng, width, height)
+    kind = rng.random()
+    if kind < 0.8:
+        image = _noise(rng, image)
+    if kind > 0.25:
+        for _ in range(int(rng.integers(1, 40))):
+            _shape(rng, image)
+    if rng.random() < 0.3:
+        _stripes(rng, image)
+    if rng.random() < 0.3:
+        _skin_like_blobs(rng, image)
+    if rng.random() < 0.7:
+        image = cv2.GaussianBlur(image, (0, 0), float(np.exp(rng.uniform(-0.7, 2.6))))
+    if rng.random() < 0.5:
+        image = image + rng.normal(0, rng.uniform(1, 9), image.shape)
+    image = (image - 128) * rng.uniform(0.6, 1.4) + 128 + rng.uniform(-50, 50)
+    if rng.random() < 0.08:
+        image = np.repeat(image.mean(-1, keepdims=True), 3, -1)
+    return np.clip(image, 0, 255).astype(np.uint8)
+
+
+def _color(rng: np.random.Generator) -> NDArray[np.float64]:
+    grey = rng.uniform(10, 245)
+    return np.clip(grey + rng.normal(0, 1, 3) * rng.uniform(2, 70), 0, 255)
+
+
+def _gradient(rng: np.random.Generator, width: int, height: int) -> NDArray[np.float64]:
+    corners = np.stack([_color(rng) for _ in range(4)]).reshape(2, 2, 3)
+    return np.asarray(
+        cv2.resize(corners, (width, height), interpolation=cv2.INTER_LINEAR), np.float64
+    )
+
+
+def _noise(rng: np.random.Generator, image: NDArray[np.float64]) -> NDArray[np.float64]:
+    height, width = image.shape[:2]
+    out = image
+    for _ in range(int(rng.integers(1, 5))):
+        cells = int(np.exp(rng.uniform(np.log(2), np.log(120))))
+        small = rng.normal(
+            0, rng.uniform(3, 40), (cells, max(1, int(cells * rng.uniform(0.2, 3))), 3)
+        )
+        if rng.random() < 0.6:
+            small = np.repeat(small[..., :1], 3, -1)
+        mode = cv2.INTER_CUBIC if rng.random() < 0.7 else cv2.INTER_NEAREST
+        out = out + cv2.resize(small, (width, height), interpolation=mode)
+    return out
+
+
+def _shape(rng: np.random.Generator, image: NDArray[np.float64]) -> None:
+    height, width = image.shape[:2]
+    color = _color(rng).tolist()
+    x, y = int(rng.uniform(-0.1, 1.1) * width), int(rng.uniform(-0.1, 1.1) * height)
+    size = np.exp(rng.uniform(np.log(0.02), np.log(0.5))) * max(width, height)
+    w, h = int(size * rng.uniform(0.2, 1)) + 1, int(size * rng.uniform(0.2, 1)) + 1
+    line = -1 if rng.random() < 0.6 else int(rng.integers(1, 6))
+    kind = rng.integers(4)
+    if kind == 0:
+        cv2.rectangle(image, (x, y), (x + w, y + h), color, line, cv2.LINE_AA)
+    elif kind == 1:
+        cv2.ellipse(
+            image, (x, y), (w, h), float(rng.uniform(0, 180)), 0, 360, color, line, cv2.LINE_AA
+        )
+    elif kind == 2:
+        cv2.line(
+            image,
+            (x, y),
+            (x + 2 * w, int(y + rng.uniform(-2, 2) * h)),
+            color,
+            int(rng.integers(1, 12)),
+            cv2.LINE_AA,
+        )
+    else:
+        points = np.array([x, y]) + rng.uniform(-1, 1, (int(rng.integers(3, 8)), 2)) * (w, h)
+        cv2.fillPoly(image, [points.astype(np.int32)], color, cv2.LINE_AA)
+
+
+def _stripes(rng: np.random.Generator, image: NDArray[np.float64]) -> None:
+    height, width = image.shape[:2]
+    y, x = np.mgrid[0:height, 0:width]
+    angle = rng.uniform(0, np.pi)
+    wave = np.sin((x * np.cos(angle) + y * np.sin(angle)) * 2 * np.pi / rng.uniform(4, 80))
+    image += (np.sign(wave) if rng.random() < 0.5 else wave)[..., None] * rng.uniform(4, 50)
+
+
+def _skin_like_blobs(rng: np.random.Generator, image: NDArray[np.float64]) -> None:
+    """Hands, fruit, wood: skin-coloured things that are not faces."""
+    height, width = image.shape[:2]
+    for _ in range(int(rng.integers(1, 6))):
+        layer = image.copy()
+        color = np.array([rng.uniform(70, 250), 0, 0])
+        color[1] = color[0] * rng.uniform(0.6, 0.85)
+        color[2] = color[0] * rng.uniform(0.4, 0.75)
+        center = (int(rng.uniform(0, 1) * width), int(rng.uniform(0, 1) * height))
+        axes = tuple(int(v) + 2 for v in rng.uniform(0.02, 0.2, 2) * max(width, height))
+        cv2.ellipse(
+            layer, center, axes, float(rng.uniform(0, 180)), 0, 360, color.tolist(), -1, cv2.LINE_AA
+        )
+        for _ in range(int(rng.integers(0, 5))):
+            spot = (
+                int(center[0] + rng.normal(0, 0.5) * axes[0]),
+                int(center[1] + rng.normal(0, 0.5) * axes[1]),
+            )
+            radius = max(1, int(min(axes) * rng.uniform(0.05, 0.3)))
+            cv2.circle(
+                layer, spot, radius, (color * rng.uniform(0.1, 1.2)).tolist(), -1, cv2.LINE_AA
+            )
+        image[:] = cv2.GaussianBlur(layer, (0, 0), float(rng.uniform(0.5, 3)))
