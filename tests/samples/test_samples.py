@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from clipgaze_sdk.geometry import angle_between, vector_from_angles
 
 ROOT = Path(__file__).parents[2]
 SAMPLES = ROOT / "samples"
@@ -32,10 +37,16 @@ def test_each_sample_is_short() -> None:
 
 
 @needs_media
-def test_photo_finds_the_face_and_draws_it(tmp_path: Path) -> None:
+def test_photo_finds_everyone_and_where_they_look(tmp_path: Path) -> None:
     done = run_sample("photo.py", folder=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("face 0: gaze pitch ")
+    printed = re.findall(r"^face \d: gaze pitch (\S+) yaw (\S+) deg", done.stdout, re.MULTILINE)
+    found = vector_from_angles(np.radians(np.array(printed, float)))
+    truths = json.loads((MEDIA / "portrait.json").read_text(encoding="utf-8"))["faces"]
+    assert len(found) == len(truths)
+    for truth in truths:
+        apart = angle_between(found, vector_from_angles([truth["pitch_rad"], truth["yaw_rad"]]))
+        assert np.degrees(apart.min()) < 15.0
     assert (tmp_path / "gaze.jpg").stat().st_size > 1000
 
 

@@ -23,7 +23,7 @@ def networks(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def picture(tmp_path: Path) -> Path:
     path = tmp_path / "face.png"
-    cv2.imwrite(str(path), draw_faces((640, 360), [(320, 180)]))
+    cv2.imwrite(str(path), draw_faces((640, 360), [(200, 180), (440, 180)]))
     return path
 
 
@@ -36,7 +36,7 @@ def test_bench_prints_and_writes_its_figures(
     report = json.loads(out.read_text())
     assert report["threads"] == 1
     assert report["frame"]["size_px"] == [1280, 720]
-    assert report["frame"]["faces"] == 1
+    assert report["frame"]["faces"] == 1  # of the two, so that figures compare
     assert report["frame"]["lowered_threshold"] is None
     assert set(report["versions"]) == {"clipgaze", "python", "numpy", "opencv", "onnxruntime"}
     for path, detections in (("still", 4), ("stream", 0)):
@@ -49,7 +49,7 @@ def test_bench_prints_and_writes_its_figures(
         assert 1e3 / figures["fps"] == pytest.approx(figures["mean_ms"], rel=1e-6)
     assert report["stream"]["p50_ms"]["detect"] == 0.0
     text = capsys.readouterr().out
-    for phrase in ("machine: ", "1280x720 px, face.png; 1 face", "frames/s", "times faster"):
+    for phrase in ("machine: ", "1280x720 px, face.png; one face of ", "frames/s", "times faster"):
         assert phrase in text
 
 
@@ -93,7 +93,8 @@ def test_without_a_picture_a_face_is_drawn() -> None:
 def test_the_compiled_warp_agrees_with_opencv() -> None:
     threads = cv2.getNumThreads()
     figures = bench_warp(bench_frame(None)[0], rounds=3)
-    assert figures.worst_grey_levels <= 1.0
+    # OpenCV 4 places each pixel to 1/32 px only, which shows on the drawn face's sharp edges.
+    assert figures.worst_grey_levels <= (1.0 if cv2.__version__ >= "5" else 2.0)
     assert figures.mean_grey_levels <= 0.3
     assert figures.ratio == pytest.approx(figures.opencv_ms / figures.compiled_ms)
     assert cv2.getNumThreads() == threads
