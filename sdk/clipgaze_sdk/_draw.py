@@ -130,7 +130,7 @@ def _draw_label(canvas: NDArray[np.uint8], face: FaceResult) -> None:
     """Write the angles above the box, or where the picture ends below it."""
     height, width = canvas.shape[:2]
     text = label_text(face)
-    scale = max(0.35, min(min(height, width) / 900.0, _box_side_px(face) / 180.0))
+    scale = max(0.35, min(min(height, width) / 900.0, _box_side_px(face) / 260.0))
     weight = max(1, round(scale * 1.6))
     (text_width, text_height), below = cv2.getTextSize(text, _FONT, scale, weight)
     if text_width > width - 8:
