@@ -50,8 +50,9 @@ def angles_from_vector(vector: ArrayLike) -> NDArray[np.float64]:
     """
     v = _with_last_axis(vector, 3, "vector")
     # atan2 keeps full precision near straight up and down, where asin loses half of the digits.
-    pitch = np.arctan2(-v[..., 1], np.hypot(v[..., 0], v[..., 2]))
-    yaw = np.arctan2(-v[..., 0], -v[..., 2])
+    pitch = np.arctan2(0.0 - v[..., 1], np.hypot(v[..., 0], v[..., 2]))
+    # 0 - x and not -x: a negative zero would turn the yaw of straight up, 0 by choice, into -pi.
+    yaw = np.arctan2(0.0 - v[..., 0], 0.0 - v[..., 2])
     return np.stack([pitch, yaw], axis=-1)
 
 

@@ -89,8 +89,8 @@ def gaze_from_network(
     vector = np.asarray(vector / np.linalg.norm(vector), dtype=np.float64)
     x, y, z = (float(v) for v in vector)
     return Gaze(
-        pitch_rad=math.atan2(-y, math.hypot(x, z)),
-        yaw_rad=math.atan2(-x, -z),
+        pitch_rad=math.atan2(0.0 - y, math.hypot(x, z)),
+        yaw_rad=math.atan2(0.0 - x, 0.0 - z),
         vector=vector,
         origin_mm=head_pose.translation_mm,
         uncertainty_rad=math.exp(min(float(log_sigma), _LOG_PI)),
