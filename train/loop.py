@@ -15,6 +15,8 @@ from tqdm import tqdm
 
 Losses = dict[str, Tensor]
 
+SAVE_EVERY_S = 120.0
+
 
 @dataclass(frozen=True, slots=True)
 class LoopOptions:
@@ -83,7 +85,6 @@ def train(
     average = {k: v.detach().clone() for k, v in model.state_dict().items()}
     step = _resume(options, model, optimizer, schedule, average)
     model.train()
-    log = (options.out / "log.jsonl").open("a")
     sums: dict[str, float] = {}
     started, last_saved = time.monotonic(), time.monotonic()
     bar = tqdm(total=options.steps, initial=step, disable=None, unit="step")
@@ -106,14 +107,13 @@ def train(
         if step % 100 == 0 or step == options.steps:
             rate = 100 * options.batch / (time.monotonic() - started)
             means = {k: round(v / 100, 5) for k, v in sums.items()}
-            log.write(json.dumps({"step": step, "images_per_s": round(rate), **means}) + "\n")
-            log.flush()
+            with (options.out / "log.jsonl").open("a") as log:
+                log.write(json.dumps({"step": step, "images_per_s": round(rate), **means}) + "\n")
             sums, started = {}, time.monotonic()
-        if time.monotonic() - last_saved > 120 or step == options.steps:
+        if time.monotonic() - last_saved > SAVE_EVERY_S or step == options.steps:
             _save(options, model, optimizer, schedule, average, step)
             last_saved = time.monotonic()
     bar.close()
-    log.close()
     model.load_state_dict(average)
     return model.eval()
 

@@ -1,0 +1,41 @@
+"""Fixtures of the training tests; each says why it skips."""
+
+from __future__ import annotations
+
+import tarfile
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch", reason="training tests need the extra [train]")
+pytest.importorskip("moderngl", reason="training tests need the extra [train]")
+pytest.importorskip("scipy", reason="training tests need the extra [train]")
+
+
+@pytest.fixture(scope="session")
+def facekit_folder(shared_assets: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """ICT-FaceKit, unpacked once per session."""
+    archive = shared_assets / "ICT-FaceKit.tar.xz"
+    if not archive.is_file():
+        pytest.skip(f"{archive.name} is not among the shared assets")
+    folder = tmp_path_factory.mktemp("facekit")
+    with tarfile.open(archive) as tar:
+        tar.extractall(folder, filter="data")
+    return folder / "FaceXModel"
+
+
+@pytest.fixture(scope="session")
+def kit(facekit_folder: Path):  # type: ignore[no-untyped-def]
+    from train.synth.facekit import load_facekit
+
+    return load_facekit(facekit_folder)
+
+
+@pytest.fixture(scope="session")
+def renderer(kit):  # type: ignore[no-untyped-def]
+    from train.synth.renderer import Renderer
+
+    try:
+        return Renderer(kit, size_px=240)
+    except RuntimeError as error:
+        pytest.skip(str(error))
