@@ -76,7 +76,7 @@ def write_networks(
     return folder
 
 
-def write_card(model_path: Path, task: str, **changes: Any) -> Path:
+def write_card(model_path: Path, task: str, /, **changes: Any) -> Path:
     """Write the card of a model file; ``changes`` replace its entries, None removes one."""
     input_shape, outputs = SHAPES[task]
     card = {

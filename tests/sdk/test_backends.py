@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from clipgaze_sdk import BackendError, ModelCard, ModelError
+from clipgaze_sdk.backends import load_backend
+from tests.fake_networks import write_card, write_networks
+
+
+def test_runs_a_network(fake_models: Path) -> None:
+    card = ModelCard.load(fake_models / "gaze.json")
+    backend = load_backend(fake_models / "gaze.onnx", card, threads=1)
+    assert backend.input_name == "image"
+    assert backend.output_names == ("pitch_yaw", "log_sigma")
+    images = np.zeros((3, 3, 96, 224), np.float32)
+    images[1, :, :, 112:] = 1.0  # bright on the right: a look to the image's right
+    images[2, :, :48] = 1.0  # bright at the top: a look up
+    outputs = backend.run(images)
+    np.testing.assert_allclose(
+        outputs["pitch_yaw"], [[0, 0], [0, -0.5], [0.5, 0]], rtol=0, atol=1e-5
+    )
+    np.testing.assert_allclose(outputs["log_sigma"], np.log([0.1] * 3), rtol=1e-6)
+    backend.close()
+    backend.close()
+    with pytest.raises(BackendError, match="closed"):
+        backend.run(images)
+
+
+def test_a_wrong_input_is_a_typed_error(fake_models: Path) -> None:
+    card = ModelCard.load(fake_models / "gaze.json")
+    backend = load_backend(fake_models / "gaze.onnx", card, threads=1)
+    with pytest.raises(BackendError, match=r"shape \(1, 3, 8, 8\)"):
+        backend.run(np.zeros((1, 3, 8, 8), np.float32))
+
+
+@pytest.mark.parametrize("content", [b"", b"not a model", b"\x08\x08\x12\x04junk" * 50])
+def test_a_file_that_is_no_model(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "gaze.onnx"
+    path.write_bytes(content)
+    card = ModelCard.load(write_card(path, "gaze"))
+    with pytest.raises(ModelError, match=r"cannot load .*gaze\.onnx"):
+        load_backend(path, card, threads=1)
+
+
+@pytest.mark.parametrize(
+    "outputs",
+    [
+        {"pitch_yaw": ["batch", 3], "log_sigma": ["batch"]},
+        {"pitch_yaw": ["batch", 2], "log_sigma": ["batch", 1]},
+        {"pitch_yaw": ["batch", 2], "log_sigma": ["batch"], "more": ["batch"]},
+    ],
+)
+def test_tensors_that_are_not_those_of_the_card(
+    outputs: dict[str, list[object]], tmp_path: Path
+) -> None:
+    write_networks(tmp_path, ("gaze",))
+    specs = [{"name": n, "dtype": "float32", "shape": s} for n, s in outputs.items()]
+    card = ModelCard.load(write_card(tmp_path / "gaze.onnx", "gaze", outputs=specs))
+    with pytest.raises(ModelError, match="the card expects pitch_yaw"):
+        load_backend(tmp_path / "gaze.onnx", card, threads=1)
+
+
+def test_without_onnx_runtime(fake_models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    card = ModelCard.load(fake_models / "gaze.json")
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(BackendError, match="pip install onnxruntime"):
+        load_backend(fake_models / "gaze.onnx", card, threads=1)
