@@ -241,7 +241,7 @@ class Camera:
         self, ideal: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the pixels (N, 2) of z = 1 points (N, 2), and their derivative (N, 2, 2)."""
-        import cv2
+        from ._opencv import cv2
 
         if len(ideal) == 0:
             return np.zeros((0, 2)), np.zeros((0, 2, 2))

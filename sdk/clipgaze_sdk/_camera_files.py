@@ -73,7 +73,7 @@ def _bad(path: Path, given: str, expected: str) -> ConfigurationError:
 
 
 def _read_opencv(text: str, path: Path) -> _CameraNumbers:
-    import cv2
+    from ._opencv import cv2
 
     try:
         storage = cv2.FileStorage(text, cv2.FILE_STORAGE_READ | cv2.FILE_STORAGE_MEMORY)

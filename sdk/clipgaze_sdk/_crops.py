@@ -102,7 +102,7 @@ def _shrunk_region(
     factor: int,
 ) -> tuple[NDArray[np.uint8], int, int]:
     """Return the part of the image that a crop looks at, shrunk, and its first column and row."""
-    import cv2
+    from ._opencv import cv2
 
     right, bottom = size[0] - 0.5, size[1] - 0.5
     corners = np.array([[-0.5, -0.5, 1], [right, -0.5, 1], [right, bottom, 1], [-0.5, bottom, 1]])
@@ -124,6 +124,6 @@ def _shrunk_region(
 
 
 def _bgr_from_nv12(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    import cv2
+    from ._opencv import cv2
 
     return cast("NDArray[np.uint8]", cv2.cvtColor(image, cv2.COLOR_YUV2BGR_NV12))

@@ -23,7 +23,7 @@ class YuNetDetector:
     """
 
     def __init__(self, options: EstimatorOptions) -> None:
-        import cv2
+        from ._opencv import cv2
 
         self._path = Path(str(options.detector_path))
         if not self._path.is_file():
@@ -51,7 +51,7 @@ class YuNetDetector:
 
     def detect(self, image: NDArray[np.uint8], color: ColorOrder) -> NDArray[np.float64]:
         """Return (n, 15) rows in pixels of the image: box, score, five points."""
-        import cv2
+        from ._opencv import cv2
 
         if self._network is None:
             raise BackendError(f"the detector {str(self._path)!r} is closed; make a new estimator.")

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clipgaze_sdk import BackendError, ModelCard, ModelError
+from clipgaze_sdk import BackendError, Camera, ModelCard, ModelError
 from clipgaze_sdk.backends import load_backend
 from tests.fake_networks import write_card, write_networks
 
@@ -69,3 +69,11 @@ def test_without_onnx_runtime(fake_models: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(BackendError, match="pip install onnxruntime"):
         load_backend(fake_models / "gaze.onnx", card, threads=1)
+
+
+def test_without_opencv(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "clipgaze_sdk._opencv", raising=False)
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    bent = Camera(np.diag([500.0, 500.0, 1.0]), np.full(5, 0.1), size_px=(64, 48))
+    with pytest.raises(ImportError, match=r"JetPack.*pip install \"clipgaze-sdk\[opencv\]\""):
+        bent.project([[0.0, 0.0, 1.0]])
