@@ -195,13 +195,13 @@ def landmark_arrays(shard: Path, seed: int) -> Arrays:
     }
 
 
-def detector_arrays(shard: Path, seed: int, *, count: int = 240) -> Arrays:
+def detector_arrays(shard: Path, seed: int, *, count: int = 400) -> Arrays:
     """Composed frames (count, 320, 320, 3), boxes (count, 8, 4) and points (count, 8, 5, 2).
 
     Unused rows hold NaN.
     """
     rng = np.random.default_rng([seed, 13, _number(shard)])
-    backgrounds = Backgrounds(rng)
+    backgrounds = Backgrounds(rng, 150)
     pictures = list(read_shard(shard))
     frames, boxes, points = [], [], []
     for _ in range(count):
