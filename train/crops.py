@@ -20,6 +20,7 @@ from clipgaze_sdk import Camera
 from clipgaze_sdk.geometry import (
     GazeNormalization,
     angles_from_vector,
+    box_from_landmarks,
     face_crop_from_landmarks,
     head_pose_from_landmarks,
 )
@@ -257,11 +258,7 @@ def _paste(
         return np.asarray(((p + 0.5) * before - 0.5) @ affine[:, :2].T + affine[:, 2])
 
     marks = to_frame(np.array(mark["landmarks_px"]))
-    # The upright box of a turned face: from the landmarks, with the forehead that the box had.
-    up = marks[36:48].mean(0) - marks[48:68].mean(0)
-    top = marks[17:27] + up / max(np.linalg.norm(up), 1e-6) * 0.30 * height
-    hull = np.vstack([marks, top])
-    new = np.concatenate([hull.min(0), hull.max(0)]).astype(np.float32)
+    new = box_from_landmarks(marks)  # the box that the SDK gives a followed face
     shown = np.concatenate([np.maximum(new[:2], 0), np.minimum(new[2:], side - 1)])
     area = float(np.prod(np.maximum(new[2:] - new[:2], 1)))
     if float(np.prod(np.maximum(shown[2:] - shown[:2], 0))) < 0.6 * area:
@@ -274,6 +271,9 @@ def _paste(
     size = (side, side)
     color = cv2.warpAffine(rgb, affine, size, flags=cv2.INTER_LINEAR).astype(np.float32)
     cover = cv2.warpAffine(alpha, affine, size, flags=cv2.INTER_LINEAR)[..., None] / np.float32(255)
+    for x0, y0, x1, y1 in np.clip(others, 0, side - 1).astype(int):
+        if cover[y0 : y1 + 1, x0 : x1 + 1].mean() > 0.2:  # a body in front of another's face
+            return None
     frame *= 1 - cover
     frame += color
     five = np.stack([marks[36:42].mean(0), marks[42:48].mean(0), marks[30], marks[48], marks[54]])
