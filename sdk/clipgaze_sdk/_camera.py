@@ -161,6 +161,9 @@ class Camera:
             best_error = np.where(better, error, best_error)
             if not np.any(error > _CONVERGED_PX):
                 break
+            # A step that left the numbers stays where it is.
+            lost = ~(np.isfinite(error) & np.all(np.isfinite(slope), axis=(1, 2)))
+            slope[lost], residual[lost] = 0.0, 0.0
             guess = guess + np.einsum("nij,nj->ni", np.linalg.pinv(slope), residual)
         return self._pixels(best)
 

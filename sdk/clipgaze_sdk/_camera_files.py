@@ -13,6 +13,8 @@ from ._errors import ConfigurationError
 _CameraNumbers = tuple[NDArray[np.float64], NDArray[np.float64], tuple[int, int]]
 _RosNode = dict[str, "str | list[float] | dict[str, str | list[float]]"]
 
+_MAX_SIDE_PX = 1e6
+"""OpenCV reads a text as a number beyond all bounds."""
 _ROS_MODELS = ("plumb_bob", "rational_polynomial")
 _OPENCV_NAMES = {
     "camera_matrix": ("camera_matrix", "Camera_Matrix"),
@@ -77,30 +79,27 @@ def _read_opencv(text: str, path: Path) -> _CameraNumbers:
 
     try:
         storage = cv2.FileStorage(text, cv2.FILE_STORAGE_READ | cv2.FILE_STORAGE_MEMORY)
-    except (cv2.error, SystemError) as error:
-        raise _bad(path, "OpenCV cannot parse it", "YAML as OpenCV's FileStorage writes") from error
-    try:
         nodes = {
             name: next((n for s in names if not (n := storage.getNode(s)).empty()), None)
             for name, names in _OPENCV_NAMES.items()
         }
-        missing = [name for name, node in nodes.items() if node is None]
+        found = {name: node for name, node in nodes.items() if node is not None}
+        missing = [name for name in nodes if name not in found]
         if missing:
             raise _bad(path, f"it lacks {', '.join(missing)}", "all of " + ", ".join(_OPENCV_NAMES))
-        matrix, distortion = (
-            node.mat() if node is not None else None
-            for node in (nodes["camera_matrix"], nodes["distortion_coefficients"])
-        )
-        width, height = (
-            int(node.real()) if node is not None else 0
-            for node in (nodes["image_width"], nodes["image_height"])
-        )
-    finally:
+        matrix = found["camera_matrix"].mat()
+        distortion = found["distortion_coefficients"].mat()
+        width, height = (found[name].real() for name in ("image_width", "image_height"))
         storage.release()
+    except (cv2.error, SystemError) as error:  # no YAML, or no matrix where one should be
+        raise _bad(path, "OpenCV cannot parse it", "YAML as OpenCV's FileStorage writes") from error
+    if not all(n.is_integer() and n < _MAX_SIDE_PX for n in (width, height)):
+        raise _bad(path, "image_width or image_height is no such number", "whole pixels")
+    size_px = int(width), int(height)
     if matrix is None or matrix.shape != (3, 3):
         raise _bad(path, "camera_matrix is no 3x3 matrix", "an !!opencv-matrix of 3 rows, 3 cols")
     coefficients = np.zeros(0) if distortion is None else np.ravel(distortion)
-    return np.asarray(matrix, np.float64), np.asarray(coefficients, np.float64), (width, height)
+    return np.asarray(matrix, np.float64), np.asarray(coefficients, np.float64), size_px
 
 
 def _opencv_text(

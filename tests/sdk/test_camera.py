@@ -127,6 +127,13 @@ def test_points_beyond_the_lens_model_stay_finite() -> None:
     assert np.all(np.isfinite(camera.undistort([[-9000.0, 100.0], [1e5, 1e5]])))
 
 
+def test_a_lens_that_tilts_points_out_of_sight_gives_numbers_all_the_same() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        lens = Camera(MATRIX, rng.normal(size=14), size_px=(1280, 720))
+        assert np.all(np.isfinite(lens.rays(rng.uniform(-2000, 3000, (30, 2)))))
+
+
 def test_points_behind_are_nan() -> None:
     for length in (0, 5):
         pixels = make_camera(length).project([[0, 0, -1], [0, 0, 0], [0, 0, 1]])
@@ -255,6 +262,32 @@ def test_opencv_reads_what_is_saved(tmp_path: Path) -> None:
 def test_bad_files(text: str, message: str, tmp_path: Path) -> None:
     path = tmp_path / "bad.yaml"
     path.write_text(text)
+    with pytest.raises(ConfigurationError, match=message):
+        Camera.load(path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("image_width", "wide", "whole pixels"),
+        ("image_height", "[1, 2]", "whole pixels"),
+        ("image_width", "640.5", "whole pixels"),
+        ("camera_matrix", "5", "cannot parse"),
+        ("camera_matrix", "{rows: 3}", "cannot parse"),
+        ("distortion_coefficients", "[0.1, 0.2, 0.0, 0.0]", "cannot parse"),
+    ],
+)
+def test_opencv_files_with_another_thing_under_a_name(
+    key: str, value: str, message: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "camera.yaml"
+    Camera(MATRIX, COEFFICIENTS[5], size_px=(1280, 720)).save(path, form="opencv")
+    lines = path.read_text().splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith(key))
+    end = next(
+        (i for i in range(start + 1, len(lines)) if not lines[i].startswith(" ")), len(lines)
+    )
+    path.write_text("\n".join([*lines[:start], f"{key}: {value}", *lines[end:], ""]))
     with pytest.raises(ConfigurationError, match=message):
         Camera.load(path)
 
