@@ -47,8 +47,8 @@ class EstimatorOptions:
     horizontal_fov_deg: float = 60.0
     """Field of view assumed when no camera is given, degrees in (0, 180)."""
     min_presence: float = 0.5
-    """A face whose landmark network is less certain than this that a face is there is dropped, in
-    [0, 1]."""
+    """A new face whose landmark network is less certain than this that a face is there is dropped,
+    in [0, 1]; one that is followed already is let go below 0.6 times as much."""
     min_face_px: float = 20.0
     """Faces whose box has a longer side below this are dropped, pixels, at least 1."""
 

@@ -16,6 +16,9 @@ DETECTION_IOU = 0.3
 """A detection that overlaps a followed face more than this is that face."""
 DUPLICATE_IOU = 0.5
 """Two followed faces that overlap more than this are one face, seen twice."""
+KEPT_PRESENCE = 0.6
+"""A followed face is kept down to this share of the presence that a new one needs, so that one
+that hovers around it is not let go and found again under another identity."""
 _MAX_GROWTH = 2.0
 """A face does not grow or shrink by more than this from one frame to the next."""
 _MIN_SPREAD = 0.2
@@ -36,6 +39,7 @@ class FaceTracks:
 
     def __init__(self, options: EstimatorOptions) -> None:
         self._options = options
+        self._options_of_kept = replace(options, min_presence=KEPT_PRESENCE * options.min_presence)
         self._tracks: list[Track] = []
         self._next_id = 0
 
@@ -52,7 +56,7 @@ class FaceTracks:
         """Take the new observation of each track, in order; let go of those that are lost."""
         kept: list[Track] = []
         for track, seen in zip(self._tracks, observations, strict=True):
-            if not is_plausible(seen, size_px, self._options) or _leapt(track.seen, seen):
+            if not is_plausible(seen, size_px, self._options_of_kept) or _leapt(track.seen, seen):
                 continue
             if not overlaps_any(seen, (other.seen for other in kept), DUPLICATE_IOU):
                 kept.append(replace(track, seen=seen))

@@ -78,7 +78,7 @@ def test_distinct_faces_keeps_the_most_certain() -> None:
 @pytest.mark.parametrize(
     "seen",
     [
-        face(100, 200, presence=0.49),
+        face(100, 200, presence=0.29),
         face(100, 200, presence=-1.0),
         face(100, 200, height=10),
         face(-40, 200),
@@ -91,6 +91,19 @@ def test_implausible_faces(seen: FaceObservation) -> None:
     tracks = FaceTracks(OPTIONS)
     tracks.add([face(100, 200)])
     tracks.follow([seen], SIZE)
+    assert ids(tracks) == []
+
+
+def test_a_face_that_hovers_around_the_least_presence_keeps_its_identity() -> None:
+    tracks = FaceTracks(OPTIONS)
+    hovering = [face(100, 200, presence=p) for p in (0.55, 0.45, 0.31, 0.52, 0.4)]
+    for seen in hovering:
+        tracks.follow([seen] * len(tracks.tracks), SIZE)
+        tracks.add(distinct_faces([seen], SIZE, OPTIONS))
+        assert ids(tracks) == [0]
+    assert not is_plausible(face(100, 200, presence=0.49), SIZE, OPTIONS)
+    tracks.follow([face(100, 200, presence=0.29)], SIZE)
+    tracks.add(distinct_faces([face(100, 200, presence=0.49)], SIZE, OPTIONS))
     assert ids(tracks) == []
 
 
