@@ -17,12 +17,22 @@ from typing import Any
 from ._errors import ModelError
 
 CARD_FORMAT = 1
-TASK_OUTPUTS: dict[str, tuple[str, ...]] = {
-    "face_detector": ("scores", "boxes", "points"),
-    "face_landmarks": ("points", "openness", "presence"),
-    "gaze": ("pitch_yaw", "log_sigma"),
+TASK_OUTPUTS: dict[str, dict[str, tuple[int | str, ...]]] = {
+    "face_detector": {
+        "scores": ("batch", "anchors"),
+        "boxes": ("batch", "anchors", 4),
+        "points": ("batch", "anchors", 10),
+    },
+    "face_landmarks": {
+        "points": ("batch", 70, 2),
+        "openness": ("batch", 2),
+        "presence": ("batch",),
+    },
+    "gaze": {"pitch_yaw": ("batch", 2), "log_sigma": ("batch",)},
 }
-"""The outputs that a network of each task must have; its input is always ``image``."""
+"""The outputs that a network of each task must have, with shapes; text is a free dimension."""
+_IMAGE = ("batch", 3, "height", "width")
+"""The shape of the one input, ``image``."""
 
 _REQUIRED_TEXTS = ("name", "task", "file", "sha256", "licence", "version")
 
@@ -188,6 +198,13 @@ class ModelCard:
                 f"{_listed(self.outputs)}; a {self.task} has the input 'image' and the outputs "
                 f"{', '.join(wanted)}."
             )
+        for spec in (*self.inputs, *self.outputs):
+            shape = {"image": _IMAGE, **wanted}.get(spec.name, spec.shape)
+            if not _agree(spec, TensorSpec(spec.name, spec.dtype, shape)):
+                raise ModelError(
+                    f"card {str(self.path)!r} has {spec.name} of shape {list(spec.shape)}; a "
+                    f"{self.task} has {list(shape)}. Take the card that came with the model."
+                )
         color = self.preprocessing.get("color")
         if color != "RGB":
             raise ModelError(

@@ -99,7 +99,7 @@ def gaze_from_network(
 
 def _crop_size(card: ModelCard) -> tuple[int, int]:
     shape = card.inputs[0].shape
-    if len(shape) != 4 or not isinstance(shape[2], int) or not isinstance(shape[3], int):
+    if not isinstance(shape[2], int) or not isinstance(shape[3], int):
         raise ModelError(
             f"card {str(card.path)!r} has the input shape {list(shape)}; a gaze network has "
             "['batch', 3, height, width]. Take the card that came with the model."

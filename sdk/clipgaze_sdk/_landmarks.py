@@ -132,7 +132,7 @@ class LandmarkNetwork:
 
 def _square_side(card: ModelCard) -> int:
     shape = card.inputs[0].shape
-    if len(shape) != 4 or not isinstance(shape[2], int) or shape[2] != shape[3]:
+    if not isinstance(shape[2], int) or shape[2] != shape[3]:
         raise ModelError(
             f"card {str(card.path)!r} has the input shape {list(shape)}; a landmark network has "
             "['batch', 3, side, side]. Take the card that came with the model."

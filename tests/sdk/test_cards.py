@@ -41,6 +41,25 @@ def test_a_missing_key_is_named(key: str, tmp_path: Path) -> None:
         ({"inputs": [{"name": "x", "dtype": "float32", "shape": [1]}]}, "has the input 'image'"),
         ({"outputs": []}, "the outputs pitch_yaw, log_sigma"),
         ({"outputs": [{"name": "pitch_yaw"}]}, "lacks 'outputs'"),
+        ({"inputs": [{"name": "image", "dtype": "float32", "shape": [3]}]}, r"shape \[3\]; a gaze"),
+        (
+            {
+                "outputs": [
+                    {"name": "pitch_yaw", "dtype": "float32", "shape": ["batch", 3]},
+                    {"name": "log_sigma", "dtype": "float32", "shape": ["batch"]},
+                ]
+            },
+            r"pitch_yaw of shape \['batch', 3\]; a gaze has \['batch', 2\]",
+        ),
+        (
+            {
+                "outputs": [
+                    {"name": "pitch_yaw", "dtype": "float32", "shape": ["batch", 2]},
+                    {"name": "log_sigma", "dtype": "float32", "shape": ["batch", 1]},
+                ]
+            },
+            r"log_sigma of shape \['batch', 1\]; a gaze has \['batch'\]",
+        ),
         ({"preprocessing": {"color": "BGR"}}, "expected 'RGB'"),
         ({"preprocessing": []}, "lacks 'preprocessing'"),
         ({"licence": 3}, "lacks 'licence'"),

@@ -25,7 +25,10 @@ def bundled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             "file": f"{task}.onnx",
             "sha256": hashlib.sha256(content).hexdigest(),
             "inputs": [{"name": "image", "dtype": "float32", "shape": ["batch", 3, 96, 224]}],
-            "outputs": [{"name": name, "dtype": "float32", "shape": ["n"]} for name in outputs],
+            "outputs": [
+                {"name": name, "dtype": "float32", "shape": shape}
+                for name, shape in outputs.items()
+            ],
             "preprocessing": {"color": "RGB"},
             "licence": "Apache-2.0",
             "version": "0.1.0",
