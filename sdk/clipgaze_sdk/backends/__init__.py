@@ -17,14 +17,6 @@ __all__ = ["Backend", "load_backend"]
 class Backend(Protocol):
     """One loaded network; the caller serialises its calls."""
 
-    @property
-    def input_name(self) -> str:
-        """Name of the one input."""
-
-    @property
-    def output_names(self) -> tuple[str, ...]:
-        """Names of the outputs, in the model's order."""
-
     def run(self, images: NDArray[np.float32]) -> Mapping[str, NDArray[np.float32]]:
         """Return every output by name.
 

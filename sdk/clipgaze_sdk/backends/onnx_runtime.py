@@ -31,18 +31,7 @@ class OnnxRuntimeBackend:
             raise ModelError(
                 f"model file {str(path)!r} has {len(inputs)} inputs; expected one, 'image'."
             )
-        self._input_name: str = inputs[0].name
-        self._output_names: tuple[str, ...] = tuple(tensor.name for tensor in outputs)
-
-    @property
-    def input_name(self) -> str:
-        """Name of the one input."""
-        return self._input_name
-
-    @property
-    def output_names(self) -> tuple[str, ...]:
-        """Names of the outputs, in the model's order."""
-        return self._output_names
+        self._output_names = [tensor.name for tensor in outputs]
 
     def run(self, images: NDArray[np.float32]) -> Mapping[str, NDArray[np.float32]]:
         """Return every output by name for images (N, 3, H, W) float32.
@@ -53,7 +42,7 @@ class OnnxRuntimeBackend:
         if self._session is None:
             raise BackendError(f"the network {str(self._path)!r} is closed; make a new estimator.")
         try:
-            values = self._session.run(None, {self._input_name: images})
+            values = self._session.run(None, {"image": images})
         except Exception as error:  # ONNX Runtime's own classes derive from Exception alone
             raise BackendError(
                 f"ONNX Runtime failed on {str(self._path)!r} with an input of shape "
