@@ -29,9 +29,6 @@ class Detections:
     points_px: NDArray[np.float64]
     """(n, 5, 2) right eye, left eye, nose tip, right and left mouth corner; the person's."""
 
-    def __len__(self) -> int:
-        return len(self.scores)
-
 
 class Detector(Protocol):
     """Finds faces."""
@@ -125,7 +122,7 @@ class NetworkDetector:
         except (ValueError, IndexError) as error:
             raise BackendError(
                 f"the face detector's outputs cannot be decoded for a {width}x{height} input: "
-                f"{error}. Check the strides in its card."
+                f"{str(error).rstrip('.')}. Check the strides in its card."
             ) from error
         is_pixel = np.arange(15) != 4
         found[:, is_pixel] = (found[:, is_pixel] + 0.5) / scale - 0.5
