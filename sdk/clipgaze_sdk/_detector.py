@@ -15,7 +15,7 @@ from ._models import ModelFile
 from ._options import ColorOrder, EstimatorOptions
 from ._pixels import decode_detections, letterbox_normalize
 from ._yunet import YuNetDetector
-from .backends import Backend, load_backend
+from .backends import load_backend
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,21 +74,21 @@ def make_face_finder(model: ModelFile | None, options: EstimatorOptions) -> Face
     """
     if model is None:
         return FaceFinder(YuNetDetector(options), options)
-    backend = load_backend(model.path, model.card, threads=options.threads)
-    return FaceFinder(NetworkDetector(backend, model.card, options), options)
+    return FaceFinder(NetworkDetector(model, options), options)
 
 
 class NetworkDetector:
     """This project's anchor-free detection network on a letterboxed image."""
 
-    def __init__(self, backend: Backend, card: ModelCard, options: EstimatorOptions) -> None:
-        self._backend = backend
+    def __init__(self, model: ModelFile, options: EstimatorOptions) -> None:
+        card = model.card
         self._options = options
         self._mean = card.numbers("mean", 3)
         self._std = card.numbers("std", 3)
         self._long_side = _whole(card, "long_side_px", card.number("long_side_px"))
         self._multiple = _whole(card, "multiple_px", card.number("multiple_px"))
         self._strides = [_whole(card, "strides", n) for n in card.numbers("strides")]
+        self._backend = load_backend(model.path, card, threads=options.threads)
 
     def detect(self, image: NDArray[np.uint8], color: ColorOrder) -> NDArray[np.float64]:
         """Return (n, 15) rows in pixels of the image; see :class:`Detector`."""

@@ -6,6 +6,7 @@ import math
 import threading
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType, TracebackType
@@ -25,7 +26,6 @@ from ._models import TASKS, resolve_models
 from ._options import EstimatorOptions
 from ._results import FaceResult, FrameResult, HeadPose
 from ._timings import StageClock
-from .backends import load_backend
 from .geometry import head_pose_from_landmarks
 
 _IMAGES_AT_ONCE = 8
@@ -82,23 +82,16 @@ class GazeEstimator:
         wanted = tuple(
             t for t in TASKS if t != "face_detector" or self._options.detector == "bundled"
         )
-        models = resolve_models(model, tasks=wanted)
+        models = resolve_models(_checked_model(model), tasks=wanted)
         self._cards = MappingProxyType({task: file.card for task, file in models.items()})
-        finder = make_face_finder(models.get("face_detector"), self._options)
-        landmarks, gaze = models["face_landmarks"], models["gaze"]
-        threads = self._options.threads
-        self._front_end = FaceFrontEnd(
-            finder,
-            LandmarkNetwork(
-                load_backend(landmarks.path, landmarks.card, threads=threads),
-                landmarks.card,
-                self._options,
-            ),
-            self._options,
-        )
-        self._gaze = GazeNetwork(
-            load_backend(gaze.path, gaze.card, threads=threads), gaze.card, self._options
-        )
+        with ExitStack() as loaded:  # closed again if a later one cannot be loaded
+            finder = make_face_finder(models.get("face_detector"), self._options)
+            loaded.callback(finder.close)
+            landmarks = LandmarkNetwork(models["face_landmarks"], self._options)
+            loaded.callback(landmarks.close)
+            self._gaze = GazeNetwork(models["gaze"], self._options)
+            loaded.pop_all()
+        self._front_end = FaceFrontEnd(finder, landmarks, self._options)
         self._lock = threading.Lock()
         self._closed = False
         self._last_timestamp_s: float | None = None
@@ -132,10 +125,10 @@ class GazeEstimator:
         """
         with self._lock:
             self._check_open()
-            checked, size_px = checked_image(image, self._options.color)
+            checked, camera = self._checked(image)
             if timestamp_s is None:
-                return self._independent([checked], [size_px])[0]
-            return self._next_frame(checked, size_px, self._checked_timestamp(timestamp_s))
+                return self._independent([checked], [camera])[0]
+            return self._next_frame(checked, camera, self._checked_timestamp(timestamp_s))
 
     def estimate_batch(self, images: Sequence[NDArray[np.uint8]]) -> list[FrameResult]:
         """Return the results of independent images, in their order; sizes may differ.
@@ -157,13 +150,13 @@ class GazeEstimator:
             checked = []
             for index, image in enumerate(images):
                 try:
-                    checked.append(checked_image(image, self._options.color))
+                    checked.append(self._checked(image))
                 except InputError as error:
                     raise InputError(f"images[{index}]: {error}") from error
             results: list[FrameResult] = []
             for start in range(0, len(checked), _IMAGES_AT_ONCE):
                 part = checked[start : start + _IMAGES_AT_ONCE]
-                results += self._independent([image for image, _ in part], [s for _, s in part])
+                results += self._independent([image for image, _ in part], [c for _, c in part])
             return results
 
     def reset(self) -> None:
@@ -194,12 +187,15 @@ class GazeEstimator:
     ) -> None:
         self.close()
 
+    def _checked(self, image: object) -> tuple[NDArray[np.uint8], Camera]:
+        checked, size_px = checked_image(image, self._options.color)
+        return checked, self._camera_for(size_px)
+
     def _independent(
-        self, images: list[NDArray[np.uint8]], sizes_px: list[tuple[int, int]]
+        self, images: list[NDArray[np.uint8]], cameras: list[Camera]
     ) -> list[FrameResult]:
         clock = StageClock()
-        cameras = [self._camera_for(size) for size in sizes_px]
-        observed = self._front_end.find(images, sizes_px, clock)
+        observed = self._front_end.find(images, [c.size_px for c in cameras], clock)
         faces = [[(face, None) for face in in_image] for in_image in observed]
         results = self._gaze_results(images, cameras, faces, clock)
         timings = clock.timings_ms(images=len(images))
@@ -209,11 +205,10 @@ class GazeEstimator:
         ]
 
     def _next_frame(
-        self, image: NDArray[np.uint8], size_px: tuple[int, int], timestamp_s: float
+        self, image: NDArray[np.uint8], camera: Camera, timestamp_s: float
     ) -> FrameResult:
         clock = StageClock()
-        camera = self._camera_for(size_px)
-        tracks, detector_ran = self._front_end.follow(image, size_px, clock)
+        tracks, detector_ran = self._front_end.follow(image, camera.size_px, clock)
         faces = [[(track.seen, track.track_id) for track in tracks]]
         (results,) = self._gaze_results([image], [camera], faces, clock)
         self._last_timestamp_s = timestamp_s
@@ -338,7 +333,7 @@ class GazeEstimator:
                 "its file is probably of too low a precision or not trained. Said once per "
                 "estimator.",
                 RuntimeWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
 
 
@@ -374,6 +369,15 @@ def _face_result(
 def _negative_area(face: FaceResult) -> float:
     x0, y0, x1, y1 = face.bbox_px.tolist()
     return -float((x1 - x0) * (y1 - y0))
+
+
+def _checked_model(model: str | Path | None) -> str | Path | None:
+    if model is not None and not isinstance(model, (str, Path)):
+        raise ConfigurationError(
+            f"model is a {type(model).__name__}; expected the path of a model file or folder, or "
+            "None. Pass options and camera by their names."
+        )
+    return model
 
 
 def _checked_options(options: EstimatorOptions | None) -> EstimatorOptions:

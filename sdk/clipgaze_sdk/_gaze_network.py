@@ -11,9 +11,10 @@ from ._angles import vector_from_angles
 from ._cards import ModelCard
 from ._crops import sample_crops
 from ._errors import ModelError
+from ._models import ModelFile
 from ._options import EstimatorOptions
 from ._results import Gaze, HeadPose
-from .backends import Backend
+from .backends import load_backend
 from .geometry import GazeNormalization
 
 _LOG_PI = math.log(math.pi)
@@ -22,8 +23,8 @@ _LOG_PI = math.log(math.pi)
 class GazeNetwork:
     """Normalised crops in, gaze out; all crops of a call are one batch."""
 
-    def __init__(self, backend: Backend, card: ModelCard, options: EstimatorOptions) -> None:
-        self._backend = backend
+    def __init__(self, model: ModelFile, options: EstimatorOptions) -> None:
+        card = model.card
         self._options = options
         self._mean = card.numbers("mean", 3)
         self._std = card.numbers("std", 3)
@@ -34,6 +35,7 @@ class GazeNetwork:
             size_px=_crop_size(card),
             center_px=(center_x, center_y),
         )
+        self._backend = load_backend(model.path, card, threads=options.threads)
 
     def sample(
         self, image: NDArray[np.uint8], image_from_crop: NDArray[np.float64]

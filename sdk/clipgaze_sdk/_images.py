@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 from ._errors import InputError
 from ._options import ColorOrder
 
+_MAX_SIDE_PX = 32768
+"""What the compiled kernels take."""
+
 
 def checked_image(image: object, color: ColorOrder) -> tuple[NDArray[np.uint8], tuple[int, int]]:
     """Return a C-contiguous uint8 image and its (width, height).
@@ -37,6 +40,11 @@ def checked_image(image: object, color: ColorOrder) -> tuple[NDArray[np.uint8], 
         )
     if image.size == 0:
         raise InputError(f"image is empty, with shape {image.shape}; expected {expected}.")
+    if max(image.shape[:2]) > _MAX_SIDE_PX:
+        raise InputError(
+            f"image has shape {image.shape}; expected sides of at most {_MAX_SIDE_PX} pixels. "
+            "Shrink it, or cut it into parts."
+        )
     if color == "nv12":
         size = _nv12_size(image.shape)
     else:

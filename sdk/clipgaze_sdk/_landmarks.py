@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from ._cards import ModelCard
 from ._crops import sample_crops
 from ._errors import ModelError
+from ._models import ModelFile
 from ._options import EstimatorOptions
-from .backends import Backend
+from .backends import load_backend
 from .geometry import box_from_landmarks, face_crop_from_landmarks
 
 
@@ -50,13 +51,14 @@ class CropRequest:
 class LandmarkNetwork:
     """Crops in, observations out; all crops of a call are one batch."""
 
-    def __init__(self, backend: Backend, card: ModelCard, options: EstimatorOptions) -> None:
-        self._backend = backend
+    def __init__(self, model: ModelFile, options: EstimatorOptions) -> None:
+        card = model.card
         self._options = options
         self._mean = card.numbers("mean", 3)
         self._std = card.numbers("std", 3)
         self._size_px = _square_side(card)
         self._crop_scale = card.number("crop_scale")
+        self._backend = load_backend(model.path, card, threads=options.threads)
 
     @property
     def size_px(self) -> int:

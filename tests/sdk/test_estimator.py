@@ -22,6 +22,7 @@ from clipgaze_sdk import (
     InputError,
     ModelError,
 )
+from clipgaze_sdk.backends.onnx_runtime import OnnxRuntimeBackend
 from clipgaze_sdk.geometry import angle_between, vector_from_angles
 from tests.fake_networks import draw_faces, write_card, write_networks
 
@@ -130,6 +131,7 @@ def test_odd_sizes(estimator: GazeEstimator, size: tuple[int, int]) -> None:
         (np.zeros((2, 4, 4, 3), np.uint8), "estimate_batch"),
         (np.zeros((0, 4, 3), np.uint8), "empty"),
         (np.zeros((4, 0, 3), np.uint8), "empty"),
+        (np.zeros((1, 40_000, 3), np.uint8), "at most 32768 pixels"),
     ],
 )
 def test_bad_images(estimator: GazeEstimator, image: object, message: str) -> None:
@@ -218,6 +220,8 @@ def test_a_given_camera_is_scaled_to_the_image(fake_models: Path) -> None:
         assert result.camera.matrix[0, 0] == pytest.approx(camera.matrix[0, 0] / 2)
         with pytest.raises(InputError, match="640x360 px but the camera is for 1280x960"):
             made.estimate(np.zeros((360, 640, 3), np.uint8))
+        with pytest.raises(InputError, match=r"images\[1\]: the image is 640x360 px"):
+            made.estimate_batch([np.zeros((h, 640, 3), np.uint8) for h in (480, 360)])
 
 
 def test_a_wider_field_of_view_is_a_nearer_face(fake_models: Path) -> None:
@@ -281,10 +285,25 @@ def test_wrong_kinds_of_arguments(fake_models: Path) -> None:
         GazeEstimator(fake_models, options={"threads": 1})  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match=r"camera is a str.*Camera\.load"):
         GazeEstimator(fake_models, camera="camera.yaml")  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match=r"model is a EstimatorOptions; expected the path"):
+        GazeEstimator(EstimatorOptions())  # type: ignore[arg-type]
     with pytest.raises(ModelError, match="does not exist"):
         GazeEstimator("no-such-file.onnx")
     with pytest.raises(TypeError, match="verbose"):
         GazeEstimator(fake_models, verbose=True)  # type: ignore[call-arg]
+
+
+def test_what_was_loaded_is_closed_if_the_rest_cannot_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_networks(tmp_path)
+    (tmp_path / "gaze.onnx").write_bytes(b"not a model")
+    write_card(tmp_path / "gaze.onnx", "gaze")
+    closed = []
+    monkeypatch.setattr(OnnxRuntimeBackend, "close", lambda self: closed.append(self))
+    with pytest.raises(ModelError, match="cannot load"):
+        GazeEstimator(tmp_path)
+    assert len(closed) == 2
 
 
 # ---------------------------------------------------------------------------------- broken networks
@@ -295,8 +314,9 @@ def test_numbers_that_are_none_leave_the_face_out(task: str, tmp_path: Path) -> 
     write_networks(tmp_path, broken=(task,))
     image = draw_faces((640, 480), [(300, 240)])
     with GazeEstimator(tmp_path) as made:
-        with pytest.warns(RuntimeWarning, match="not finite"):
+        with pytest.warns(RuntimeWarning, match="not finite") as said:
             assert made.estimate(image).faces == ()
+        assert said[0].filename == __file__  # the caller's line
         assert made.estimate(image).faces == ()  # said once
         assert made.estimate(image, timestamp_s=0.0).faces == ()
 
