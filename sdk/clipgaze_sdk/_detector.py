@@ -17,6 +17,9 @@ from ._pixels import decode_detections, letterbox_normalize
 from ._yunet import YuNetDetector
 from .backends import load_backend
 
+_LEAST_LOOKED_AT = 4
+"""So many detections are looked at even where fewer faces are wanted: the best may be no face."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Detections:
@@ -52,8 +55,9 @@ class FaceFinder:
         rows = self._detector.detect(image, self._options.color)
         rows = rows[np.all(np.isfinite(rows), axis=1)]
         long_side = np.maximum(rows[:, 2] - rows[:, 0], rows[:, 3] - rows[:, 1])
-        rows = rows[(long_side >= self._options.min_face_px)]
-        rows = rows[np.argsort(-rows[:, 4], kind="stable")][: self._options.max_faces]
+        rows = rows[long_side >= self._options.min_face_px]
+        most = max(self._options.max_faces, _LEAST_LOOKED_AT)
+        rows = rows[np.argsort(-rows[:, 4], kind="stable")][:most]
         return Detections(rows[:, :4], rows[:, 4], rows[:, 5:].reshape(-1, 5, 2))
 
     def close(self) -> None:

@@ -67,9 +67,9 @@ class FaceFrontEnd:
         due = self._frames_since_detection >= self._options.detect_interval
         if self._tracks.tracks and not due:
             return self._tracks.tracks, False
-        self._frames_since_detection = 0
         with clock.stage("detect"):
             found = self._finder.find(image)
+            self._frames_since_detection = 0
             new = self._tracks.unknown(found.boxes_px)
         if new:
             crops_of_new = self._detection_crops(found.boxes_px[new], found.points_px[new])

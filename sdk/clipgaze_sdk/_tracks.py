@@ -84,12 +84,12 @@ class FaceTracks:
 def distinct_faces(
     observations: Iterable[FaceObservation], size_px: tuple[int, int], options: EstimatorOptions
 ) -> list[FaceObservation]:
-    """Return the plausible faces, the most certain first, each once."""
+    """Return the plausible faces, the most certain first, each once and ``max_faces`` at most."""
     kept: list[FaceObservation] = []
     for seen in sorted(observations, key=lambda o: -o.presence):
         if is_plausible(seen, size_px, options) and not overlaps_any(seen, kept, DUPLICATE_IOU):
             kept.append(seen)
-    return kept
+    return kept[: options.max_faces]
 
 
 def is_plausible(

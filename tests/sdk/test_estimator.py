@@ -208,6 +208,19 @@ def test_batches_of_other_kinds(estimator: GazeEstimator) -> None:
         estimator.estimate_batch(image)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("timestamp_s", [None, 0.0])
+def test_what_is_no_face_does_not_take_the_place_of_one(
+    fake_models: Path, timestamp_s: float | None
+) -> None:
+    image = draw_faces((640, 480), [(200, 240)])
+    image[image == 255] = 140
+    image[224:256, 448:480] = 153  # the better detection, yet its landmarks say that none is there
+    options = EstimatorOptions(threads=1, max_faces=1, min_face_px=1.0)
+    with GazeEstimator(fake_models, options=options) as made:
+        (face,) = made.estimate(image, timestamp_s=timestamp_s).faces
+    assert centre(face)[0] == pytest.approx(200, abs=10)
+
+
 # ------------------------------------------------------------------------------------------- camera
 
 
