@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from ._errors import InputError
+from ._opencv import cv2
 from ._results import FaceResult, FrameResult
 from .geometry import draw_arrow_offset
 

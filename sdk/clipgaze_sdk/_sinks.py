@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, Protocol, TextIO
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from ._draw import draw_result
 from ._errors import ConfigurationError, InputError
+from ._opencv import cv2
 from ._results import FaceResult, FrameResult
 from ._sources import IMAGE_SUFFIXES, SourceFrame, SourceKind, folder_images
 

@@ -58,6 +58,16 @@ def test_no_file_is_named_as_its_folder_or_a_library(part: str, repository: Path
     assert not taken & set(stems)
 
 
+def test_opencv_is_imported_in_one_place_which_says_where_it_comes_from(repository: Path):
+    importing = {
+        path.name
+        for path in (repository / "sdk").rglob("*.py")
+        for _, top in imported_tops(path.read_text(encoding="utf-8"))
+        if top == "cv2"
+    }
+    assert importing == {"_opencv.py"}
+
+
 def test_importing_is_quick_and_loads_nothing_heavy():
     code = (
         "import sys, time; begin = time.perf_counter()\n"

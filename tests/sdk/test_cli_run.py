@@ -286,6 +286,23 @@ def test_a_window_shows_a_video_until_q(
     assert not windows.open
 
 
+def test_a_window_that_the_viewer_closes_ends_the_run(
+    tmp_path: Path, use_fake: UseFake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_fake()
+    windows = FakeWindows(monkeypatch)
+
+    def destroy(name: str) -> None:
+        raise cv2.error(f"NULL window: {name!r} in function 'cvDestroyWindow'")
+
+    monkeypatch.setattr(
+        cv2, "getWindowProperty", lambda *_: -1.0 if len(windows.shown) > 1 else 1.0
+    )
+    monkeypatch.setattr(cv2, "destroyWindow", destroy)
+    assert main(["run", str(write_video(tmp_path / "clip.mp4", frames=10))]) == 0
+    assert len(windows.shown) == 2
+
+
 @pytest.mark.parametrize("extra", [["--headless"], ["{folder}/a.jsonl"]])
 def test_no_window_when_headless_or_when_writing(
     tmp_path: Path, use_fake: UseFake, monkeypatch: pytest.MonkeyPatch, extra: list[str]

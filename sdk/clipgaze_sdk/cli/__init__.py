@@ -73,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ClipGazeError as error:
         return _fail(error, code=1)
     except ImportError as error:
-        return _fail(ImportError(f"{error}. `clipgaze doctor` says what to install."), code=1)
+        return _fail(ImportError(f"{error} (`clipgaze doctor` says more)"), code=1)
     except BrokenPipeError:
         # Whoever read our output has left; keep the interpreter from complaining at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -7,7 +7,7 @@ import json
 import platform
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,17 +68,6 @@ class PathBench:
     frames: int
     detector_runs: int
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain numbers, ready for JSON."""
-        return {
-            "p50_ms": self.p50_ms,
-            "p99_ms": self.p99_ms,
-            "mean_ms": self.mean_ms,
-            "fps": self.fps,
-            "frames": self.frames,
-            "detector_runs": self.detector_runs,
-        }
-
 
 def bench(args: argparse.Namespace) -> int:
     """Carry out ``clipgaze bench``.
@@ -104,9 +93,9 @@ def bench(args: argparse.Namespace) -> int:
     warp = bench_warp(image, rounds=200)
     report = {
         **_setting(args, name, probe, threshold=threshold),
-        "still": still.to_dict(),
-        "stream": stream.to_dict(),
-        "warp": warp.to_dict(),
+        "still": asdict(still),
+        "stream": asdict(stream),
+        "warp": asdict(warp),
     }
     print("\n".join(report_lines(report)))
     if args.json is not None:
@@ -120,9 +109,9 @@ def bench_frame(path: Path | None) -> tuple[NDArray[np.uint8], str]:
     Raises:
         InputError: the picture cannot be read.
     """
-    import cv2
     import numpy as np
 
+    from .._opencv import cv2
     from .._sources import read_image
 
     if path is None:
@@ -140,8 +129,9 @@ def bench_frame(path: Path | None) -> tuple[NDArray[np.uint8], str]:
 
 def _drawn_face() -> NDArray[np.uint8]:
     """Draw enough of a face for the networks to have something to work on."""
-    import cv2
     import numpy as np
+
+    from .._opencv import cv2
 
     across = np.linspace(70, 150, WIDTH_PX, dtype=np.float32)[None, :, None]
     frame = np.tile(across, (HEIGHT_PX, 1, 3)).astype(np.uint8)
@@ -210,9 +200,10 @@ def _bench_path(
 def _setting(
     args: argparse.Namespace, name: str, probe: FrameResult, *, threshold: float | None
 ) -> dict[str, Any]:
-    import cv2
     import numpy as np
     import onnxruntime
+
+    from .._opencv import cv2
 
     box = probe.faces[0].bbox_px
     return {

@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 import textwrap
+from dataclasses import asdict
 from typing import Any
 
 from .._cards import ModelCard, TensorSpec
@@ -55,26 +56,10 @@ def load_bundled(task: str) -> ModelFile:
 
 def card_to_dict(model: ModelFile) -> dict[str, Any]:
     """Give a card as plain values, with the path and the size of its file."""
-    card = model.card
     return {
-        "name": card.name,
-        "task": card.task,
-        "version": card.version,
-        "licence": card.licence,
+        **asdict(model.card),
         "path": str(model.path),
         "size_bytes": model.path.stat().st_size,
-        "sha256": card.sha256,
-        "inputs": [_tensor_to_dict(tensor) for tensor in card.inputs],
-        "outputs": [_tensor_to_dict(tensor) for tensor in card.outputs],
-        "preprocessing": dict(card.preprocessing),
-        "trained_on": card.trained_on,
-        "face_model": card.face_model,
-        "command": card.command,
-        "seed": card.seed,
-        "commit": card.commit,
-        "figures": dict(card.figures),
-        "intended_use": card.intended_use,
-        "limits": card.limits,
     }
 
 
@@ -125,7 +110,3 @@ def _wrapped(name: str, text: str) -> list[str]:
 def _tensor_text(tensor: TensorSpec) -> str:
     shape = ", ".join(str(length) for length in tensor.shape)
     return f"{tensor.name} {tensor.dtype} ({shape})"
-
-
-def _tensor_to_dict(tensor: TensorSpec) -> dict[str, Any]:
-    return {"name": tensor.name, "dtype": tensor.dtype, "shape": list(tensor.shape)}

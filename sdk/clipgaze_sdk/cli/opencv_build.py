@@ -6,7 +6,7 @@ import os
 import sys
 from dataclasses import dataclass
 
-import cv2
+from .._opencv import cv2
 
 
 @dataclass(frozen=True, slots=True)

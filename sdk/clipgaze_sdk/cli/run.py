@@ -230,16 +230,15 @@ class _Window:
     """A window with the annotated frames; q, Esc or its close button ends the run."""
 
     def __init__(self, title: str) -> None:
-        import cv2
+        from .._opencv import cv2
 
         self._title = title
         cv2.namedWindow(title, cv2.WINDOW_AUTOSIZE)
 
     def show(self, frame: SourceFrame, result: FrameResult) -> bool:
         """Show one frame; False when the viewer wants to stop."""
-        import cv2
-
         from .._draw import draw_result
+        from .._opencv import cv2
 
         cv2.imshow(self._title, draw_result(frame.image, result))
         if cv2.waitKey(1) & 0xFF in (ord("q"), 27):
@@ -247,9 +246,10 @@ class _Window:
         return bool(cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) >= 1)
 
     def close(self) -> None:
-        import cv2
+        from .._opencv import cv2
 
-        cv2.destroyWindow(self._title)
+        with contextlib.suppress(cv2.error):  # the viewer may have closed it
+            cv2.destroyWindow(self._title)
 
 
 def _open_window(title: str) -> _Window | None:

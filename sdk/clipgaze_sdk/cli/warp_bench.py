@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from .._opencv import cv2
 from .._pixels import warp_normalize
 
 _SIZE_PX = 224
@@ -33,10 +32,6 @@ class WarpBench:
     worst_grey_levels: float
     """Largest difference of any value between the two, in 1/255."""
     mean_grey_levels: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain numbers and lists, ready for JSON."""
-        return asdict(self)
 
 
 def bench_warp(image: NDArray[np.uint8], *, rounds: int) -> WarpBench:
