@@ -68,6 +68,19 @@ def test_opencv_is_imported_in_one_place_which_says_where_it_comes_from(reposito
     assert importing == {"_opencv.py"}
 
 
+def test_without_opencv_the_program_says_where_to_get_it():
+    code = (
+        "import sys; sys.modules['cv2'] = None\n"
+        "from clipgaze_sdk.cli import main\n"
+        "sys.exit(main(['run', 'photo.jpg']))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: OpenCV cannot be imported")
+    assert "JetPack" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 def test_importing_is_quick_and_loads_nothing_heavy():
     code = (
         "import sys, time; begin = time.perf_counter()\n"
