@@ -18,7 +18,7 @@ from ._opencv import cv2
 SourceKind = Literal["image", "folder", "video", "camera"]
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 _FALLBACK_FPS = 30.0
-_DEVICE = re.compile(r"/dev/video(\d+)")
+_CAMERA = re.compile(r"(?:/dev/video)?([0-9]{1,4})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,10 +156,10 @@ class ImageSource:
     fps: float | None = None
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._frame = SourceFrame(read_image(path), path.name, 0, None)
 
     def frames(self) -> Iterator[SourceFrame]:
-        yield SourceFrame(read_image(self._path), self._path.name, 0, None)
+        yield self._frame
 
     def close(self) -> None:
         """Hold nothing, so release nothing."""
@@ -277,10 +277,8 @@ class CameraSource:
 
 
 def _camera_index(source: str) -> int | None:
-    if source.isascii() and source.isdigit():
-        return int(source)
-    device = _DEVICE.fullmatch(source)
-    return int(device.group(1)) if device else None
+    device = _CAMERA.fullmatch(source)
+    return int(device[1]) if device else None
 
 
 def _read_frame(capture: cv2.VideoCapture) -> NDArray[np.generic] | None:

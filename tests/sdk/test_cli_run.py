@@ -232,6 +232,18 @@ def test_an_existing_output_is_kept_unless_forced(tmp_path: Path, use_fake: UseF
     assert output.read_text().startswith("source,frame,")
 
 
+def test_a_damaged_picture_leaves_the_existing_output_alone(
+    tmp_path: Path, use_fake: UseFake, capsys: pytest.CaptureFixture[str]
+) -> None:
+    use_fake()
+    (tmp_path / "a.png").write_bytes(b"damaged")
+    output = tmp_path / "a.csv"
+    output.write_text("precious")
+    assert main(["run", str(tmp_path / "a.png"), str(output), "--force"]) == 1
+    assert output.read_text() == "precious"
+    assert capsys.readouterr().err.startswith("error: cannot decode image")
+
+
 def test_a_broken_model_leaves_the_existing_output_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -16,7 +16,9 @@ from tests.sdk.example_media import (
 )
 
 
-def test_the_kind_of_a_source_is_told_from_its_name(tmp_path: Path) -> None:
+def test_the_kind_of_a_source_is_told_from_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "a.JPG").write_bytes(b"x")
     (tmp_path / "clip.mkv").write_bytes(b"x")
     assert source_kind(str(tmp_path / "a.JPG")) == "image"
@@ -24,6 +26,9 @@ def test_the_kind_of_a_source_is_told_from_its_name(tmp_path: Path) -> None:
     assert source_kind(str(tmp_path)) == "folder"
     assert source_kind("0") == "camera"
     assert source_kind("/dev/video12") == "camera"
+    (tmp_path / "20261122").mkdir()  # too long a number for a webcam
+    monkeypatch.chdir(tmp_path)
+    assert source_kind("20261122") == "folder"
 
 
 @pytest.mark.parametrize(
