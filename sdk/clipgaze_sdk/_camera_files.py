@@ -32,7 +32,7 @@ def read_camera_file(path: Path) -> _CameraNumbers:
         ConfigurationError: the file is missing, unreadable, or not of either form.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(
             f"camera file {str(path)!r} cannot be read ({error}); expected a YAML text file. Check "

@@ -212,6 +212,14 @@ def test_reads_a_ros_calibration(tmp_path: Path) -> None:
     assert camera.size_px == (640, 480)
 
 
+def test_reads_what_an_editor_marked_as_utf_8(tmp_path: Path) -> None:
+    path = tmp_path / "camera.yaml"
+    for form in ("ros", "opencv"):
+        make_camera(5).save(path, form=form)  # type: ignore[arg-type]
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+        assert Camera.load(path).to_dict() == make_camera(5).to_dict()
+
+
 def test_reads_a_ros_calibration_with_block_lists(tmp_path: Path) -> None:
     path = tmp_path / "block.yaml"
     path.write_text(
