@@ -27,8 +27,6 @@ class Detections:
 
     boxes_px: NDArray[np.float64]
     """(n, 4) x0, y0, x1, y1."""
-    scores: NDArray[np.float64]
-    """(n,) in [0, 1]."""
     points_px: NDArray[np.float64]
     """(n, 5, 2) right eye, left eye, nose tip, right and left mouth corner; the person's."""
 
@@ -58,7 +56,7 @@ class FaceFinder:
         rows = rows[long_side >= self._options.min_face_px]
         most = max(self._options.max_faces, _LEAST_LOOKED_AT)
         rows = rows[np.argsort(-rows[:, 4], kind="stable")][:most]
-        return Detections(rows[:, :4], rows[:, 4], rows[:, 5:].reshape(-1, 5, 2))
+        return Detections(rows[:, :4], rows[:, 5:].reshape(-1, 5, 2))
 
     def close(self) -> None:
         """Release the network; a second call does nothing."""

@@ -111,11 +111,10 @@ class GazeNormalization:
         down = np.cross(forward, head[:, 0])
         length = float(np.linalg.norm(down))
         if length < 1e-6:  # the head's x axis points at the camera: an exact ear-on view
-            down, length = head[:, 1] - forward * (forward @ head[:, 1]), 1.0
+            down = head[:, 1] - forward * (forward @ head[:, 1])
             length = float(np.linalg.norm(down))
         down = down / length
-        right = np.cross(down, forward)
-        return np.stack([right / np.linalg.norm(right), down, forward])
+        return np.stack([np.cross(down, forward), down, forward])
 
     def image_from_crop(
         self, camera: Camera, center_mm: ArrayLike, rotation: ArrayLike
