@@ -84,7 +84,9 @@ def _orthographic_pose(
     view_from_head = np.vstack([first_rows, np.cross(first_rows[0], first_rows[1])])
     distance = 1.0 / max(float(scales.mean()), 1e-9)
     center = np.append(flat.mean(axis=0), 1.0) * distance - view_from_head @ model.mean(axis=0)
-    return camera_from_view @ view_from_head, camera_from_view @ center
+    center = camera_from_view @ center
+    center[2] = max(center[2], _NEAREST_MM)  # nearer, only the very widest lens sees a whole face
+    return camera_from_view @ view_from_head, center
 
 
 def _turn_to(direction: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -122,11 +122,12 @@ def test_one_wild_landmark_hardly_matters() -> None:
     assert np.degrees(error) < 3.0
 
 
-def test_never_behind_the_camera() -> None:
+@pytest.mark.parametrize("camera", [CAMERA, Camera.from_fov(1280, 720, 179.0)], ids=["60", "179"])
+def test_never_behind_the_camera(camera: Camera) -> None:
     rng = np.random.default_rng(6)
     for _ in range(50):
         landmarks = rng.uniform(0, 700, (68, 2))
-        pose = head_pose_from_landmarks(landmarks, CAMERA)
+        pose = head_pose_from_landmarks(landmarks, camera)
         assert pose.translation_mm[2] > 0
         np.testing.assert_allclose(
             pose.camera_from_head @ pose.camera_from_head.T, np.eye(3), atol=1e-9
