@@ -33,7 +33,7 @@ TASK_OUTPUTS: dict[str, dict[str, tuple[int | str, ...]]] = {
 """The outputs that a network of each task must have, with shapes; text is a free dimension."""
 _IMAGE = ("batch", 3, "height", "width")
 """The shape of the one input, ``image``."""
-
+_LEAST_STD = 1e-6
 _REQUIRED_TEXTS = ("name", "task", "file", "sha256", "licence", "version")
 
 
@@ -183,6 +183,20 @@ class ModelCard:
                 "Take the card that came with the model."
             )
         return tuple(float(v) for v in values)
+
+    def mean_std(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Return the three means and standard deviations of R, G, B, in units of [0, 1].
+
+        Raises:
+            ModelError: the card lacks them, or a standard deviation is not above zero.
+        """
+        mean, std = self.numbers("mean", 3), self.numbers("std", 3)
+        if min(std) < _LEAST_STD:
+            raise ModelError(
+                f"card {str(self.path)!r} has preprocessing.std = {list(std)}; expected numbers "
+                "above zero. Take the card that came with the model."
+            )
+        return mean, std
 
     def _check_task_tensors(self) -> None:
         if self.task not in TASK_OUTPUTS:

@@ -17,6 +17,7 @@ from ._pixels import decode_detections, letterbox_normalize
 from ._yunet import YuNetDetector
 from .backends import load_backend
 
+_MAX_NETWORK_SIDE_PX = 16384
 _LEAST_LOOKED_AT = 4
 """So many detections are looked at even where fewer faces are wanted: the best may be no face."""
 
@@ -85,8 +86,7 @@ class NetworkDetector:
     def __init__(self, model: ModelFile, options: EstimatorOptions) -> None:
         card = model.card
         self._options = options
-        self._mean = card.numbers("mean", 3)
-        self._std = card.numbers("std", 3)
+        self._mean, self._std = card.mean_std()
         self._long_side = _whole(card, "long_side_px", card.number("long_side_px"))
         self._multiple = _whole(card, "multiple_px", card.number("multiple_px"))
         self._strides = [_whole(card, "strides", n) for n in card.numbers("strides")]
@@ -136,9 +136,9 @@ class NetworkDetector:
 
 
 def _whole(card: ModelCard, key: str, value: float) -> int:
-    if value != int(value) or value < 1:
+    if value != int(value) or not 1 <= value <= _MAX_NETWORK_SIDE_PX:
         raise ModelError(
-            f"card {str(card.path)!r} has preprocessing.{key} = {value}; expected whole pixels of "
-            "at least 1. Take the card that came with the model."
+            f"card {str(card.path)!r} has preprocessing.{key} = {value}; expected whole pixels "
+            f"between 1 and {_MAX_NETWORK_SIDE_PX}. Take the card that came with the model."
         )
     return int(value)

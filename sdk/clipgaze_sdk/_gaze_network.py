@@ -26,8 +26,7 @@ class GazeNetwork:
     def __init__(self, model: ModelFile, options: EstimatorOptions) -> None:
         card = model.card
         self._options = options
-        self._mean = card.numbers("mean", 3)
-        self._std = card.numbers("std", 3)
+        self._mean, self._std = card.mean_std()
         center_x, center_y = card.numbers("center_px", 2)
         self.normalization = GazeNormalization(
             focal_px=card.number("focal_px"),

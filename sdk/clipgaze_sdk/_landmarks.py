@@ -54,8 +54,7 @@ class LandmarkNetwork:
     def __init__(self, model: ModelFile, options: EstimatorOptions) -> None:
         card = model.card
         self._options = options
-        self._mean = card.numbers("mean", 3)
-        self._std = card.numbers("std", 3)
+        self._mean, self._std = card.mean_std()
         self._size_px = _square_side(card)
         self._crop_scale = card.number("crop_scale")
         self._backend = load_backend(model.path, card, threads=options.threads)

@@ -365,3 +365,22 @@ def test_a_card_without_a_number_is_refused_at_once(task: str, key: str, tmp_pat
     write_card(tmp_path / f"{task}.onnx", task, preprocessing=card["preprocessing"])
     with pytest.raises(ModelError, match=rf"preprocessing\.{key}"):
         GazeEstimator(tmp_path)
+
+
+@pytest.mark.parametrize("side_px", [0, 0.5, -640, 10**6])
+def test_a_card_with_an_impossible_side_is_refused_at_once(side_px: float, tmp_path: Path) -> None:
+    write_networks(tmp_path)
+    numbers = json.loads((tmp_path / "face_detector.json").read_text())["preprocessing"]
+    numbers["long_side_px"] = side_px
+    write_card(tmp_path / "face_detector.onnx", "face_detector", preprocessing=numbers)
+    with pytest.raises(ModelError, match=r"preprocessing\.long_side_px = .*between 1 and 16384"):
+        GazeEstimator(tmp_path)
+
+
+@pytest.mark.parametrize("task", ["face_detector", "face_landmarks", "gaze"])
+def test_a_card_that_would_divide_by_zero_is_refused_at_once(task: str, tmp_path: Path) -> None:
+    write_networks(tmp_path)
+    numbers = json.loads((tmp_path / f"{task}.json").read_text())["preprocessing"]
+    write_card(tmp_path / f"{task}.onnx", task, preprocessing={**numbers, "std": [1.0, 0.0, 1.0]})
+    with pytest.raises(ModelError, match=r"preprocessing\.std = .*above zero"):
+        GazeEstimator(tmp_path)
