@@ -38,7 +38,9 @@ def main(photo: str = str(PORTRAIT), annotated: str = "gaze.jpg") -> int:
     if not result.faces:
         print("nobody in view")
 
-    cv2.imwrite(annotated, draw_result(image, result))
+    if not cv2.imwrite(annotated, draw_result(image, result)):
+        print(f"cannot write {annotated}", file=sys.stderr)
+        return 1
     print(f"written: {annotated}")
     return 0
 
