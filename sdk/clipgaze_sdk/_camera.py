@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ._errors import ConfigurationError, InputError
+from ._points import array_of_points
 
 _DISTORTION_LENGTHS = (0, 4, 5, 8, 12, 14)
 _NEWTON_STEPS = 15
@@ -125,7 +126,7 @@ class Camera:
         Raises:
             InputError: the shape is not (N, 3).
         """
-        points = _points(points_mm, 3, "points_mm")
+        points = array_of_points(points_mm, 3, "points_mm")
         in_front = points[:, 2] > 0.0
         safe = np.where(in_front[:, None], points, (0.0, 0.0, 1.0))
         ideal = safe[:, :2] / safe[:, 2:]
@@ -145,7 +146,7 @@ class Camera:
         Raises:
             InputError: the shape is not (N, 2).
         """
-        observed = _points(points_px, 2, "points_px")
+        observed = array_of_points(points_px, 2, "points_px")
         if not self.has_distortion or len(observed) == 0:
             return observed.copy()
         # Newton's method on the forward model, whose derivative OpenCV gives; the best step is
@@ -264,10 +265,3 @@ def _frozen(value: ArrayLike, name: str) -> NDArray[np.float64]:
         raise ConfigurationError(f"{name} is {array.tolist()}; expected finite numbers.")
     array.flags.writeable = False
     return array
-
-
-def _points(value: ArrayLike, columns: int, name: str) -> NDArray[np.float64]:
-    points = np.asarray(value, dtype=np.float64)
-    if points.ndim != 2 or points.shape[1] != columns:
-        raise InputError(f"{name} has shape {points.shape}; expected (N, {columns}).")
-    return points

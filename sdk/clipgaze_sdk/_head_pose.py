@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from ._camera import Camera
 from ._errors import InputError
 from ._face_model import FACE_MODEL_MM
+from ._points import landmark_pixels
 from ._results import HeadPose
 
 _STABLE = np.array([0, 1, 2, 3, 13, 14, 15, 16, *range(17, 37), 39, 42, 45])
@@ -49,15 +50,7 @@ def head_pose_from_landmarks(landmarks_px: ArrayLike, camera: Camera) -> HeadPos
     Raises:
         InputError: a wrong shape, numbers that are not finite, or all points in one place.
     """
-    landmarks = np.asarray(landmarks_px, dtype=np.float64)
-    if landmarks.ndim != 2 or landmarks.shape[1] != 2 or len(landmarks) < 68:
-        raise InputError(
-            f"landmarks_px has shape {landmarks.shape}; expected (68, 2), the landmarks of "
-            "Multi-PIE in its order."
-        )
-    if not np.all(np.isfinite(landmarks)):
-        raise InputError("landmarks_px holds values that are not finite; expected pixels.")
-    seen = camera.rays(landmarks[_STABLE])[:, :2]
+    seen = camera.rays(landmark_pixels(landmarks_px)[_STABLE])[:, :2]
     size = float(np.sqrt(np.mean(np.sum((seen - seen.mean(axis=0)) ** 2, axis=1))))
     if not size > 1e-6:
         raise InputError("landmarks_px are all in one place; expected a face.")

@@ -18,6 +18,7 @@ from ._camera import Camera
 from ._errors import ConfigurationError, InputError
 from ._face_model import FACE_MODEL_MM, MIRRORED_LANDMARKS
 from ._head_pose import head_pose_from_landmarks
+from ._points import finite_pixels, landmark_pixels
 from ._results import HeadPose
 
 __all__ = [
@@ -182,7 +183,7 @@ def face_crop(
     Raises:
         InputError: a wrong shape, or numbers that are not finite.
     """
-    points = _points(points_px, "points_px")
+    points = finite_pixels(points_px, "points_px")
     right, down = _face_axes(eyes_px, mouth_px)
     along = np.stack([points @ right, points @ down], axis=1)
     low, high = along.min(axis=0), along.max(axis=0)
@@ -208,7 +209,7 @@ def face_crop_from_landmarks(
     Raises:
         InputError: a wrong shape, or numbers that are not finite.
     """
-    points = _landmarks(landmarks_px)
+    points = landmark_pixels(landmarks_px)
     return face_crop(
         points,
         points[_EYES].mean(axis=0),
@@ -262,7 +263,7 @@ def box_from_landmarks(landmarks_px: ArrayLike) -> NDArray[np.float32]:
     Raises:
         InputError: a wrong shape, or numbers that are not finite.
     """
-    points = _landmarks(landmarks_px)
+    points = landmark_pixels(landmarks_px)
     _, down = _face_axes(points[_EYES].mean(axis=0), points[_MOUTH].mean(axis=0))
     depth = points @ down
     forehead = points[_BROWS] - down * _FOREHEAD * float(depth.max() - depth[_BROWS].min())
@@ -352,21 +353,3 @@ def _array(value: ArrayLike, shape: tuple[int, ...], name: str) -> NDArray[np.fl
             "all finite."
         )
     return array
-
-
-def _points(value: ArrayLike, name: str) -> NDArray[np.float64]:
-    points = np.asarray(value, dtype=np.float64)
-    if points.ndim != 2 or points.shape[1] != 2 or len(points) == 0:
-        raise InputError(f"{name} has shape {points.shape}; expected (N, 2) with N at least 1.")
-    if not np.all(np.isfinite(points)):
-        raise InputError(f"{name} holds values that are not finite; expected pixels.")
-    return points
-
-
-def _landmarks(value: ArrayLike) -> NDArray[np.float64]:
-    points = _points(value, "landmarks_px")
-    if len(points) < 68:
-        raise InputError(
-            f"landmarks_px has {len(points)} points; expected the 68 of Multi-PIE, in its order."
-        )
-    return points[:68]

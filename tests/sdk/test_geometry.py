@@ -266,7 +266,7 @@ def test_degenerate_faces_give_finite_crops() -> None:
 @pytest.mark.parametrize(
     ("points", "message"),
     [
-        (np.zeros((67, 2)), "has 67 points; expected the 68"),
+        (np.zeros((67, 2)), r"shape \(67, 2\); expected \(68, 2\)"),
         (np.zeros((68, 3)), r"shape \(68, 3\)"),
         (np.full((68, 2), np.inf), "not finite"),
     ],
