@@ -37,8 +37,9 @@ def assign(boxes: Tensor, centers: Tensor, strides: Tensor) -> tuple[Tensor, Ten
     """Which face each cell answers for.
 
     ``boxes`` (B, K, 4) with NaN where there is none.  Returns the face's number (B, A), whether the
-    cell is positive (B, A), and whether it is to be left out of the score's loss (B, A): cells in
-    the middle of a face but on another stride or beside the centre.
+    cell is positive (B, A), and whether it is to be left out of the score's loss (B, A): cells
+    around the centre, on the strides next to the one that answers.  Further out a cell is
+    background, or eyes and mouths would be found as faces.
     """
     low = torch.tensor([r[0] for r in RANGES])[(strides.log2() - 3).long()]
     high = torch.tensor([r[1] for r in RANGES])[(strides.log2() - 3).long()]
@@ -54,7 +55,11 @@ def assign(boxes: Tensor, centers: Tensor, strides: Tensor) -> tuple[Tensor, Ten
     positive = near & fits
     distance = (offset.square().sum(-1)).masked_fill(~positive, 1e9)
     face = distance.argmin(-1)
-    inside = ((offset <= 0.35 * size[:, None]).all(-1) & there[:, None]).any(-1)
+    close = (longer[:, None] >= 0.5 * low[None, :, None]) & (
+        longer[:, None] < 2 * high[None, :, None]
+    )
+    middle_part = torch.maximum(0.17 * size[:, None], 0.8 * strides[None, :, None, None])
+    inside = ((offset <= middle_part).all(-1) & there[:, None] & close).any(-1)
     chosen = positive.any(-1)
     return face, chosen, inside & ~chosen
 

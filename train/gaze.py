@@ -11,6 +11,7 @@ import argparse
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from train.crops import prepared
 from train.loop import add_loop_arguments, loop_options, train
@@ -39,24 +40,47 @@ def angle(a: Tensor, b: Tensor) -> Tensor:
 
 
 def augment(crops: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Mirror half of them (yaw negates), and vary contrast, brightness and a hidden patch."""
+    """Mirror half of them (yaw negates); shift, zoom, tint and hide parts of all."""
     n = len(crops)
 
     def rand(*shape: int) -> Tensor:
         return torch.rand(*shape, generator=generator).to(crops.device)
 
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator).to(crops.device)
+
     flip = rand(n) < 0.5
     crops = torch.where(flip.view(-1, 1, 1, 1), crops.flip(2), crops)
     labels = torch.stack([labels[:, 0], torch.where(flip, -labels[:, 1], labels[:, 1])], 1)
     x = normalized(crops)
-    gain = 1 + 0.25 * (2 * rand(n, 1, 1, 1) - 1)
-    tint = 0.15 * (2 * rand(n, 3, 1, 1) - 1)
-    x = x * gain + 0.3 * (2 * rand(n, 1, 1, 1) - 1) + tint
-    hidden = rand(n) < 0.15
-    left, width = rand(n) * 224, 15 + rand(n) * 50
-    column = torch.arange(224, device=crops.device).view(1, 1, 1, -1)
-    inside = (column >= left.view(-1, 1, 1, 1)) & (column < (left + width).view(-1, 1, 1, 1))
-    x = torch.where(inside & hidden.view(-1, 1, 1, 1), tint * 4, x)
+    # Small errors of place, size and roll, beyond those that the crops were cut with.
+    angle, zoom = 0.03 * normal(n), torch.exp(0.05 * normal(n))
+    cos, sin = angle.cos() * zoom, angle.sin() * zoom
+    aspect = x.shape[3] / x.shape[2]
+    shift = normal(n, 2) * torch.tensor([0.03, 0.05], device=x.device)
+    theta = torch.stack(
+        [
+            torch.stack([cos, -sin / aspect, shift[:, 0]], 1),
+            torch.stack([sin * aspect, cos, shift[:, 1]], 1),
+        ],
+        1,
+    )
+    grid = F.affine_grid(theta, list(x.shape), align_corners=False)
+    x = F.grid_sample(x, grid, align_corners=False, padding_mode="border")
+    x = (
+        x * torch.exp(0.25 * normal(n, 1, 1, 1))
+        + 0.3 * normal(n, 1, 1, 1)
+        + 0.15 * normal(n, 3, 1, 1)
+    )
+    x = x + 0.12 * rand(n, 1, 1, 1) * normal(*x.shape)
+    for _ in range(2):  # bars and patches hide something in a third of the crops
+        hidden = rand(n, 1, 1, 1) < 0.18
+        left, width = rand(n, 1, 1, 1) * 224, 10 + rand(n, 1, 1, 1) * 60
+        top, height = rand(n, 1, 1, 1) * 96, 10 + rand(n, 1, 1, 1) * 90
+        column = torch.arange(224, device=x.device).view(1, 1, 1, -1)
+        row = torch.arange(96, device=x.device).view(1, 1, -1, 1)
+        inside = (column >= left) & (column < left + width) & (row >= top) & (row < top + height)
+        x = torch.where(inside & hidden, normal(n, 3, 1, 1), x)
     return x.contiguous(memory_format=torch.channels_last), labels
 
 

@@ -51,9 +51,14 @@ def augment(
     angle = 0.16 * normal(n)
     scale = torch.exp(0.11 * normal(n)) / 1.5
     shift = 0.045 * normal(n, 2)
-    missed = rand(n) < 0.08  # crops that a lost track would give: mostly beside the face
+    # No face: crops beside the face, as a lost track gives, and crops of a part of it.
+    chance = rand(n)
+    beside, part = chance < 0.07, chance > 0.90
+    missed = beside | part
     direction = F.normalize(normal(n, 2), dim=1)
-    shift = torch.where(missed.view(-1, 1), direction * (0.75 + 0.3 * rand(n, 1)), shift)
+    shift = torch.where(beside.view(-1, 1), direction * (0.75 + 0.3 * rand(n, 1)), shift)
+    scale = torch.where(part, scale * (0.2 + 0.3 * rand(n)), scale)
+    shift = torch.where(part.view(-1, 1), direction * 0.35 * rand(n, 1), shift)
     cos, sin = torch.cos(angle) * scale, torch.sin(angle) * scale
     linear = torch.stack([torch.stack([cos, -sin], 1), torch.stack([sin, cos], 1)], 1)
     theta = torch.cat([linear, shift.unsqueeze(2)], 2)

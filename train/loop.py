@@ -31,6 +31,8 @@ class LoopOptions:
     seed: int = 0
     threads: int = 2
     device: str = "cpu"
+    init: Path | None = None
+    """A finished run whose averaged weights this one starts from (a second leg)."""
 
 
 def add_loop_arguments(parser: argparse.ArgumentParser, *, steps: int, batch: int) -> None:
@@ -43,6 +45,7 @@ def add_loop_arguments(parser: argparse.ArgumentParser, *, steps: int, batch: in
     parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--init", type=Path, help="run whose averaged weights to start from")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
 
 
@@ -56,6 +59,7 @@ def loop_options(args: argparse.Namespace) -> LoopOptions:
         seed=args.seed,
         threads=args.threads,
         device=args.device,
+        init=args.init,
     )
 
 
@@ -75,6 +79,8 @@ def train(
     torch.manual_seed(options.seed)
     options.out.mkdir(parents=True, exist_ok=True)
     device = torch.device(options.device)
+    if options.init is not None:
+        load_average(model, options.init)
     model = model.to(device=device, memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay

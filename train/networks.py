@@ -61,9 +61,11 @@ class GazeNetwork(nn.Module):
             Block(4 * w, 7 * w),
             Block(7 * w, 8 * w),
             conv(8 * w, 64, size=1),
+            nn.Dropout2d(0.15),
             nn.Flatten(),
             nn.Linear(64 * 3 * 7, 192),
             nn.ReLU(inplace=True),
+            nn.Dropout(0.4),
         )
         self.gaze = nn.Linear(192, 2)
         self.sigma = nn.Sequential(nn.Linear(192, 64), nn.ReLU(inplace=True), nn.Linear(64, 1))

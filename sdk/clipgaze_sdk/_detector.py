@@ -13,7 +13,7 @@ from ._cards import ModelCard
 from ._errors import BackendError, ModelError
 from ._models import ModelFile
 from ._options import ColorOrder, EstimatorOptions
-from ._pixels import decode_detections, letterbox_normalize
+from ._pixels import decode_detections, letterbox_normalize, nms
 from ._yunet import YuNetDetector
 from .backends import load_backend
 
@@ -87,15 +87,34 @@ class NetworkDetector:
         card = model.card
         self._options = options
         self._mean, self._std = card.mean_std()
-        self._long_side = _whole(card, "long_side_px", card.number("long_side_px"))
+        sides = card.numbers("long_side_px")
+        self._long_sides = [_whole(card, "long_side_px", n) for n in sides or (0.0,)]
         self._multiple = _whole(card, "multiple_px", card.number("multiple_px"))
         self._strides = [_whole(card, "strides", n) for n in card.numbers("strides")]
         self._backend = load_backend(model.path, card, threads=options.threads)
 
     def detect(self, image: NDArray[np.uint8], color: ColorOrder) -> NDArray[np.float64]:
-        """Return (n, 15) rows in pixels of the image; see :class:`Detector`."""
+        """Return (n, 15) rows in pixels of the image; see :class:`Detector`.
+
+        A card may name several long sides: faces that fill the image are found in the smaller one.
+        """
+        found = [self._detect_at(long_side, image, color) for long_side in self._long_sides]
+        if len(found) == 1:
+            return found[0]
+        together = np.concatenate(found)
+        kept = nms(
+            together[:, :4].astype(np.float32),
+            together[:, 4].astype(np.float32),
+            iou_threshold=self._options.nms_iou,
+            max_detections=4 * self._options.max_faces,
+        )
+        return together[kept]
+
+    def _detect_at(
+        self, long_side: int, image: NDArray[np.uint8], color: ColorOrder
+    ) -> NDArray[np.float64]:
         rows = image.shape[0] // 3 * 2 if color == "nv12" else image.shape[0]
-        shrink = self._long_side / max(rows, image.shape[1])
+        shrink = long_side / max(rows, image.shape[1])
         height, width = (
             max(math.ceil(round(n * shrink) / self._multiple), 1) * self._multiple
             for n in (rows, image.shape[1])

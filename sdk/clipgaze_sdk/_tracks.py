@@ -16,6 +16,8 @@ DETECTION_IOU = 0.3
 """A detection that overlaps a followed face more than this is that face."""
 DUPLICATE_IOU = 0.5
 """Two followed faces that overlap more than this are one face, seen twice."""
+NESTED_SHARE = 0.7
+"""A face of which more than this lies within another's box is a part of that face."""
 KEPT_PRESENCE = 0.6
 """A followed face is kept down to this share of the presence that a new one needs, so that one
 that hovers around it is not let go and found again under another identity."""
@@ -106,9 +108,22 @@ def is_plausible(
 
 
 def overlaps_any(seen: FaceObservation, others: Iterable[FaceObservation], iou: float) -> bool:
-    """Return whether a face's box overlaps another's by more than ``iou``."""
+    """Return whether a face's box overlaps another's by more than ``iou``, or one is in the other.
+
+    Faces do not lie within faces: an eye or a mouth taken for a face does.
+    """
     box = seen.box_px
-    return any(box_iou(box, other.box_px) > iou for other in others)
+    return any(
+        box_iou(box, other.box_px) > iou or box_share(box, other.box_px) > NESTED_SHARE
+        for other in others
+    )
+
+
+def box_share(first: NDArray[np.floating[Any]], second: NDArray[np.floating[Any]]) -> float:
+    """Return the share of the smaller of two boxes (4,) that lies in the larger."""
+    low, high = np.maximum(first[:2], second[:2]), np.minimum(first[2:], second[2:])
+    smaller = min(float(np.prod(box[2:] - box[:2])) for box in (first, second))
+    return float(np.prod(np.maximum(high - low, 0.0))) / max(smaller, 1e-6)
 
 
 def box_iou(first: NDArray[np.floating[Any]], second: NDArray[np.floating[Any]]) -> float:

@@ -5,7 +5,7 @@ import pytest
 
 from clipgaze_sdk import EstimatorOptions
 from clipgaze_sdk._landmarks import FaceObservation
-from clipgaze_sdk._tracks import FaceTracks, box_iou, distinct_faces, is_plausible
+from clipgaze_sdk._tracks import FaceTracks, box_iou, box_share, distinct_faces, is_plausible
 from clipgaze_sdk.geometry import FACE_MODEL_MM, box_from_landmarks
 
 SIZE = (640, 480)
@@ -33,6 +33,18 @@ def test_overlap_golden() -> None:
     assert box_iou(first, np.array([5.0, 0.0, 15.0, 10.0])) == pytest.approx(1 / 3)
     assert box_iou(first, np.array([10.0, 0.0, 20.0, 10.0])) == 0.0
     assert box_iou(first, np.array([3.0, 3.0, 3.0, 3.0])) == 0.0
+
+
+def test_share_of_the_smaller_box_golden() -> None:
+    first = np.array([0.0, 0.0, 10.0, 10.0])
+    assert box_share(first, np.array([2.0, 2.0, 4.0, 4.0])) == 1.0
+    assert box_share(np.array([8.0, 0.0, 12.0, 4.0]), first) == pytest.approx(0.5)
+    assert box_share(first, np.array([20.0, 0.0, 30.0, 10.0])) == 0.0
+
+
+def test_an_eye_taken_for_a_face_is_no_second_face() -> None:
+    seen = [face(300, 200, height=160, presence=0.95), face(280, 170, height=30, presence=0.9)]
+    assert [f.presence for f in distinct_faces(seen, SIZE, OPTIONS)] == [0.95]
 
 
 def test_identities_count_up_and_are_not_used_again() -> None:
