@@ -39,8 +39,10 @@ def angle(a: Tensor, b: Tensor) -> Tensor:
     return torch.atan2(torch.linalg.cross(a, b).square().sum(1).add(1e-12).sqrt(), (a * b).sum(1))
 
 
-def augment(crops: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Mirror half of them (yaw negates); shift, zoom, tint and hide parts of all."""
+def augment(
+    crops: Tensor, labels: Tensor, generator: torch.Generator, strength: float = 1.0
+) -> tuple[Tensor, Tensor]:
+    """Mirror half of them (yaw negates); shift, zoom, tint, hide parts of all by ``strength``."""
     n = len(crops)
 
     def rand(*shape: int) -> Tensor:
@@ -54,10 +56,10 @@ def augment(crops: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[
     labels = torch.stack([labels[:, 0], torch.where(flip, -labels[:, 1], labels[:, 1])], 1)
     x = normalized(crops)
     # Small errors of place, size and roll, beyond those that the crops were cut with.
-    angle, zoom = 0.03 * normal(n), torch.exp(0.05 * normal(n))
+    angle, zoom = 0.03 * strength * normal(n), torch.exp(0.05 * strength * normal(n))
     cos, sin = angle.cos() * zoom, angle.sin() * zoom
     aspect = x.shape[3] / x.shape[2]
-    shift = normal(n, 2) * torch.tensor([0.03, 0.05], device=x.device)
+    shift = strength * normal(n, 2) * torch.tensor([0.03, 0.05], device=x.device)
     theta = torch.stack(
         [
             torch.stack([cos, -sin / aspect, shift[:, 0]], 1),
@@ -68,13 +70,13 @@ def augment(crops: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[
     grid = F.affine_grid(theta, list(x.shape), align_corners=False)
     x = F.grid_sample(x, grid, align_corners=False, padding_mode="border")
     x = (
-        x * torch.exp(0.25 * normal(n, 1, 1, 1))
+        x * torch.exp(0.25 * strength * normal(n, 1, 1, 1))
         + 0.3 * normal(n, 1, 1, 1)
         + 0.15 * normal(n, 3, 1, 1)
     )
-    x = x + 0.12 * rand(n, 1, 1, 1) * normal(*x.shape)
+    x = x + 0.12 * strength * rand(n, 1, 1, 1) * normal(*x.shape)
     for _ in range(2):  # bars and patches hide something in a third of the crops
-        hidden = rand(n, 1, 1, 1) < 0.18
+        hidden = rand(n, 1, 1, 1) < 0.18 * strength
         left, width = rand(n, 1, 1, 1) * 224, 10 + rand(n, 1, 1, 1) * 60
         top, height = rand(n, 1, 1, 1) * 96, 10 + rand(n, 1, 1, 1) * 90
         column = torch.arange(224, device=x.device).view(1, 1, 1, -1)
@@ -99,6 +101,7 @@ def main() -> None:
     """Entry point."""
     parser = argparse.ArgumentParser(prog="python -m train.gaze", description=__doc__)
     add_loop_arguments(parser, steps=6000, batch=128)
+    parser.add_argument("--augment", type=float, default=1.0, help="strength of augmentation")
     args = parser.parse_args()
     arrays = prepared("gaze", args.data, args.cache, workers=args.threads)
     crops, labels = torch.from_numpy(arrays["crops"]), torch.from_numpy(arrays["labels"])
@@ -106,7 +109,7 @@ def main() -> None:
 
     def batch_of(generator: torch.Generator) -> tuple[Tensor, ...]:
         pick = torch.randint(len(crops), (args.batch,), generator=generator)
-        return augment(crops[pick], labels[pick], generator)
+        return augment(crops[pick], labels[pick], generator, args.augment)
 
     train(GazeNetwork(), batch_of, losses, loop_options(args))
 
