@@ -1,0 +1,425 @@
+"""The one table of gaze-irrelevant factors: name, phrases, frequency and what draws each.
+
+CLIP-Gaze (arXiv 2403.05124) describes what is *not* gaze by the prompt ``An image of a face with
+{c}.`` over three dimensions: appearance, wearable, image quality.  The literal list, the negative
+phrases and the frequencies are this project's own choice.  The renderer obeys the same names, so a
+rendered picture's labels, captions and prompts cannot disagree.
+
+Two rules for whoever reads labels.  A negative phrase supposes what the factor needs ("thin-rimmed
+glasses" supposes glasses), and a factor may be hidden (the mouth behind a mask): ask
+:func:`is_shown` before a picture is held against a prompt.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from train.synth.domains import Domain
+
+Dimension = Literal["appearance", "wearable", "image quality"]
+Scope = Literal["identity", "person", "picture"]
+Named = Callable[[str], np.random.Generator]
+"""Independent generators by name, such as :class:`train.synth.streams.Streams`."""
+
+PROMPT = "An image of a face with {}."
+
+
+@dataclass(frozen=True, slots=True)
+class Factor:
+    """One thing that a picture shows and that says nothing of where its person looks."""
+
+    name: str
+    dimension: Dimension
+    scope: Scope
+    """identity: measured on the face's shape; person: drawn once per person; picture: each time."""
+    positive: str
+    """Fits :data:`PROMPT`; true where the factor is on."""
+    negative: str
+    """Fits :data:`PROMPT`; true where the factor is off and shown (:func:`is_shown`)."""
+    chance: float
+    """Share of pictures (or people) with it, among those where what it needs is on."""
+    drawn_by: str
+    """``module.function`` of ``train.synth`` that obeys it."""
+    excludes: tuple[str, ...] = ()
+    """Never on together with these; symmetric."""
+    needs: tuple[str, ...] = ()
+    """Only on where all these are on."""
+    unclear_with: tuple[str, ...] = ()
+    """With one of these on, the picture (or the words) leave open whether this is on."""
+
+
+_Row = tuple[str, float, str, str, str]
+
+_TABLE: tuple[tuple[Dimension, Scope, tuple[_Row, ...]], ...] = (
+    (
+        "appearance",
+        "identity",  # the chance follows from the threshold in sample_person_factors
+        (
+            ("feminine", 0.50, "people.shape_scores", "feminine features", "masculine features"),
+            ("old", 0.28, "people.shape_scores", "elderly features", "youthful features"),
+            ("round_face", 0.50, "people.shape_scores", "a round face shape", "a long face shape"),
+            ("wide_jaw", 0.50, "people.shape_scores", "a wide jaw", "a narrow jaw"),
+            ("large_nose", 0.50, "people.shape_scores", "a large nose", "a small nose"),
+            ("full_lips", 0.50, "people.shape_scores", "full lips", "thin lips"),
+            ("large_eyes", 0.50, "people.shape_scores", "large eyes", "small eyes"),
+        ),
+    ),
+    (
+        "appearance",
+        "person",
+        (
+            ("dark_skin", 0.40, "skin.paint_skin", "dark skin", "light skin"),
+            ("freckles", 0.16, "skin.paint_skin", "freckles", "unfreckled skin"),
+            ("wrinkles", 0.32, "skin.paint_skin", "wrinkled skin", "smooth skin"),
+            ("red_cheeks", 0.25, "skin.paint_skin", "red cheeks", "unflushed cheeks"),
+            ("shiny_skin", 0.28, "skin.paint_skin", "shiny skin", "matt skin"),
+            (
+                "dark_circles",
+                0.26,
+                "skin.paint_skin",
+                "dark rings under the eyes",
+                "no shadow under the eyes",
+            ),
+            ("thick_eyebrows", 0.42, "hair.eyebrows", "thick eyebrows", "thin eyebrows"),
+            ("black_hair", 0.30, "hair.hair_color", "black hair", "hair that is not black"),
+            ("blond_hair", 0.16, "hair.hair_color", "blond hair", "hair that is not blond"),
+            ("red_hair", 0.08, "hair.hair_color", "red hair", "hair that is not red"),
+            ("grey_hair", 0.18, "hair.hair_color", "grey hair", "hair that has not gone grey"),
+            ("long_hair", 0.42, "hair.scalp_hair", "long hair", "short hair"),
+            ("bald", 0.11, "hair.scalp_hair", "a bald head", "a head of hair"),
+            ("fringe", 0.25, "hair.scalp_hair", "a fringe over the forehead", "a bare forehead"),
+            ("curly_hair", 0.26, "hair.scalp_hair", "curly hair", "straight hair"),
+            ("beard", 0.20, "hair.facial_hair", "a full beard", "a clean-shaven chin"),
+            ("moustache", 0.17, "hair.facial_hair", "a moustache", "a bare upper lip"),
+            ("stubble", 0.16, "hair.facial_hair", "stubble", "freshly shaven cheeks"),
+            ("light_eyes", 0.32, "people.iris_color", "light blue or green irises", "brown irises"),
+        ),
+    ),
+    (
+        "appearance",
+        "picture",
+        (
+            ("smile", 0.36, "scene.expression", "a smile", "an unsmiling mouth"),
+            ("open_mouth", 0.26, "scene.expression", "an open mouth", "closed lips"),
+            ("squint", 0.16, "scene.expression", "narrowed eyelids", "relaxed eyelids"),
+            ("frown", 0.13, "scene.expression", "a frown", "brows not drawn together"),
+            ("raised_eyebrows", 0.17, "scene.expression", "raised eyebrows", "eyebrows at rest"),
+        ),
+    ),
+    (
+        "wearable",
+        "person",
+        (
+            ("lipstick", 0.24, "skin.paint_skin", "lipstick", "unpainted lips"),
+            ("eye_shadow", 0.20, "skin.paint_skin", "eye shadow", "bare eyelids"),
+        ),
+    ),
+    (
+        "wearable",
+        "picture",
+        (
+            ("glasses", 0.34, "glasses.glasses", "glasses", "no glasses"),
+            ("thick_frame", 0.42, "glasses.glasses", "thick-rimmed glasses", "thin-rimmed glasses"),
+            ("sunglasses", 0.09, "glasses.glasses", "sunglasses", "no sunglasses"),
+            ("tinted_lenses", 0.22, "glasses.glasses", "tinted lenses", "clear lenses"),
+            (
+                "lens_reflections",
+                0.40,
+                "glasses.glasses",
+                "glare on lenses",
+                "lenses free of glare",
+            ),
+            ("cap", 0.10, "wearables.headwear", "a baseball cap", "a head without a cap"),
+            ("brimmed_hat", 0.06, "wearables.headwear", "a brimmed hat", "no brim over the brow"),
+            ("beanie", 0.06, "wearables.headwear", "a knitted beanie", "no woollen hat"),
+            ("helmet", 0.055, "wearables.headwear", "a helmet", "an unprotected head"),
+            ("head_scarf", 0.055, "wearables.headwear", "a headscarf", "an uncovered head"),
+            ("face_mask", 0.075, "wearables.face_mask", "a face mask", "a face without a mask"),
+            ("hand_on_face", 0.08, "occluders.hand", "a hand on the face", "hands off the face"),
+            (
+                *("object_in_front", 0.07, "occluders.object_in_front"),
+                *("an object in front of the face", "nothing held before the face"),
+            ),
+        ),
+    ),
+    (
+        "image quality",
+        "picture",
+        (
+            ("noise", 0.26, "sensor.develop", "sensor noise", "a grain-free picture"),
+            ("motion_blur", 0.15, "sensor.develop", "motion blur", "no smear of movement"),
+            ("defocus", 0.17, "sensor.develop", "an out-of-focus blur", "a sharp focus"),
+            ("low_resolution", 0.18, "sensor.develop", "coarse, blurry pixels", "fine detail"),
+            (
+                "jpeg_artifacts",
+                0.22,
+                "sensor.develop",
+                "blocky compression",
+                "no compression blocks",
+            ),
+            ("dark", 0.17, "sensor.develop", "too little light", "plenty of light"),
+            ("overexposed", 0.11, "sensor.develop", "blown-out highlights", "intact highlights"),
+            ("low_contrast", 0.15, "sensor.develop", "a washed-out contrast", "a strong contrast"),
+            (
+                "side_light",
+                0.24,
+                "lighting.sample_lighting",
+                "light from one side",
+                "evenly lit cheeks",
+            ),
+            ("back_light", 0.13, "lighting.sample_lighting", "light from behind", "light in front"),
+            ("hard_shadows", 0.22, "lighting.sample_lighting", "hard shadows", "soft shadows"),
+            ("warm_light", 0.17, "lighting.sample_lighting", "warm light", "no yellow cast"),
+            ("cool_light", 0.15, "lighting.sample_lighting", "cool light", "no blue cast"),
+            (
+                *("near_infrared", 0.08, "lighting.sample_lighting"),
+                *("near-infrared light in black and white", "visible light in colour"),
+            ),
+        ),
+    ),
+)
+"""Rows: name, chance, drawn by, positive phrase, negative phrase."""
+
+HEADWEAR = ("cap", "brimmed_hat", "beanie", "helmet", "head_scarf")
+_COVERS_HAIR = ("bald", "beanie", "helmet", "head_scarf")
+_COVERS_MOUTH = ("face_mask", "hand_on_face", "object_in_front")
+_SOFT = ("motion_blur", "defocus", "low_resolution")
+
+_EXCLUSIVE: tuple[tuple[str, ...], ...] = (
+    ("black_hair", "blond_hair", "red_hair", "grey_hair"),
+    ("bald", "long_hair"),
+    ("bald", "fringe"),
+    ("bald", "curly_hair"),
+    ("beard", "stubble"),
+    ("smile", "frown"),
+    ("frown", "raised_eyebrows"),
+    ("glasses", "sunglasses"),
+    HEADWEAR,
+    ("dark", "overexposed"),
+    ("side_light", "back_light"),
+    ("warm_light", "cool_light", "near_infrared"),
+)
+_NEEDS = dict.fromkeys(("thick_frame", "tinted_lenses", "lens_reflections"), ("glasses",))
+
+_UNCLEAR: dict[str, tuple[str, ...]] = {
+    "round_face": ("head_scarf", "helmet", "beard", *_COVERS_MOUTH),
+    "wide_jaw": ("head_scarf", "helmet", "beard", *_COVERS_MOUTH),
+    **dict.fromkeys(("large_nose", "full_lips", "smile", "open_mouth"), _COVERS_MOUTH),
+    "large_eyes": ("sunglasses", "squint"),
+    "dark_skin": ("near_infrared",),
+    "freckles": ("face_mask", "near_infrared"),
+    "red_cheeks": ("face_mask", "near_infrared"),
+    "shiny_skin": ("face_mask",),
+    "dark_circles": ("sunglasses", "near_infrared"),
+    "thick_eyebrows": ("sunglasses",),
+    **dict.fromkeys(
+        ("black_hair", "blond_hair", "red_hair", "grey_hair"), (*_COVERS_HAIR, "near_infrared")
+    ),
+    "long_hair": ("bald", "helmet", "head_scarf"),
+    "bald": HEADWEAR,
+    "fringe": ("bald", *HEADWEAR),
+    "curly_hair": _COVERS_HAIR,
+    "beard": ("stubble", *_COVERS_MOUTH),
+    "moustache": ("stubble", *_COVERS_MOUTH),
+    "stubble": ("beard", "moustache", *_COVERS_MOUTH),
+    "light_eyes": ("sunglasses", "tinted_lenses", "lens_reflections", "near_infrared"),
+    "squint": ("sunglasses",),
+    "frown": ("sunglasses",),
+    "raised_eyebrows": ("sunglasses", "frown"),
+    "lipstick": (*_COVERS_MOUTH, "near_infrared"),
+    "eye_shadow": ("sunglasses", "near_infrared"),
+    "glasses": ("sunglasses",),
+    "sunglasses": ("tinted_lenses",),
+    "tinted_lenses": ("near_infrared",),
+    **{name: tuple(h for h in HEADWEAR if h != name) for name in HEADWEAR},
+    "hand_on_face": ("object_in_front",),
+    "object_in_front": ("hand_on_face",),
+    **{name: tuple(b for b in _SOFT if b != name) for name in _SOFT},
+    "dark": ("back_light",),
+    "overexposed": ("dark", "back_light"),
+    "low_contrast": ("dark", "overexposed"),
+    "side_light": ("back_light", "hard_shadows"),
+    "back_light": ("side_light",),
+    "warm_light": ("near_infrared",),
+    "cool_light": ("near_infrared",),
+}
+
+INFLUENCES: dict[str, dict[str, tuple[float, float]]] = {
+    "wrinkles": {"old": (9.0, 0.35)},
+    "red_cheeks": {"dark_skin": (0.35, 1.5)},
+    "freckles": {"dark_skin": (0.35, 1.4)},
+    "dark_circles": {"old": (1.8, 0.8)},
+    "thick_eyebrows": {"feminine": (0.5, 1.9)},
+    "black_hair": {"dark_skin": (3.5, 0.5), "old": (0.4, 1.4)},
+    "blond_hair": {"dark_skin": (0.08, 2.0)},
+    "red_hair": {"dark_skin": (0.1, 1.6), "freckles": (3.0, 0.8)},
+    "grey_hair": {"old": (6.0, 0.30)},
+    "long_hair": {"feminine": (6.0, 0.12)},
+    "bald": {"feminine": (0.05, 2.2), "old": (2.5, 0.7)},
+    "fringe": {"feminine": (2.0, 0.5)},
+    "curly_hair": {"dark_skin": (2.0, 0.6)},
+    "beard": {"feminine": (0.01, 2.6)},
+    "moustache": {"feminine": (0.01, 2.0), "beard": (5.0, 0.7)},
+    "stubble": {"feminine": (0.01, 2.6)},
+    "light_eyes": {"dark_skin": (0.12, 1.9), "blond_hair": (2.5, 0.9), "red_hair": (2.0, 0.95)},
+    "open_mouth": {"smile": (2.2, 0.7)},
+    "squint": {"smile": (2.0, 0.75)},
+    "lipstick": {"feminine": (3.5, 0.06), "beard": (0.2, 1.0)},
+    "eye_shadow": {"feminine": (2.2, 0.06), "lipstick": (2.2, 0.6)},
+    "glasses": {"old": (1.5, 0.87)},
+    "cap": {"feminine": (0.55, 1.5)},
+    "beanie": {"old": (0.6, 1.2)},
+    "helmet": {"feminine": (0.65, 1.35)},
+    "head_scarf": {"feminine": (1.8, 0.3)},
+    "jpeg_artifacts": {"low_resolution": (2.2, 0.85)},
+    "dark": {"noise": (3.0, 0.6)},
+    "hard_shadows": {"side_light": (2.5, 0.75)},
+}
+"""Odds of a factor are multiplied by the first number where the parent is on, else by the second.
+
+Plausible, not measured: they exist so that prompts and captions meet the combinations that people
+really come in, with every combination that is possible still drawn at times.
+"""
+
+
+def _others(name: str) -> tuple[str, ...]:
+    return tuple(n for group in _EXCLUSIVE if name in group for n in group if n != name)
+
+
+FACTORS: tuple[Factor, ...] = tuple(
+    Factor(
+        name=name,
+        dimension=dimension,
+        scope=scope,
+        positive=positive,
+        negative=negative,
+        chance=chance,
+        drawn_by=drawn_by,
+        excludes=_others(name),
+        needs=_NEEDS.get(name, ()),
+        unclear_with=_UNCLEAR.get(name, ()),
+    )
+    for dimension, scope, rows in _TABLE
+    for name, chance, drawn_by, positive, negative in rows
+)
+
+_BY_NAME = {f.name: f for f in FACTORS}
+
+SHAPE_NOISE = {"feminine": 0.35, "old": 0.35}
+"""Standard deviation of what the face's shape does not tell, in those of the score."""
+
+SHAPE_THRESHOLD = {"old": 0.6}
+"""Score above which the factor is on; 0 where not given."""
+
+
+def factor(name: str) -> Factor:
+    """The factor of this name; raises :class:`KeyError` with the nearest names."""
+    if name not in _BY_NAME:
+        near = difflib.get_close_matches(name, _BY_NAME, n=3, cutoff=0.5)
+        hint = f"did you mean {', '.join(near)}?" if near else f"known: {', '.join(_BY_NAME)}"
+        raise KeyError(f"no factor {name!r}; {hint}")
+    return _BY_NAME[name]
+
+
+def is_shown(on: Mapping[str, bool], name: str) -> bool:
+    """Whether a picture with these factors tells if ``name`` is on or off.
+
+    False where a mask, glasses, blur or another word leaves it open, and where what the factor
+    needs is off, so that its negative phrase would suppose what is not there.
+    """
+    this = factor(name)
+    if any(on[need] and not is_shown(on, need) for need in this.needs):
+        return False
+    return all(on[need] for need in this.needs) and not any(on[n] for n in this.unclear_with)
+
+
+def sample_person_factors(
+    streams: Named, shape: Mapping[str, float], domain: Domain
+) -> dict[str, bool]:
+    """Factors of identity and person, each from its own stream.
+
+    ``shape`` holds the seven identity scores of this face, standardised over people (mean 0,
+    sd 1).  Femininity and age are told by shape only in part, hence their noise.  The domain's
+    chances replace the table's for the person's scope; identity follows the shape alone.
+    """
+    on: dict[str, bool] = {}
+    for this in FACTORS:
+        if this.scope == "identity":
+            rng = streams(f"factor {this.name}")
+            score = shape[this.name] + rng.normal(0.0, SHAPE_NOISE.get(this.name, 0.0))
+            on[this.name] = bool(score > SHAPE_THRESHOLD.get(this.name, 0.0))
+    return _drawn(streams, on, domain, "person")
+
+
+def sample_picture_factors(
+    streams: Named, person: Mapping[str, bool], domain: Domain
+) -> dict[str, bool]:
+    """All factors of one picture: the person's, and the picture's own from its streams."""
+    on = _drawn(streams, dict(person), domain, "picture")
+    return {f.name: on[f.name] for f in FACTORS}
+
+
+def _drawn(streams: Named, on: dict[str, bool], domain: Domain, scope: Scope) -> dict[str, bool]:
+    for this in FACTORS:
+        if this.scope != scope:
+            continue
+        # Drawn even where it cannot be on: the stream is its own, so nothing else moves.
+        draw = streams(f"factor {this.name}").random()
+        possible = all(on[n] for n in this.needs) and not any(on.get(n) for n in this.excludes)
+        on[this.name] = bool(possible and draw < _share_left(this, on, domain))
+    return on
+
+
+def _share_left(this: Factor, on: Mapping[str, bool], domain: Domain) -> float:
+    """Chance given that none of the excluded factors drawn before is on.
+
+    Dividing by what they left makes each of a group as frequent as the table says, and not rarer
+    the later it stands.  A factor that the domain makes certain leaves nothing to later ones.
+    """
+    if any(domain.chances.get(n, 0.0) >= 1.0 for n in this.excludes):
+        return 0.0
+    taken = sum(_chance(factor(n), on, domain) for n in this.excludes if n in on)
+    chance = _chance(this, on, domain)
+    return min(1.0, chance / max(1.0 - taken, 1e-6))
+
+
+def _chance(this: Factor, on: Mapping[str, bool], domain: Domain) -> float:
+    chance = domain.chances.get(this.name, this.chance)
+    if not 0.0 < chance < 1.0:
+        return chance  # an override of never or always is kept exactly
+    odds = chance / (1.0 - chance)
+    for parent, (if_on, if_off) in INFLUENCES.get(this.name, {}).items():
+        odds *= if_on if on[parent] else if_off
+    return odds / (1.0 + odds)
+
+
+def with_factor(on: Mapping[str, bool], name: str, value: bool) -> dict[str, bool]:
+    """A copy with one factor switched, and all that this forces.
+
+    Switching on clears what the factor excludes and switches on what it needs; switching off
+    clears what needs it.  An identity factor's label is switched too, but only another shape
+    changes the face.
+    """
+    changed = dict(on)
+    _switch(changed, name, value)
+    return changed
+
+
+def _switch(on: dict[str, bool], name: str, value: bool) -> None:
+    this = factor(name)
+    on[name] = value
+    if value:
+        for other in this.excludes:
+            _switch(on, other, False)
+        for need in this.needs:
+            _switch(on, need, True)
+    else:
+        for other in FACTORS:
+            if name in other.needs and on.get(other.name):
+                _switch(on, other.name, False)
