@@ -45,14 +45,28 @@ class Factor:
     chance: float
     """Share of pictures (or people) with it, among those where what it needs is on."""
     drawn_by: str
-    """``module.function`` of ``train.synth`` that obeys it."""
+    """What of ``train.synth`` obeys it, as ``module.function`` or ``module.Class.method``."""
     excludes: tuple[str, ...] = ()
     """Never on together with these; symmetric."""
     needs: tuple[str, ...] = ()
     """Only on where all these are on."""
-    unclear_with: tuple[str, ...] = ()
-    """With one of these on, the picture (or the words) leave open whether this is on."""
+    hidden_by: tuple[str, ...] = ()
+    """With one of these on, nobody can see whether this is on."""
+    doubtful_with: tuple[str, ...] = ()
+    """With one of these on, the negative phrase may be untrue although this is off."""
 
+
+_SHAPE = "people.ShapeScores.measure"
+_SKIN = "skin.SkinPainter.paint"
+_COLOR = "hair.hair_color"
+_SCALP = "hair.scalp_hair"
+_FACIAL = "hair.facial_hair"
+_FACE = "scene.sample_expression"
+_EYEWEAR = "glasses.glasses"
+_HEADWEAR = "wearables.headwear"
+_OCCLUDER = "occluders.occluders"
+_LIGHT = "lighting.sample_lighting"
+_SENSOR = "sensor.sample_sensor"
 
 _Row = tuple[str, float, str, str, str]
 
@@ -61,125 +75,101 @@ _TABLE: tuple[tuple[Dimension, Scope, tuple[_Row, ...]], ...] = (
         "appearance",
         "identity",  # the chance follows from the threshold in sample_person_factors
         (
-            ("feminine", 0.50, "people.shape_scores", "feminine features", "masculine features"),
-            ("old", 0.28, "people.shape_scores", "elderly features", "youthful features"),
-            ("round_face", 0.50, "people.shape_scores", "a round face shape", "a long face shape"),
-            ("wide_jaw", 0.50, "people.shape_scores", "a wide jaw", "a narrow jaw"),
-            ("large_nose", 0.50, "people.shape_scores", "a large nose", "a small nose"),
-            ("full_lips", 0.50, "people.shape_scores", "full lips", "thin lips"),
-            ("large_eyes", 0.50, "people.shape_scores", "large eyes", "small eyes"),
+            ("feminine", 0.50, _SHAPE, "feminine features", "masculine features"),
+            ("old", 0.28, _SHAPE, "elderly features", "youthful features"),
+            ("round_face", 0.50, _SHAPE, "a round face shape", "a long face shape"),
+            ("wide_jaw", 0.50, _SHAPE, "a wide jaw", "a narrow jaw"),
+            ("large_nose", 0.50, _SHAPE, "a large nose", "a small nose"),
+            ("full_lips", 0.50, _SHAPE, "full lips", "thin lips"),
+            ("large_eyes", 0.50, _SHAPE, "large eyes", "small eyes"),
         ),
     ),
     (
         "appearance",
         "person",
         (
-            ("dark_skin", 0.40, "skin.paint_skin", "dark skin", "light skin"),
-            ("freckles", 0.16, "skin.paint_skin", "freckles", "unfreckled skin"),
-            ("wrinkles", 0.32, "skin.paint_skin", "wrinkled skin", "smooth skin"),
-            ("red_cheeks", 0.25, "skin.paint_skin", "red cheeks", "unflushed cheeks"),
-            ("shiny_skin", 0.28, "skin.paint_skin", "shiny skin", "matt skin"),
-            (
-                "dark_circles",
-                0.26,
-                "skin.paint_skin",
-                "dark rings under the eyes",
-                "no shadow under the eyes",
-            ),
-            ("thick_eyebrows", 0.42, "hair.eyebrows", "thick eyebrows", "thin eyebrows"),
-            ("black_hair", 0.30, "hair.hair_color", "black hair", "hair that is not black"),
-            ("blond_hair", 0.16, "hair.hair_color", "blond hair", "hair that is not blond"),
-            ("red_hair", 0.08, "hair.hair_color", "red hair", "hair that is not red"),
-            ("grey_hair", 0.18, "hair.hair_color", "grey hair", "hair that has not gone grey"),
-            ("long_hair", 0.42, "hair.scalp_hair", "long hair", "short hair"),
-            ("bald", 0.11, "hair.scalp_hair", "a bald head", "a head of hair"),
-            ("fringe", 0.25, "hair.scalp_hair", "a fringe over the forehead", "a bare forehead"),
-            ("curly_hair", 0.26, "hair.scalp_hair", "curly hair", "straight hair"),
-            ("beard", 0.20, "hair.facial_hair", "a full beard", "a clean-shaven chin"),
-            ("moustache", 0.17, "hair.facial_hair", "a moustache", "a bare upper lip"),
-            ("stubble", 0.16, "hair.facial_hair", "stubble", "freshly shaven cheeks"),
-            ("light_eyes", 0.32, "people.iris_color", "light blue or green irises", "brown irises"),
+            ("dark_skin", 0.40, _SKIN, "dark skin", "light or medium skin"),
+            ("freckles", 0.16, _SKIN, "freckles", "unfreckled skin"),
+            ("wrinkles", 0.32, _SKIN, "wrinkled skin", "smooth skin"),
+            ("red_cheeks", 0.25, _SKIN, "red cheeks", "unflushed cheeks"),
+            ("shiny_skin", 0.28, _SKIN, "shiny skin", "matt skin"),
+            ("dark_circles", 0.26, _SKIN, "dark rings under the eyes", "no rings under the eyes"),
+            ("thick_eyebrows", 0.42, _SKIN, "thick eyebrows", "thin eyebrows"),
+            ("black_hair", 0.30, _COLOR, "black hair", "hair that is not black"),
+            ("blond_hair", 0.16, _COLOR, "blond hair", "hair that is not blond"),
+            ("red_hair", 0.08, _COLOR, "red hair", "hair that is not red"),
+            ("grey_hair", 0.18, _COLOR, "grey hair", "hair that has not gone grey"),
+            ("long_hair", 0.42, _SCALP, "long hair", "hair cut above the shoulders"),
+            ("bald", 0.11, _SCALP, "a bald head", "a head of hair"),
+            ("fringe", 0.25, _SCALP, "a fringe over the forehead", "a bare forehead"),
+            ("curly_hair", 0.26, _SCALP, "curly hair", "hair without curls"),
+            ("beard", 0.20, _FACIAL, "a full beard", "a clean-shaven chin"),
+            ("moustache", 0.17, _FACIAL, "a moustache", "a bare upper lip"),
+            ("stubble", 0.16, _FACIAL, "stubble", "freshly shaven cheeks"),
+            ("light_eyes", 0.32, "people.People.make", "light-coloured eyes", "brown eyes"),
         ),
     ),
     (
         "appearance",
         "picture",
         (
-            ("smile", 0.36, "scene.expression", "a smile", "an unsmiling mouth"),
-            ("open_mouth", 0.26, "scene.expression", "an open mouth", "closed lips"),
-            ("squint", 0.16, "scene.expression", "narrowed eyelids", "relaxed eyelids"),
-            ("frown", 0.13, "scene.expression", "a frown", "brows not drawn together"),
-            ("raised_eyebrows", 0.17, "scene.expression", "raised eyebrows", "eyebrows at rest"),
+            ("smile", 0.36, _FACE, "a smile", "an unsmiling mouth"),
+            ("open_mouth", 0.26, _FACE, "a wide-open mouth", "a nearly closed mouth"),
+            ("squint", 0.16, _FACE, "narrowed eyelids", "relaxed eyelids"),
+            ("frown", 0.13, _FACE, "a frown", "brows not drawn together"),
+            ("raised_eyebrows", 0.17, _FACE, "raised eyebrows", "eyebrows at rest"),
         ),
     ),
     (
         "wearable",
         "person",
         (
-            ("lipstick", 0.24, "skin.paint_skin", "lipstick", "unpainted lips"),
-            ("eye_shadow", 0.20, "skin.paint_skin", "eye shadow", "bare eyelids"),
+            ("lipstick", 0.24, _SKIN, "lipstick", "unpainted lips"),
+            ("eye_shadow", 0.20, _SKIN, "eye shadow", "bare eyelids"),
         ),
     ),
     (
         "wearable",
         "picture",
         (
-            ("glasses", 0.34, "glasses.glasses", "glasses", "no glasses"),
-            ("thick_frame", 0.42, "glasses.glasses", "thick-rimmed glasses", "thin-rimmed glasses"),
-            ("sunglasses", 0.09, "glasses.glasses", "sunglasses", "no sunglasses"),
-            ("tinted_lenses", 0.22, "glasses.glasses", "tinted lenses", "clear lenses"),
-            (
-                "lens_reflections",
-                0.40,
-                "glasses.glasses",
-                "glare on lenses",
-                "lenses free of glare",
-            ),
-            ("cap", 0.10, "wearables.headwear", "a baseball cap", "a head without a cap"),
-            ("brimmed_hat", 0.06, "wearables.headwear", "a brimmed hat", "no brim over the brow"),
-            ("beanie", 0.06, "wearables.headwear", "a knitted beanie", "no woollen hat"),
-            ("helmet", 0.055, "wearables.headwear", "a helmet", "an unprotected head"),
-            ("head_scarf", 0.055, "wearables.headwear", "a headscarf", "an uncovered head"),
-            ("face_mask", 0.075, "wearables.face_mask", "a face mask", "a face without a mask"),
-            ("hand_on_face", 0.08, "occluders.hand", "a hand on the face", "hands off the face"),
-            (
-                *("object_in_front", 0.07, "occluders.object_in_front"),
-                *("an object in front of the face", "nothing held before the face"),
-            ),
+            ("glasses", 0.34, _EYEWEAR, "glasses", "no glasses"),
+            ("thick_frame", 0.42, _EYEWEAR, "thick-rimmed glasses", "thin-rimmed glasses"),
+            ("sunglasses", 0.09, _EYEWEAR, "sunglasses", "no sunglasses"),
+            ("tinted_lenses", 0.22, _EYEWEAR, "tinted lenses", "clear lenses"),
+            ("lens_reflections", 0.40, _EYEWEAR, "glare on the lenses", "lenses free of glare"),
+            ("cap", 0.10, _HEADWEAR, "a baseball cap", "a head without a cap"),
+            ("brimmed_hat", 0.06, _HEADWEAR, "a brimmed hat", "no brim over the brow"),
+            ("beanie", 0.06, _HEADWEAR, "a knitted beanie", "no woollen hat"),
+            ("helmet", 0.055, _HEADWEAR, "a helmet", "an unprotected head"),
+            ("head_scarf", 0.055, _HEADWEAR, "a headscarf", "an uncovered head"),
+            ("face_mask", 0.075, "wearables.mask", "a face mask", "a face without a mask"),
+            ("hand_on_face", 0.08, _OCCLUDER, "a hand on the face", "hands off the face"),
+            ("object_in_front", 0.07, _OCCLUDER, "an object before the face", "nothing held up"),
         ),
     ),
     (
         "image quality",
         "picture",
         (
-            ("noise", 0.26, "sensor.develop", "sensor noise", "a grain-free picture"),
-            ("motion_blur", 0.15, "sensor.develop", "motion blur", "no smear of movement"),
-            ("defocus", 0.17, "sensor.develop", "an out-of-focus blur", "a sharp focus"),
-            ("low_resolution", 0.18, "sensor.develop", "coarse, blurry pixels", "fine detail"),
+            ("noise", 0.26, _SENSOR, "sensor noise", "hardly any grain"),
+            ("motion_blur", 0.15, _SENSOR, "motion blur", "no smear of movement"),
+            ("defocus", 0.17, _SENSOR, "an out-of-focus blur", "a sharp focus"),
+            ("low_resolution", 0.18, _SENSOR, "coarse, blurry pixels", "fine detail"),
+            ("jpeg_artifacts", 0.22, _SENSOR, "blocky compression", "no compression blocks"),
+            ("dark", 0.17, _SENSOR, "too little light", "enough light"),
+            ("overexposed", 0.11, _SENSOR, "blown-out highlights", "intact highlights"),
+            ("low_contrast", 0.15, _SENSOR, "a washed-out contrast", "a strong contrast"),
+            ("side_light", 0.24, _LIGHT, "light from one side", "evenly lit cheeks"),
+            ("back_light", 0.13, _LIGHT, "light from behind", "light on the front"),
+            ("hard_shadows", 0.22, _LIGHT, "hard shadows", "soft shadows"),
+            ("warm_light", 0.17, _LIGHT, "warm light", "no yellow cast"),
+            ("cool_light", 0.15, _LIGHT, "cool light", "no blue cast"),
             (
-                "jpeg_artifacts",
-                0.22,
-                "sensor.develop",
-                "blocky compression",
-                "no compression blocks",
-            ),
-            ("dark", 0.17, "sensor.develop", "too little light", "plenty of light"),
-            ("overexposed", 0.11, "sensor.develop", "blown-out highlights", "intact highlights"),
-            ("low_contrast", 0.15, "sensor.develop", "a washed-out contrast", "a strong contrast"),
-            (
-                "side_light",
-                0.24,
-                "lighting.sample_lighting",
-                "light from one side",
-                "evenly lit cheeks",
-            ),
-            ("back_light", 0.13, "lighting.sample_lighting", "light from behind", "light in front"),
-            ("hard_shadows", 0.22, "lighting.sample_lighting", "hard shadows", "soft shadows"),
-            ("warm_light", 0.17, "lighting.sample_lighting", "warm light", "no yellow cast"),
-            ("cool_light", 0.15, "lighting.sample_lighting", "cool light", "no blue cast"),
-            (
-                *("near_infrared", 0.08, "lighting.sample_lighting"),
-                *("near-infrared light in black and white", "visible light in colour"),
+                "near_infrared",
+                0.08,
+                _LIGHT,
+                "near-infrared light in grey",
+                "visible light in colour",
             ),
         ),
     ),
@@ -187,12 +177,13 @@ _TABLE: tuple[tuple[Dimension, Scope, tuple[_Row, ...]], ...] = (
 """Rows: name, chance, drawn by, positive phrase, negative phrase."""
 
 HEADWEAR = ("cap", "brimmed_hat", "beanie", "helmet", "head_scarf")
-_COVERS_HAIR = ("bald", "beanie", "helmet", "head_scarf")
-_COVERS_MOUTH = ("face_mask", "hand_on_face", "object_in_front")
+HAIR_COLORS = ("black_hair", "blond_hair", "red_hair", "grey_hair")
+_OVER_HAIR = ("bald", "beanie", "helmet", "head_scarf")
+_OVER_MOUTH = ("face_mask", "hand_on_face", "object_in_front")
 _SOFT = ("motion_blur", "defocus", "low_resolution")
 
 _EXCLUSIVE: tuple[tuple[str, ...], ...] = (
-    ("black_hair", "blond_hair", "red_hair", "grey_hair"),
+    HAIR_COLORS,
     ("bald", "long_hair"),
     ("bald", "fringe"),
     ("bald", "curly_hair"),
@@ -207,47 +198,44 @@ _EXCLUSIVE: tuple[tuple[str, ...], ...] = (
 )
 _NEEDS = dict.fromkeys(("thick_frame", "tinted_lenses", "lens_reflections"), ("glasses",))
 
-_UNCLEAR: dict[str, tuple[str, ...]] = {
-    "round_face": ("head_scarf", "helmet", "beard", *_COVERS_MOUTH),
-    "wide_jaw": ("head_scarf", "helmet", "beard", *_COVERS_MOUTH),
-    **dict.fromkeys(("large_nose", "full_lips", "smile", "open_mouth"), _COVERS_MOUTH),
-    "large_eyes": ("sunglasses", "squint"),
-    "dark_skin": ("near_infrared",),
-    "freckles": ("face_mask", "near_infrared"),
-    "red_cheeks": ("face_mask", "near_infrared"),
-    "shiny_skin": ("face_mask",),
-    "dark_circles": ("sunglasses", "near_infrared"),
-    "thick_eyebrows": ("sunglasses",),
-    **dict.fromkeys(
-        ("black_hair", "blond_hair", "red_hair", "grey_hair"), (*_COVERS_HAIR, "near_infrared")
-    ),
-    "long_hair": ("bald", "helmet", "head_scarf"),
+_HIDDEN: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("round_face", "wide_jaw"), ("head_scarf", "helmet", "beard", *_OVER_MOUTH)),
+    **dict.fromkeys(("large_nose", "full_lips", "smile", "open_mouth"), _OVER_MOUTH),
+    **dict.fromkeys(("beard", "moustache", "stubble"), _OVER_MOUTH),
+    **dict.fromkeys(("freckles", "red_cheeks"), ("face_mask", "near_infrared")),
+    **dict.fromkeys(("dark_circles", "eye_shadow"), ("sunglasses", "near_infrared")),
+    **dict.fromkeys(("thick_eyebrows", "squint", "frown", "raised_eyebrows"), ("sunglasses",)),
+    **dict.fromkeys(HAIR_COLORS, (*_OVER_HAIR, "near_infrared")),
+    **dict.fromkeys(("dark_skin", "tinted_lenses"), ("near_infrared",)),
+    "large_eyes": ("sunglasses",),
+    "long_hair": ("helmet", "head_scarf"),
     "bald": HEADWEAR,
-    "fringe": ("bald", *HEADWEAR),
-    "curly_hair": _COVERS_HAIR,
-    "beard": ("stubble", *_COVERS_MOUTH),
-    "moustache": ("stubble", *_COVERS_MOUTH),
-    "stubble": ("beard", "moustache", *_COVERS_MOUTH),
+    "fringe": HEADWEAR,
+    "curly_hair": ("beanie", "helmet", "head_scarf"),
     "light_eyes": ("sunglasses", "tinted_lenses", "lens_reflections", "near_infrared"),
-    "squint": ("sunglasses",),
-    "frown": ("sunglasses",),
-    "raised_eyebrows": ("sunglasses", "frown"),
-    "lipstick": (*_COVERS_MOUTH, "near_infrared"),
-    "eye_shadow": ("sunglasses", "near_infrared"),
+    "lipstick": (*_OVER_MOUTH, "near_infrared"),
+}
+
+_DOUBTFUL: dict[str, tuple[str, ...]] = {
+    "large_eyes": ("squint", "smile"),  # eyes are closed by a part, whatever their size
+    **dict.fromkeys(("long_hair", "fringe", "curly_hair"), ("bald",)),
+    "beard": ("stubble",),
+    "moustache": ("stubble",),
+    "stubble": ("beard", "moustache"),
+    "squint": ("smile",),  # which narrows the eyes more or less
+    "raised_eyebrows": ("frown",),
     "glasses": ("sunglasses",),
     "sunglasses": ("tinted_lenses",),
-    "tinted_lenses": ("near_infrared",),
     **{name: tuple(h for h in HEADWEAR if h != name) for name in HEADWEAR},
     "hand_on_face": ("object_in_front",),
-    "object_in_front": ("hand_on_face",),
+    "object_in_front": ("hand_on_face", "face_mask"),
     **{name: tuple(b for b in _SOFT if b != name) for name in _SOFT},
     "dark": ("back_light",),
     "overexposed": ("dark", "back_light"),
-    "low_contrast": ("dark", "overexposed"),
+    "low_contrast": ("dark", "overexposed", "back_light"),
     "side_light": ("back_light", "hard_shadows"),
     "back_light": ("side_light",),
-    "warm_light": ("near_infrared",),
-    "cool_light": ("near_infrared",),
+    **dict.fromkeys(("warm_light", "cool_light"), ("near_infrared",)),
 }
 
 INFLUENCES: dict[str, dict[str, tuple[float, float]]] = {
@@ -303,7 +291,8 @@ FACTORS: tuple[Factor, ...] = tuple(
         drawn_by=drawn_by,
         excludes=_others(name),
         needs=_NEEDS.get(name, ()),
-        unclear_with=_UNCLEAR.get(name, ()),
+        hidden_by=_HIDDEN.get(name, ()),
+        doubtful_with=_DOUBTFUL.get(name, ()),
     )
     for dimension, scope, rows in _TABLE
     for name, chance, drawn_by, positive, negative in rows
@@ -328,15 +317,15 @@ def factor(name: str) -> Factor:
 
 
 def is_shown(on: Mapping[str, bool], name: str) -> bool:
-    """Whether a picture with these factors tells if ``name`` is on or off.
+    """Whether the phrase that belongs to ``on[name]`` can be said of this picture.
 
-    False where a mask, glasses, blur or another word leaves it open, and where what the factor
-    needs is off, so that its negative phrase would suppose what is not there.
+    False where a mask, glasses or a hat hides the factor, where another factor makes its negative
+    doubtful, and where what it needs is off, so that its negative would suppose what is not there.
     """
     this = factor(name)
-    if any(on[need] and not is_shown(on, need) for need in this.needs):
+    if any(on[n] for n in this.hidden_by) or not all(on[n] for n in this.needs):
         return False
-    return all(on[need] for need in this.needs) and not any(on[n] for n in this.unclear_with)
+    return on[name] or not any(on[n] for n in this.doubtful_with)
 
 
 def sample_person_factors(

@@ -28,8 +28,8 @@ LIGHTS = (
     "screen",
     "night_street",
     "car",
-    "infrared",
 )
+"""Kinds of light; near infrared is none of them, since the factor ``near_infrared`` decides it."""
 BACKGROUNDS = (
     "plain",
     "room",
@@ -76,14 +76,15 @@ class Domain:
     gaze: str
     """Where people look.
 
-    'free': within the eyes' reach of the head's direction; 'screen': targets around
-    ``gaze_yaw_deg`` and ``gaze_pitch_deg`` as seen from the camera; 'camera': the same, close
-    about the lens; 'road': the same and far away, with glances elsewhere.
+    'free': anywhere within reach of the eyes, often about where the head points; 'screen': a
+    point of a screen about the camera; 'camera': the lens or what is near it; 'road': mostly far
+    away around ``gaze_yaw_deg`` and ``gaze_pitch_deg`` as the camera sees them, with glances
+    elsewhere.
     """
     gaze_yaw_deg: tuple[float, float]
-    """Mean, standard deviation of the targets; of gaze relative to the head where 'free'."""
+    """Mean, standard deviation of the targets; relative to the head where gaze is 'free'."""
     gaze_pitch_deg: tuple[float, float]
-    """Mean, standard deviation of the targets; of gaze relative to the head where 'free'."""
+    """Mean, standard deviation of the targets; relative to the head where gaze is 'free'."""
     iso: tuple[float, float]
     """Sensor gain, log-uniform."""
     people: Mapping[int, float] = field(default_factory=lambda: {1: 1.0})
@@ -143,7 +144,7 @@ DOMAINS: tuple[Domain, ...] = (
         name="mix",
         describes="everything on: every light, place, camera and factor at its own chance",
         chances={},
-        lights=dict.fromkeys(LIGHTS, 1.0) | {"window": 1.5, "office": 1.5, "infrared": 0.6},
+        lights=dict.fromkeys(LIGHTS, 1.0) | {"window": 1.5, "office": 1.5},
         backgrounds=dict.fromkeys(BACKGROUNDS, 1.0) | {"car_interior": 0.6, "plain": 0.7},
         distance_mm=(300, 3000),
         horizontal_fov_deg=(22, 95),
@@ -249,7 +250,7 @@ DOMAINS: tuple[Domain, ...] = (
             | {"hand_on_face": 0.12, "object_in_front": 0.12, "smile": 0.12, "noise": 0.35}
             | {"overexposed": 0.15, "back_light": 0.15, "jpeg_artifacts": 0.15}
         ),
-        lights={"car": 5.0, "infrared": 4.0, "sun": 1.0, "night_street": 1.0},
+        lights={"car": 5.0, "sun": 1.0, "night_street": 1.0},
         backgrounds={"car_interior": 1.0},
         distance_mm=(550, 1000),
         horizontal_fov_deg=(40, 65),
@@ -298,7 +299,7 @@ DOMAINS: tuple[Domain, ...] = (
             | {"low_contrast": 0.3, "jpeg_artifacts": 0.35, "sunglasses": 0.01, "squint": 0.12}
             | {"back_light": 0.2, "near_infrared": 0.08}
         ),
-        lights={"lamp": 3.0, "screen": 3.0, "night_street": 2.5, "infrared": 0.6},
+        lights={"lamp": 3.0, "screen": 3.0, "night_street": 2.5},
         backgrounds={"room": 3.0, "street": 2.0, "bokeh": 1.5, "clutter": 1.0},
         distance_mm=(350, 1800),
         horizontal_fov_deg=(50, 80),
