@@ -1,19 +1,25 @@
 #version 330
+// Hair by two Gaussian highlights along the strands (after Marschner et al., 2003): R off the
+// cuticle, white and shifted to the root; TRT through the fibre, coloured and shifted to the tip.
+// Coverage goes out as alpha, for alpha-to-coverage.
 #include common
 uniform vec3 hair_color;
-uniform float strand_scale, strand_turn, hair_gloss;
-in vec3 v_position, v_normal;
+uniform float hair_gloss;  // 0 dull .. 1 sleek
+uniform float curly;       // which strands of the texture: 0 straight, 1 curly
+in vec3 v_diffuse, v_lit, v_across, v_rim;
 in vec2 v_uv;
-in float v_density, v_layer;
 out vec4 color;
 void main() {
-    vec2 turned = mat2(cos(strand_turn), sin(strand_turn), -sin(strand_turn), cos(strand_turn)) * v_uv;
-    float strand = texture(noise_map, turned * vec2(strand_scale, strand_scale * 0.12)).w;
-    float clump = texture(noise_map, turned * vec2(strand_scale * 0.2, strand_scale * 0.05)).z;
-    float keep = 0.55 * strand + 0.45 * clump;
-    if (v_density < 0.02 || keep < 0.62 * v_layer + (1.0 - v_density) * 0.75) discard;
-    vec3 n = normalize(v_normal + 0.8 * (vec3(strand, clump, 0.5) - 0.5));
-    float root = mix(0.35, 1.0, v_layer);
-    vec3 albedo = hair_color * root * (0.6 + 0.8 * strand);
-    color = vec4(tone(shade(v_position, n, albedo, vec3(0.2), hair_gloss, 0.6)), 1.0);
+    vec4 strand = texture(strand_map, vec2(v_uv.x, 0.01 + 0.98 * v_uv.y));
+    float cover = 1.35 * mix(strand.r, strand.g, curly);
+    if (cover < 0.1) discard;
+    vec3 albedo = hair_color * (0.65 + 0.7 * strand.b);
+    float turn = 0.2 * (strand.a + strand.b - 1.0);
+    float sharp = mix(9.0, 30.0, hair_gloss);
+    vec3 a = v_across + (0.07 + turn), b = v_across + (turn - 0.14);
+    vec3 r = (0.05 + 0.07 * hair_gloss) * v_lit * exp2(-4.0 * sharp * a * a);
+    vec3 trt = (0.9 * strand.b) * v_lit * exp2(-1.6 * sharp * b * b);
+    vec3 white = r.x * light_color[0] + r.y * light_color[1] + r.z * light_color[2];
+    vec3 tinted = trt.x * light_color[0] + trt.y * light_color[1] + trt.z * light_color[2];
+    color = finish(albedo * (v_diffuse + tinted) + white + v_rim, min(cover, 1.0));
 }

@@ -1,26 +1,37 @@
 #version 330
-// Shells: the scalp drawn again and again a little further out; the fragment shader keeps strands.
+// Cards of hair, lit per vertex.  `position`, `tangent` and `normal` are in the head frame (mm).
+#include common
 uniform mat4 camera_from_model;
 uniform mat4 clip_from_camera;
-uniform float shells, hair_lift, hair_clump;
-uniform sampler2D noise_map;
+uniform vec3 hair_color;
 in vec3 position;
-in vec3 normal;
-in vec3 hair;      // x: density 0..1, y: length in mm, z: unused
-in vec2 hair_uv;   // azimuth and elevation about the head, radians
-out vec3 v_position, v_normal;
+in vec3 tangent;  // root to tip
+in vec3 normal;   // of the smooth surface that the hair forms
+in vec2 uv;
+in float tint;
+out vec3 v_diffuse;  // light that reaches the fibres
+out vec3 v_lit;      // of it, from each of the three lights, without their colour
+out vec3 v_across;   // the tangent's cosine with each light's half vector
+out vec3 v_rim;      // light from behind that comes through at the edge
 out vec2 v_uv;
-out float v_density, v_layer;
 void main() {
-    float layer = (float(gl_InstanceID) + 1.0) / shells;
-    float wave = textureLod(noise_map, hair_uv * vec2(0.35, 0.2), 0.0).x;
-    float lump = mix(1.0, 0.4 + 1.2 * wave, hair_clump);
-    vec3 out_position = position + normal * hair.y * layer * lump + vec3(0.0, hair_lift * layer * layer * hair.y, 0.0);
-    vec4 p = camera_from_model * vec4(out_position, 1.0);
-    v_position = p.xyz;
-    v_normal = mat3(camera_from_model) * normal;
-    v_uv = hair_uv;
-    v_density = hair.x;
-    v_layer = layer;
+    vec4 p = camera_from_model * vec4(position, 1.0);
+    vec3 t = mat3(camera_from_model) * tangent;
+    vec3 n = mat3(camera_from_model) * normal;
+    vec3 view = normalize(-p.xyz);
+    float reach = tint * (0.42 + 0.58 * min(2.5 * uv.y, 1.0));  // roots and inner layers get less
+    float edge = 1.0 - abs(dot(n, view));
+    v_diffuse = irradiance(n) * reach;
+    v_rim = vec3(0.0);
+    for (int i = 0; i < 3; ++i) {
+        vec3 l = light_direction[i];
+        float along = dot(t, l), behind = max(-dot(view, l), 0.0);
+        v_lit[i] = clamp(0.3 + 0.7 * dot(n, l), 0.0, 1.0) * reach;
+        v_across[i] = dot(t, normalize(l + view));
+        v_diffuse += light_color[i] * v_lit[i] * sqrt(1.0 - min(along * along, 0.99));
+        v_rim += light_color[i] * behind * behind * edge * edge * 0.7 * tint;
+    }
+    v_rim *= 0.05 + sqrt(hair_color);
+    v_uv = uv;
     gl_Position = clip_from_camera * p;
 }
