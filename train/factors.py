@@ -409,6 +409,6 @@ def _switch(on: dict[str, bool], name: str, value: bool) -> None:
         for need in this.needs:
             _switch(on, need, True)
     else:
-        for other in FACTORS:
-            if name in other.needs and on.get(other.name):
-                _switch(on, other.name, False)
+        for dependent in FACTORS:
+            if name in dependent.needs and on.get(dependent.name):
+                _switch(on, dependent.name, False)

@@ -127,7 +127,10 @@ class Domain:
 
 
 def _check_weights(
-    domain: str, what: str, weights: Mapping[str, float] | Mapping[int, float], known: tuple
+    domain: str,
+    what: str,
+    weights: Mapping[str, float] | Mapping[int, float],
+    known: tuple[str | int, ...],
 ) -> None:
     unknown = [k for k in weights if k not in known]
     if unknown or not weights or min(weights.values()) <= 0:
