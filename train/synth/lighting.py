@@ -292,7 +292,7 @@ def _orientation(
 
 
 def _tints(rng: np.random.Generator, kind: str, on: Mapping[str, bool]) -> Tints:
-    """Colours of main and other lights; the camera's white is near the main one's, but for a cast."""
+    """Colours of main and other lights; the camera's white is near the main one, but for a cast."""
     (low, high), (low2, high2) = _MIRED[kind]
     key, fill = rng.uniform(low, high), rng.uniform(low2, high2)
     error, adapt = rng.normal(0, 12), rng.uniform(0.25, 0.75)
