@@ -33,6 +33,8 @@ def test_the_presets():
     assert not mix.chances
     assert set(mix.lights) == set(LIGHTS)
     assert set(mix.backgrounds) == set(BACKGROUNDS)
+    # Gain of pictures without noise and with it: the label must be seen.
+    assert all(d.iso[0] <= 400 and d.iso[1] >= 16 * d.iso[0] for d in DOMAINS)
 
 
 def test_a_name_is_looked_up_exactly():

@@ -86,7 +86,8 @@ class Domain:
     gaze_pitch_deg: tuple[float, float]
     """Mean, standard deviation of the targets; relative to the head where gaze is 'free'."""
     iso: tuple[float, float]
-    """Sensor gain, log-uniform."""
+    """Sensor gain: pictures without the factor ``noise`` are near the low end, those with it at
+    the high end, so the ends must be far apart where both are drawn."""
     people: Mapping[int, float] = field(default_factory=lambda: {1: 1.0})
     """Weights of the number of faces in a frame."""
     absent: frozenset[str] = frozenset()
@@ -188,7 +189,7 @@ DOMAINS: tuple[Domain, ...] = (
         gaze="free",
         gaze_yaw_deg=(0, 20),
         gaze_pitch_deg=(0, 15),
-        iso=(100, 400),
+        iso=(100, 3200),
     ),
     Domain(
         name="laptop",
@@ -214,7 +215,7 @@ DOMAINS: tuple[Domain, ...] = (
         gaze="screen",
         gaze_yaw_deg=(0, 11),
         gaze_pitch_deg=(-11, 6),
-        iso=(100, 1600),
+        iso=(100, 3200),
         people={1: 0.97, 2: 0.03},
     ),
     Domain(
@@ -276,7 +277,7 @@ DOMAINS: tuple[Domain, ...] = (
             {"cap": 0.15, "brimmed_hat": 0.12, "beanie": 0.1, "helmet": 0.07}
             | {"sunglasses": 0.18, "head_scarf": 0.08, "low_resolution": 0.45, "defocus": 0.2}
             | {"motion_blur": 0.22, "jpeg_artifacts": 0.35, "hard_shadows": 0.4, "dark": 0.1}
-            | {"near_infrared": 0.0, "squint": 0.25, "overexposed": 0.15, "lens_reflections": 0.3}
+            | {"near_infrared": 0.0, "squint": 0.25, "overexposed": 0.15, "noise": 0.15}
         ),
         lights={"sun": 4.0, "overcast": 4.0, "night_street": 0.5},
         backgrounds={"street": 5.0, "nature": 3.0, "bokeh": 1.0, "clutter": 0.5},
@@ -290,7 +291,7 @@ DOMAINS: tuple[Domain, ...] = (
         gaze="free",
         gaze_yaw_deg=(0, 15),
         gaze_pitch_deg=(-4, 11),
-        iso=(50, 800),
+        iso=(50, 3200),
         people={1: 0.5, 2: 0.3, 3: 0.2},
     ),
     Domain(
@@ -314,7 +315,7 @@ DOMAINS: tuple[Domain, ...] = (
         gaze="free",
         gaze_yaw_deg=(0, 15),
         gaze_pitch_deg=(-5, 11),
-        iso=(1600, 12800),
+        iso=(400, 12800),
         people={1: 0.85, 2: 0.15},
     ),
     Domain(
@@ -338,7 +339,7 @@ DOMAINS: tuple[Domain, ...] = (
         gaze="free",
         gaze_yaw_deg=(0, 15),
         gaze_pitch_deg=(-6, 9),
-        iso=(100, 1600),
+        iso=(100, 3200),
         people={2: 0.25, 3: 0.3, 4: 0.3, 5: 0.1, 6: 0.05},
     ),
     Domain(
@@ -362,7 +363,7 @@ DOMAINS: tuple[Domain, ...] = (
         gaze="free",
         gaze_yaw_deg=(0, 15),
         gaze_pitch_deg=(-7, 11),
-        iso=(100, 1600),
+        iso=(100, 3200),
         people={1: 0.8, 2: 0.2},
     ),
 )
