@@ -26,6 +26,10 @@ SKULL_CENTER = np.array([0.0, -40.0, 88.0])
 """Middle of the mean head's skull; hats are laid out by direction from here."""
 
 
+BUST_CENTER = np.array([0.0, 125.0, 112.0])
+FACE_AXIS_Z = 60.0
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """One surface of a worn or held thing, of one material."""
@@ -108,10 +112,22 @@ class Anatomy:
         narrow = ids < NARROW_FACE_VERTICES
         self.front = ids[narrow & (x < 72) & (y > -80) & (y < 40) & (z < 48)]
         """The middle of the face, for what must clear it."""
-        self.side = ids[(x > 45) & (y > -60) & (y < 15) & (z > 0) & (z < 140) & ~near_ear]
+        self.side = ids[(x > 45) & (y > -60) & (y < 60) & (z > 0) & (z < 140) & ~near_ear]
         """Temples and cheeks up to the ears and behind them."""
-        self.bust = ids[(y > 100) & ((x < 115) | (y > 140))]
+        self.lower_face = self._outermost(
+            ids[narrow & (y > -40) & (y < 110) & (z < 90) & ~near_ear]
+        )
+        """The face below the eyes, without what lies behind something (nostrils, lips' insides)."""
+        self.bust = ids[(y > 95) & ((x < 115) | (y > 140))]
         self._tree = scipy.spatial.cKDTree(outer)
+
+    def _outermost(self, ids: Ints) -> Ints:
+        """Those of ``ids`` that no other vertex lies well in front of, seen from around."""
+        p = self.neutral[ids]
+        flat = np.stack([np.arctan2(p[:, 0], FACE_AXIS_Z - p[:, 2]) * 70, p[:, 1]], 1)
+        radius = np.hypot(p[:, 0], FACE_AXIS_Z - p[:, 2])
+        near = scipy.spatial.cKDTree(flat).query(flat, k=10)[1]
+        return np.asarray(ids[radius > radius[near].max(1) - 4.0])
 
     def vertex(self, x: float, y: float, z: float) -> int:
         """The outer vertex nearest to a place on the mean head."""
@@ -122,6 +138,22 @@ class Anatomy:
         rays = self.neutral[self.skull] - SKULL_CENTER
         rays /= np.linalg.norm(rays, axis=1, keepdims=True)
         return bind(rays, directions(azimuth, elevation).reshape(-1, 3), self.skull, 0.05)
+
+    def around_bust(self, azimuth: Numbers, elevation: Numbers) -> Binding:
+        """Points where rays from :data:`BUST_CENTER` leave the mean neck and shoulders."""
+        rays = self.neutral[self.bust] - BUST_CENTER
+        rays /= np.linalg.norm(rays, axis=1, keepdims=True)
+        return bind(rays, directions(azimuth, elevation).reshape(-1, 3), self.bust, 0.05)
+
+    def around_face(self, turn: Numbers, height: Numbers) -> Binding:
+        """Points of the mean face by angle about the upright axis at :data:`FACE_AXIS_Z`, and y.
+
+        ``turn`` in radians (0 at the front, positive to the person's left), ``height`` in mm.
+        """
+        p = self.neutral[self.lower_face]
+        flat = np.stack([np.arctan2(p[:, 0], FACE_AXIS_Z - p[:, 2]) * 70, p[:, 1]], 1)
+        wanted = np.stack([turn.ravel() * 70, height.ravel()], 1)
+        return bind(flat, wanted, self.lower_face, 3.0)
 
     def skull_center(self, calm: Floats) -> Floats:
         """The middle of this person's skull (3,)."""
@@ -287,3 +319,43 @@ def ellipsoid(
         _unit(unit @ inverse).astype(np.float32),
         triangles,
     )
+
+
+# -- colours ------------------------------------------------------------------------------------
+
+CLOTH_SRGB = np.array(
+    [
+        [20, 20, 22],
+        [45, 46, 50],
+        [110, 112, 116],
+        [190, 190, 190],
+        [240, 240, 236],
+        [24, 34, 66],
+        [40, 70, 130],
+        [110, 150, 200],
+        [130, 24, 32],
+        [190, 50, 50],
+        [60, 90, 56],
+        [90, 96, 60],
+        [196, 176, 140],
+        [110, 76, 50],
+        [220, 170, 60],
+        [230, 170, 180],
+        [110, 60, 120],
+        [40, 120, 120],
+    ],
+    np.float32,
+)
+"""Colours that clothes are sold in (sRGB)."""
+_CLOTH_SHARES = np.array([10, 7, 6, 4, 8, 8, 6, 4, 3, 3, 3, 3, 4, 3, 2, 2, 1, 2], float)
+_HAT_SHARES = np.array([5, 4, 4, 3, 6, 2, 1, 1, 1, 1, 1, 3, 12, 7, 1, 1, 1, 1], float)
+
+
+def dye(rng: np.random.Generator, *, hat: bool = False) -> Floats:
+    """A cloth's colour (3,), linear; ``hat`` leans to straw and felt.  Always three draws."""
+    shares = _HAT_SHARES if hat else _CLOTH_SHARES
+    pick, tone = rng.random(), rng.normal(1.0, 0.12)
+    shift = rng.normal(0, 9, 3)
+    srgb = CLOTH_SRGB[int(np.searchsorted(np.cumsum(shares / shares.sum()), pick))]
+    srgb = np.clip(srgb * tone + shift, 6, 245)
+    return np.asarray((srgb / 255) ** 2.2, np.float32)
