@@ -27,7 +27,6 @@ def test_a_baked_picture_is_always_the_same_and_shows_something(kind):
     brightness = first.mean(-1)
     assert 60 < brightness.mean() < 190
     assert brightness.std() > 5
-    assert not np.array_equal(first, baked(kind, 1))
 
 
 @pytest.mark.parametrize("kind", ["plain", "bokeh", "textures"])
