@@ -111,10 +111,11 @@ class SkinPainter:
         fold = marks.paint_lids(streams("lids"), self.atlas, image)
         x, y, w, h = marks.EYE_BOX
         layers.groove[y : y + h, x : x + w] += 0.8 * fold
-        marks.paint_brows(streams("brows"), self.atlas, image, hair, thick=on["thick_eyebrows"])
+        thick = on["thick_eyebrows"]
+        brows = marks.paint_brows(streams("brows"), self.atlas, image, hair, thick=thick)
         return Skin(
             albedo=cv2.convertScaleAbs(image),
-            relief=self._relief(streams, on, layers, lips),
+            relief=_matt(self._relief(streams, on, layers, lips), brows),
             base_color=tone.color(),
         )
 
@@ -361,6 +362,15 @@ class _Tone:
         # Faces are redder than their base by what cheeks, nose and lids add.
         color = skin_rgb(np.exp(self.melanin + 0.04), np.exp(self.blood + 0.1))
         return np.asarray(np.clip(color.reshape(3) * self.cast, 0, 1), np.float32)
+
+
+def _matt(relief: Bytes, covers: list[tuple[Floats, int, int]]) -> Bytes:
+    """The relief, less glossy where hairs cover the skin."""
+    for mask, x, y in covers:
+        h, w = mask.shape
+        gloss = relief[y : y + h, x : x + w, 1]
+        gloss[:] = gloss * (1 - 0.85 * mask)
+    return relief
 
 
 def _coarse_noise(rng: np.random.Generator, cells: int) -> Floats:

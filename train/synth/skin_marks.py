@@ -54,8 +54,8 @@ def tint(image: Floats, mask: Floats, factor: tuple[float, float, float], x0: in
 
 def paint_brows(
     rng: np.random.Generator, atlas: SkinAtlas, image: Floats, hair: Floats, *, thick: bool
-) -> None:
-    """Two brows of single hairs; ``hair`` (3,) linear."""
+) -> list[tuple[Floats, int, int]]:
+    """Two brows of single hairs; ``hair`` (3,) linear.  Returns what each covers: (mask, x, y)."""
     shape = rng.choice(["arched", "straight", "round", "angled"])
     width = rng.uniform(6.0, 9.5)
     fill = rng.uniform(0.45, 1.1)
@@ -78,6 +78,7 @@ def paint_brows(
     warm = np.array([1.0, 0.90, 0.82], np.float32)
     color = encoded(shade * hair * warm * (0.72 - 0.4 * float(hair.mean())))
     x0, y0, w, h = 150, 570, 240, 110
+    covers = []
     for side in (-1, 1):
         cover = _brow_hairs(rng, line, width, min(int(600 * fill), MOST_HAIRS), (w, h), x0, y0)
         soft = cv2.GaussianBlur(cover, (0, 0), 2.2)
@@ -85,6 +86,8 @@ def paint_brows(
         mask = mask if side < 0 else np.ascontiguousarray(mask[:, ::-1])
         left = x0 if side < 0 else TEXTURE_PX - x0 - w
         blend(image, mask, color, left, y0)
+        covers.append((mask, left, y0))
+    return covers
 
 
 def _brow_hairs(
