@@ -1,4 +1,4 @@
-"""Scalp hair of a rendered person, grown as textured cards from the skull."""
+"""Hair of a rendered person: scalp hair grown as textured cards from the skull."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from train.synth.facekit import PARTS, VERTICES, FaceKit
+from train.synth.beards import beard_cover, facial_hair
+from train.synth.facekit import PARTS, FaceKit
 from train.synth.hair_cards import (
     CARDS,
     Floats,
@@ -57,16 +58,19 @@ def scalp_cover(
     streams: Streams, kit: FaceKit, calm: Floats, on: Mapping[str, bool]
 ) -> NDArray[np.float32]:
     """How much of each vertex (26719,) hair covers, 0..1: colours the skin under the cards."""
-    cover = np.zeros(VERTICES, np.float32)
+    cover = beard_cover(streams, kit, on)
     style = choose_style(streams, on)
     if style is None:
         return cover
     head = slice(0, PARTS["head"][1])
-    offset = calm[head] - fit_skull(kit, calm).center
-    unit = offset / np.linalg.norm(offset, axis=1, keepdims=True)
+    skull = fit_skull(kit, calm)
+    offset = calm[head] - skull.center
+    unit = (offset / np.linalg.norm(offset, axis=1, keepdims=True)).astype(np.float32)
     distance = look_up_line(hairline_distance(streams, style), unit)
     short = min(style.sides / 20, 1.0)
-    cover[head] = np.clip((distance + 1.0) / 9.0, 0, 1) * (0.75 + 0.25 * short) * (1 - style.thin)
+    scalp = np.clip((distance + 1.0) / 9.0, 0, 1) * (0.75 + 0.25 * short) * (1 - style.thin)
+    stands_out = np.linalg.norm(offset, axis=1) > skull.radius(unit, ears=False) + 5  # ears
+    cover[head] = np.maximum(cover[head], np.where(stands_out, 0, scalp))
     return cover
 
 
@@ -89,7 +93,7 @@ def _roots(
         near = look_up_line(line, extra)
         azimuth, _ = angles(extra)
         rim = np.flatnonzero(
-            (near > rng.uniform(-2.5, 3, len(near))) & (near < 12) & (np.abs(azimuth) < 85)
+            (near > rng.normal(1, 3, len(near))) & (near < 12) & (np.abs(azimuth) < 85)
         )
         chosen.append(extra[rim[np.argsort(rng.random(len(rim)))][: count // 4]])
     roots = np.vstack(chosen)
@@ -122,6 +126,9 @@ def _cards(
     layer = np.sort(layer)[::-1]  # outermost first: what they hide need not be shaded
     fringe = _in_fringe(rng, roots, edge, style)
     length = _lengths(rng, skull, style, roots, edge, fringe, brow)
+    at_edge = (edge < 9) & (np.abs(angles(roots)[0]) < 100) & (not broad)
+    if style.covers_ears:  # new hair along the hairline is short
+        length = np.where(at_edge & ~fringe, rng.uniform(15, 60, count), length)
     lines = _grow(rng, skull, style, roots, length, layer, fringe)
     if style.cut is not None:
         stop = np.where(fringe, 1e3, style.cut + rng.normal(0, 7, count) - 10 * layer)
@@ -130,14 +137,17 @@ def _cards(
         lines = _wave(rng, lines, skull.center, style, length)
     outward = _outward(lines, skull.center)
     width = style.width * np.where(broad, 1.6, 1.0) * rng.uniform(0.7, 1.2, count)
-    width *= np.clip(0.35 + edge / 18, 0.35, 1)
+    width *= np.where(at_edge, 0.45, 1.0)
     width *= np.where(fringe & ~np.full(count, broad), 0.75, 1)
     roll = rng.normal(0, 0.25 if style.jitter < 0.5 else 0.8, count)
     card = rng.integers(0, 2, count) + (0 if broad else 2 * rng.integers(0, 2, count))
+    card = np.where(at_edge & (rng.random(count) < 0.75), CARDS - 1, card)
     card = card + CARDS * rng.integers(0, 2, count)
     clump = 1 + 0.10 * np.sin(roots @ rng.normal(0, 9, (3, 2)) + rng.uniform(0, 6, 2)).sum(1)
-    tone = (0.62 + 0.5 * layer) * clump * rng.normal(1, 0.09, count)
-    shade = np.linspace(0.8, 1.05, lines.shape[1]) * np.clip(tone, 0.5, 1.45)[:, None]
+    tone = (0.7 + 0.4 * layer) * clump * rng.normal(1, 0.06, count)
+    dark = 0.34 + 0.46 * np.exp(-length / 45)[:, None]  # at the root; short hair lets light in
+    shade = dark + (1.05 - dark) * np.clip(np.linspace(0, 2.2, lines.shape[1]), 0, 1)
+    shade = shade * np.clip(tone, 0.5, 1.45)[:, None]
     anchor = np.full(count, -1)
     return ribbons(lines, outward, width, roll, card, shade, anchor)
 
@@ -182,13 +192,16 @@ def _lengths(
     return length.astype(np.float32)
 
 
-def _flow(rng: np.random.Generator, style: Style, roots: Floats, skull: Skull) -> Floats:
-    """Wanted direction (N, 3) at each root, before gravity; not yet tangent to the scalp."""
-    side = np.sign(roots[:, 0] * 90 - style.part + rng.normal(0, 1.5, len(roots)))
-    side[side == 0] = 1
+def _flow(rng: np.random.Generator, style: Style, roots: Floats, side: Floats) -> Floats:
+    """Wanted direction (N, 3) at each root, before gravity; not yet tangent to the scalp.
+
+    ``side`` (N,) is -1 or 1: on which side of the parting a root is.
+    """
     if style.flow == "part":
-        low = np.clip(-roots[:, 1], 0, 1)
-        return np.stack([side * (0.4 + 0.6 * low), 0.5 * np.ones_like(side), 0.35 + 0 * side], 1)
+        high = np.clip(-roots[:, 1], 0, 1)
+        crosses = np.clip(-side * roots[:, 0] * 90 + 12, 0, 30) / 30  # over the head's middle
+        back = (0.05 if style.covers_ears else 0.3) + 0.9 * crosses
+        return np.stack([side * (0.4 + 0.6 * high), 0.5 - 0.3 * crosses, back], 1)
     if style.flow == "back":
         return np.stack(
             [0.25 * np.sign(roots[:, 0]) * np.abs(roots[:, 0]), 0.15 + 0 * side, 1 + 0 * side], 1
@@ -210,7 +223,8 @@ def _grow(
     fringe: NDArray[np.bool_],
 ) -> Floats:
     """Centre lines (N, segments + 1, 3): combed, pulled down, kept out of the head and face."""
-    flow = _flow(rng, style, roots, skull)
+    side = np.where(roots[:, 0] * 90 + rng.normal(0, 1.5, len(roots)) > style.part, 1.0, -1.0)
+    flow = _flow(rng, style, roots, side)
     if style.flow == "tie":
         flow = _knot_center(skull, style) - skull.center - roots * 90
     ahead = np.stack(
@@ -225,8 +239,7 @@ def _grow(
     point = skull.center + roots * (skull.radius(roots, ears=False)[:, None] - 0.5)
     heading = roots * lift + _tangent(flow, roots) * (1 - 0.7 * lift)
     heading /= np.linalg.norm(heading, axis=1, keepdims=True)
-    side = np.where(roots[:, 0] * 90 > style.part, 1.0, -1.0)
-    forward = np.abs(angles(roots)[0]) + rng.normal(0, 18, len(roots)) < 92
+    forward = np.abs(angles(roots)[0]) + rng.normal(0, 6, len(roots)) < 96
     points = [point]
     tied = style.flow == "tie"
     for step in range(style.segments):
@@ -243,7 +256,7 @@ def _grow(
         heading = hold * heading + (1 - hold) * (comb * _tangent(flow, radial) + pull)
         heading /= np.linalg.norm(heading, axis=1, keepdims=True) + 1e-6
         point = point + heading * (length / style.segments)[:, None]
-        point = _keep_out(skull, style, point, layer, t, side, fringe)
+        point = _keep_out(skull, style, point, layer, t, side, fringe, length)
         if style.covers_ears:
             point = _drape(point, forward)
         points.append(point)
@@ -264,14 +277,16 @@ def _keep_out(
     t: float,
     side: Floats,
     fringe: NDArray[np.bool_],
+    length: Floats,
 ) -> Floats:
     """Push points (N, 3) out of the head, and aside from the face."""
     if style.covers_ears or style.wave:
         open_x = 57 + 7 * layer
         inside = open_x * np.sqrt(np.clip(1 - ((point[:, 1] - 8) / 106) ** 2, 0, 1))
         weight = np.clip((72 - point[:, 2]) / 25, 0, 1) * ~fringe
-        short = np.maximum(inside - side * point[:, 0], 0)
-        point = point + (side * short * weight)[:, None] * np.array([1.0, 0, 0])
+        aside = np.where(point[:, 1] > -75, np.where(point[:, 0] < 0, -1.0, 1.0), side)
+        short = np.clip(inside - aside * point[:, 0], 0, 0.8 * length / style.segments)
+        point = point + (aside * short * weight)[:, None] * np.array([1.0, 0, 0])
     offset = point - skull.center
     distance = np.linalg.norm(offset, axis=1)
     unit = (offset / distance[:, None]).astype(np.float32)
@@ -318,6 +333,7 @@ def _wave(
     phase = rng.normal(0, 0.8, (count, 1)) + rng.uniform(0, 6)
     turns = 2 * np.pi * t * (run / (style.wavelength * rng.uniform(0.8, 1.25, count)))[:, None]
     size = style.wave * rng.uniform(0.6, 1.3, (count, 1)) * np.clip(t / 0.3, 0, 1)
+    size = size * np.minimum(length / 90, 1)[:, None]
     tangent = np.gradient(lines, axis=1)
     outward = _outward(lines, center)
     across = np.cross(tangent, outward)
@@ -381,10 +397,3 @@ def _knot(
         lines.astype(np.float32), outward, width, rng.normal(0, 0.15, count), card, tint,
         np.full(count, -1),
     )  # fmt: skip
-
-
-def facial_hair(
-    streams: Streams, kit: FaceKit, calm: Floats, on: Mapping[str, bool]
-) -> Strands | None:
-    """Cards of a beard and moustache; None where neither is worn."""
-    return None

@@ -104,23 +104,22 @@ def fit_skull(kit: FaceKit, calm: Floats) -> Skull:
     length = np.linalg.norm(offset, axis=1)
     unit = offset / length[:, None]
     azimuth, elevation = angles(unit)
-    ear = (np.abs(np.abs(azimuth) - 99) < 14) & (np.abs(elevation + 15) < 29)
-    tree = scipy.spatial.cKDTree(unit)
+    usual = np.median(length[elevation > 25])
+    ear = (np.abs(np.abs(azimuth) - 98) < 17) & (np.abs(elevation + 25) < 22)
+    ear &= length > 0.905 * usual
     grid = _skull_directions().reshape(-1, 3)
-    distance, index = tree.query(grid, k=3)
-    weight = 1 / (distance + 0.01)
-    near = length[index]
     shape = _skull_directions().shape[:2]
-    mean = (near * weight).sum(1) / weight.sum(1)
     low = np.degrees(np.arcsin(grid[:, 1])) > 30
-    mean = np.where(low, near.max(1), mean).reshape(shape).astype(np.float32)
-    bare = mean.copy()
-    hidden = ear[index].any(1).reshape(shape)
-    solid = np.where(hidden, 0, 1).astype(np.float32)
-    blur = (0, 0), 4.0
-    filled = cv2.GaussianBlur(mean * solid, *blur) / (cv2.GaussianBlur(solid, *blur) + 1e-3)
-    bare[hidden] = filled[hidden]
-    eared = cv2.GaussianBlur(np.maximum(bare, np.minimum(mean, bare + 14)), (0, 0), 1.2)
+    surfaces = []
+    for kept in (~ear, np.ones_like(ear)):
+        distance, index = scipy.spatial.cKDTree(unit[kept]).query(grid, k=3)
+        near = length[kept][index]
+        weight = 1 / (distance + 0.01)
+        mean = (near * weight).sum(1) / weight.sum(1)
+        surfaces.append(np.where(low, near.max(1), mean).reshape(shape).astype(np.float32))
+    bare, full = surfaces
+    eared = np.maximum(bare, np.minimum(full, bare + 22))
+    eared = cv2.GaussianBlur(cv2.dilate(eared, np.ones((3, 3))), (0, 0), 0.9)
     # Below the jaw the neck's width counts, not the shoulders that the same directions meet.
     limit = np.interp(np.arange(88.5, -90, -3), [-56, -45], [104.0, 200.0])[:, None]
     return Skull(
@@ -200,7 +199,7 @@ def strand_texture() -> NDArray[np.uint8]:
     big = 4  # drawn larger, then shrunk, for smooth edges
     image = np.zeros((TEXTURE_PX, TEXTURE_PX, 4), np.float32)
     for k in range(CARDS):
-        clumps, loose = ((7, 34), (6, 30), (5, 13), (4, 8))[k]
+        clumps, loose = ((6, 34), (5, 30), (2, 24), (0, 17))[k]
         for curly in (False, True):
             cover = np.zeros((TEXTURE_PX * 2, cell * big), np.uint8)
             shade = np.full_like(cover, 128)
@@ -227,16 +226,16 @@ def _painted_strand(
     t = np.linspace(0, 1, 20)
     spread = 0.36 if wide else 0.44
     x0 = rng.uniform(0.5 - spread, 0.5 + spread)
-    x1 = 0.5 + (x0 - 0.5) * rng.uniform(0.55, 1.05) + rng.normal(0, 0.05)
+    x1 = 0.5 + (x0 - 0.5) * rng.uniform(0.7, 1.1) + rng.normal(0, 0.06)
     x = x0 + (x1 - x0) * t + rng.normal(0, 0.03) * np.sin(np.pi * t)
     if curly:
         x = x + rng.uniform(0.05, 0.13) * np.sin(
             2 * np.pi * (t * rng.uniform(2.5, 4.5) + rng.random())
         )
-    end = rng.uniform(0.66, 1.0) if wide else rng.uniform(0.55, 1.0)
+    end = rng.uniform(0.6, 1.0) if wide else rng.uniform(0.5, 1.0)
     start = rng.uniform(-0.05, 0.05) if wide else rng.uniform(-0.05, 0.12)
     y = start + (end - start) * t
-    width = rng.uniform(6, 12) if wide else rng.uniform(1.6, 3.4)
+    width = rng.uniform(4, 9) if wide else rng.uniform(1.4, 3.0)
     widths = width * np.clip((1 - t) / 0.55, 0.0, 1) ** 0.8 * np.clip(0.5 + t / 0.1, 0, 1)
     x = np.clip(x, 0.05, 0.95) * cell
     return np.stack([x, y], 1).astype(np.float32), widths.astype(np.float32), rng.uniform(0, 1)

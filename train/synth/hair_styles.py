@@ -21,8 +21,8 @@ hair reflectance model")."""
 HAIRLINE_DEG = np.array(
     [
         [0, 42], [15, 42.5], [27, 41.5], [35, 39], [41, 34], [48, 25], [56, 16], [64, 9], [70, 3],
-        [74, -5], [77, -19], [79, -24], [85, -25], [87, -12], [89, 9], [93, 13], [101, 14],
-        [107, 7], [110, -12], [115, -36], [126, -47], [150, -53], [180, -55],
+        [74, -5], [77, -19], [79, -24], [86, -27], [89, -18], [92, -9], [96, -5],
+        [103, -6], [108, -14], [111, -26], [115, -36], [126, -47], [150, -53], [180, -55],
     ]
 )  # fmt: skip
 """Azimuth from the front and elevation of the hairline about the centre of the skull, degrees:
@@ -73,17 +73,17 @@ STYLES: dict[str, Style] = {
         Style("spiky", 40, 14, 15, "out", 3, 300, 620, 9, lift=0.9, volume=18, gravity=0.05,
               jitter=0.4),
         Style("curls", 75, 42, 48, "out", 6, 190, 320, 13, lift=0.8, volume=20, gravity=0.35,
-              jitter=0.9, wave=5.5, wavelength=24),
+              jitter=0.9, wave=5.5, wavelength=36),
         Style("afro", 90, 75, 75, "out", 5, 200, 330, 17, lift=1.0, volume=34, gravity=0.04,
-              jitter=1.1, wave=3.5, wavelength=20),
+              jitter=1.1, wave=3.5, wavelength=30),
         Style("bob", 270, 230, 210, "part", 8, 120, 190, 17, lift=0.3, volume=14, gravity=0.9,
               jitter=0.12, covers_ears=True, cut=62),
         Style("long straight", 400, 370, 330, "part", 9, 120, 190, 16, lift=0.25, volume=12,
               gravity=0.9, jitter=0.1, covers_ears=True, cut=215),
         Style("long wavy", 420, 380, 340, "part", 15, 90, 140, 20, lift=0.3, volume=18,
-              gravity=0.9, jitter=0.15, wave=6, wavelength=75, covers_ears=True, cut=200),
+              gravity=0.9, jitter=0.15, wave=6, wavelength=95, covers_ears=True, cut=200),
         Style("long curly", 400, 360, 320, "part", 15, 90, 140, 22, lift=0.5, volume=30,
-              gravity=0.8, jitter=0.3, wave=9, wavelength=42, covers_ears=True, cut=170),
+              gravity=0.8, jitter=0.3, wave=10, wavelength=80, covers_ears=True, cut=170),
         Style("tied", 150, 120, 110, "tie", 7, 150, 260, 14, lift=0.15, volume=5, gravity=0.0,
               jitter=0.05),
     )
@@ -158,7 +158,7 @@ def hairline_distance(streams: Streams, style: Style) -> Floats:
     grows = elevation > line
     if style.rim:
         grows &= elevation < np.interp(np.abs(azimuth), [0, 75, 95, 180], [0, 14, 24, 12])
-    ear = ((np.abs(azimuth) - 99) / 10.5) ** 2 + ((elevation + 15) / 25) ** 2 < 1
+    ear = ((np.abs(azimuth) - 99) / 10) ** 2 + ((elevation + 27) / 20) ** 2 < 1
     grows = (grows & ~ear).astype(np.uint8)
     scale = GRID_DEG * MM_PER_DEG
     inside = cv2.distanceTransform(grows, cv2.DIST_L2, 3)

@@ -19,14 +19,13 @@ void main() {
     vec3 t = mat3(camera_from_model) * tangent;
     vec3 n = mat3(camera_from_model) * normal;
     vec3 view = normalize(-p.xyz);
-    float reach = tint * (0.42 + 0.58 * min(2.5 * uv.y, 1.0));  // roots and inner layers get less
     float edge = 1.0 - abs(dot(n, view));
-    v_diffuse = irradiance(n) * reach;
+    v_diffuse = irradiance(n) * tint;
     v_rim = vec3(0.0);
     for (int i = 0; i < 3; ++i) {
         vec3 l = light_direction[i];
         float along = dot(t, l), behind = max(-dot(view, l), 0.0);
-        v_lit[i] = clamp(0.3 + 0.7 * dot(n, l), 0.0, 1.0) * reach;
+        v_lit[i] = clamp(0.3 + 0.7 * dot(n, l), 0.0, 1.0) * tint;
         v_across[i] = dot(t, normalize(l + view));
         v_diffuse += light_color[i] * v_lit[i] * sqrt(1.0 - min(along * along, 0.99));
         v_rim += light_color[i] * behind * behind * edge * edge * 0.7 * tint;
