@@ -1,57 +1,48 @@
-// Light, tone and shadow shared by every fragment shader.  All positions are in the camera frame,
-// millimetres (x right, y down, z forward).
+// Light shared by every shader.  Positions and normals are in the camera frame, millimetres (x right,
+// y down, z forward).  Colours are linear; the sensor's tone curve comes after the picture.
+uniform vec3 irradiance_sh[9];    // order: see train.synth.lighting
 uniform vec3 light_direction[3];  // unit, from the surface towards the light
-uniform vec3 light_color[3];
-uniform vec3 ambient_sky, ambient_ground, ambient_left, ambient_right;
-uniform float exposure;
+uniform vec3 light_color[3];      // irradiance / pi
+uniform vec3 light_size;          // angular radius of each, radians
 uniform float near_infrared;      // 0 colour, 1 grey as a near-infrared camera sees it
-uniform mat4 shadow_from_camera;
-uniform sampler2D shadow_map;
-uniform float shadow_softness;
 uniform sampler2D noise_map;      // four channels of tileable noise, octaves from coarse to fine
+uniform sampler2D environment_map;
+uniform sampler2D strand_map;     // see train.synth.hair
 
-vec3 ambient(vec3 n) {
-    vec3 vertical = mix(ambient_ground, ambient_sky, 0.5 - 0.5 * n.y);
-    vec3 side = mix(ambient_left, ambient_right, 0.5 + 0.5 * n.x);
-    return 0.6 * vertical + 0.4 * side;
+vec3 irradiance(vec3 n) {
+    vec3 c = 0.282095 * irradiance_sh[0]
+        + 0.488603 * (n.y * irradiance_sh[1] + n.z * irradiance_sh[2] + n.x * irradiance_sh[3])
+        + 1.092548 * (n.x * n.y * irradiance_sh[4] + n.y * n.z * irradiance_sh[5] + n.x * n.z * irradiance_sh[7])
+        + 0.315392 * (3.0 * n.z * n.z - 1.0) * irradiance_sh[6]
+        + 0.546274 * (n.x * n.x - n.y * n.y) * irradiance_sh[8];
+    return max(c, 0.0);
 }
 
-float lit(vec3 position, vec3 normal) {
-    vec4 s = shadow_from_camera * vec4(position + normal * 1.5, 1.0);
-    vec2 uv = s.xy * 0.5 + 0.5;
-    float depth = s.z * 0.5 + 0.5 - 0.004;
-    float sum = 0.0;
-    for (int i = 0; i < 4; ++i) {
-        vec2 offset = (vec2(i & 1, i >> 1) - 0.5) * shadow_softness;
-        sum += depth <= texture(shadow_map, uv + offset).r ? 1.0 : 0.0;
-    }
-    return sum * 0.25;
-}
-
-vec3 tone(vec3 linear) {
-    vec3 c = max(linear * exposure, 0.0);
-    c = mix(c, vec3(dot(c, vec3(0.5, 0.3, 0.2))), near_infrared);
-    c = c / (1.0 + 0.25 * c);  // a soft shoulder, as cameras have
-    return pow(min(c * 1.25, 1.0), vec3(1.0 / 2.2));
+vec3 environment(vec3 d) {
+    return texture(environment_map, vec2(atan(d.x, d.z) / 6.2831853 + 0.5, acos(clamp(-d.y, -1.0, 1.0)) / 3.1415927)).rgb;
 }
 
 float schlick(float cosine, float f0) {
-    return f0 + (1.0 - f0) * pow(1.0 - clamp(cosine, 0.0, 1.0), 5.0);
+    float m = 1.0 - clamp(cosine, 0.0, 1.0);
+    float m2 = m * m;
+    return f0 + (1.0 - f0) * m2 * m2 * m;
 }
 
-vec3 shade(vec3 position, vec3 n, vec3 albedo, vec3 wrap, float gloss, float specular) {
-    vec3 view = normalize(-position);
-    vec3 color = albedo * ambient(n);
-    float shadow = lit(position, n);
-    for (int i = 0; i < 3; ++i) {
-        float s = i == 0 ? shadow : 1.0;
-        float cosine = dot(n, light_direction[i]);
-        // Wrapped diffuse: light bleeds past the terminator, red furthest (subsurface stand-in).
-        vec3 diffuse = clamp((vec3(cosine) + wrap) / ((1.0 + wrap) * (1.0 + wrap)), 0.0, 1.0);
-        vec3 h = normalize(light_direction[i] + view);
-        float lobe = pow(max(dot(n, h), 0.0), gloss) * (gloss + 8.0) / 25.0;
-        float highlight = specular * lobe * schlick(dot(view, h), 0.04) * max(cosine, 0.0) * 6.0;
-        color += light_color[i] * mix(0.25 * s, s, step(0.0, cosine)) * (albedo * diffuse + highlight);
-    }
-    return color;
+vec3 linear_from_srgb(vec3 c) {  // a cubic that stays within 0.2 % of the sRGB curve
+    return c * (c * (c * 0.305306011 + 0.682171111) + 0.012522878);
+}
+
+vec4 finish(vec3 linear_rgb, float alpha) {
+    vec3 c = max(linear_rgb, 0.0);
+    return vec4(mix(c, vec3(dot(c, vec3(0.75, 0.2, 0.05))), near_infrared), alpha);
+}
+
+// Highlight of an area light on a rough surface: Blinn's lobe, widened by the light's size, its power
+// by Schlick's rational stand-in (Graphics Gems IV, 1994), several times cheaper than pow().
+float highlight(vec3 n, vec3 view, int i, float gloss) {
+    vec3 h = normalize(light_direction[i] + view);
+    float size = light_size[i];
+    float g = gloss / (1.0 + gloss * size * size * 0.5);
+    float x = max(dot(n, h), 0.0);
+    return x / (g - (g - 1.0) * x) * (g + 8.0) * 0.125 * min(schlick(dot(view, h), 0.04), 0.3) * step(0.0, dot(n, light_direction[i]));
 }

@@ -1,43 +1,55 @@
 #version 330
 #include common
-uniform sampler2D skin_map;       // albedo (linear) painted per person
-uniform vec3 skin_color, hair_color, cloth_color, cloth_color_2, teeth_color;
-uniform float skin_gloss, skin_specular, bump, cloth_pattern;
-in vec3 v_position, v_normal, v_model;
-in vec2 v_uv, v_material;
+uniform sampler2D skin_map;      // painted per person: albedo (sRGB), height of pores and wrinkles
+uniform vec3 skin_color, hair_color, cloth_color, teeth_color;
+uniform float skin_gloss, relief;
+in vec3 v_position, v_normal, v_model, v_diffuse, v_sheen;
+in vec2 v_uv, v_material, v_shadow;
+in float v_cover, v_gloss;
 out vec4 color;
+
+// Bump without tangents: screen derivatives of height and position (Mikkelsen 2010).
+vec3 bumped(vec3 n, float height) {
+    vec3 dx = dFdx(v_position), dy = dFdy(v_position);
+    vec3 r1 = cross(dy, n), r2 = cross(n, dx);
+    float det = dot(dx, r1);
+    vec3 gradient = sign(det) * (dFdx(height) * r1 + dFdy(height) * r2);
+    return normalize(max(abs(det), 1e-6) * n - gradient);
+}
+
 void main() {
     vec3 n = normalize(v_normal);
+    vec3 view = normalize(-v_position);
     float kind = v_material.x;
-    vec3 albedo;
-    vec3 wrap = vec3(0.35, 0.18, 0.12);
-    float gloss = skin_gloss, specular = skin_specular;
-    if (kind < 0.5) {
-        albedo = pow(texture(skin_map, v_uv).rgb, vec3(2.2));  // painted in sRGB
-        vec2 d = texture(noise_map, v_uv * 9.0).zw - 0.5;
-        n = normalize(n + bump * vec3(d, 0.0));
-    } else if (kind < 1.5) {
-        albedo = skin_color * (0.9 + 0.2 * texture(noise_map, v_uv * 3.0).y);
-    } else if (kind < 2.5) {
-        albedo = vec3(0.25, 0.06, 0.05);
-        wrap = vec3(0.0);
-    } else if (kind < 3.5) {
-        albedo = teeth_color;
-        gloss = 60.0;
-    } else {
-        albedo = skin_color * vec3(0.55, 0.35, 0.3);
-    }
-    if (kind > 1.5) {  // inside mouth and eye sockets little light arrives
-        color = vec4(tone(albedo * (0.35 * ambient(n) + 0.12 * light_color[0])), 1.0);
-        if (kind < 3.5 && kind > 2.5) color = vec4(tone(shade(v_position, n, albedo, vec3(0.1), 60.0, 0.5) * 0.55), 1.0);
+    if (kind > 1.5) {
+        if (kind > 3.5) {        // eye socket, seen in the chinks beside the eye
+            color = finish(skin_color * vec3(0.35, 0.2, 0.17) * v_diffuse, 1.0);
+        } else if (kind > 2.5) { // teeth
+            float spot = highlight(n, view, 0, 60.0) * v_shadow.x;
+            color = finish(teeth_color * v_diffuse * 0.8 + spot * light_color[0] * 0.5, 1.0);
+        } else {                 // gums, tongue, the mouth's inside
+            color = finish(vec3(0.22, 0.06, 0.05) * v_diffuse * 0.6, 1.0);
+        }
         return;
     }
-    if (v_material.y > 0.5) {
-        float stripe = texture(noise_map, v_model.xy * vec2(0.004, 0.0006) * cloth_pattern).x;
-        albedo = mix(cloth_color, cloth_color_2, smoothstep(0.45, 0.55, stripe));
-        albedo *= 0.8 + 0.4 * texture(noise_map, v_model.xy * 0.02).w;
-        wrap = vec3(0.0);
-        specular = 0.0;
+    vec3 albedo;
+    vec3 bump = n;
+    if (kind < 0.5) {
+        vec4 map = texture(skin_map, v_uv);
+        albedo = linear_from_srgb(map.rgb);
+        bump = bumped(n, map.a * relief);
+    } else {
+        albedo = skin_color * (0.88 + 0.24 * texture(noise_map, v_model.xy * 0.013 + v_model.z * 0.007).y);
     }
-    color = vec4(tone(shade(v_position, n, albedo, wrap, gloss, specular)), 1.0);
+    float gloss = v_gloss * (1.0 - v_cover);
+    if (v_cover > 0.01) {
+        float strand = texture(noise_map, v_model.xz * vec2(0.09, 0.02) + v_model.y * 0.03).w;
+        albedo = mix(albedo, hair_color * (0.35 + 0.5 * strand), v_cover);
+    }
+    // A bumped normal sees the key light under another angle.
+    float turned = max(dot(bump, light_direction[0]), 0.0) - max(dot(n, light_direction[0]), 0.0);
+    vec3 diffuse = max(v_diffuse + light_color[0] * (v_shadow.x * turned), 0.0);
+    float spot = v_shadow.x * highlight(bump, view, 0, mix(10.0, 55.0, gloss));
+    vec3 c = albedo * diffuse + (light_color[0] * spot + v_sheen) * skin_gloss * (0.25 + 1.75 * gloss);
+    color = finish(c, 1.0);
 }

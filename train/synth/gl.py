@@ -1,0 +1,181 @@
+"""A small layer over moderngl: context, programs, targets of any size, uniforms."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+SHADERS = Path(__file__).parent / "shaders"
+SAMPLES = 4
+_ALPHA_TO_COVERAGE, _ALPHA_TO_ONE = 0x809E, 0x809F
+_SIZES = (128, 192, 256, 320, 384, 448, 512, 640, 768, 1024, 1536, 2048)
+
+
+@dataclass(slots=True)
+class Target:
+    """A multisampled half-float picture with depth, and the one that it is resolved into."""
+
+    side: int
+    drawn: Any
+    resolved: Any
+    depth: Any
+
+
+class Context:
+    """One OpenGL context without a window; not shared between processes or threads.
+
+    Raises :class:`RuntimeError` when no EGL context can be made.
+    """
+
+    def __init__(self) -> None:
+        # The software rasteriser would start a thread per core in every process.
+        os.environ.setdefault("LP_NUM_THREADS", "1")
+        try:
+            import moderngl
+
+            self.gl: Any = moderngl.create_context(standalone=True, backend="egl")
+        except Exception as error:
+            raise RuntimeError(
+                f"no OpenGL through EGL ({error}); install libegl1 and libgl1-mesa-dri "
+                "(Debian, Ubuntu), and moderngl with pip"
+            ) from error
+        self.moderngl = moderngl
+        self.name = str(self.gl.info["GL_RENDERER"])
+        self._targets: dict[int, Target] = {}
+        one, rest = moderngl.ONE, moderngl.ONE_MINUS_SRC_ALPHA
+        self.gl.blend_func = moderngl.SRC_ALPHA, rest, one, rest
+        self.gl.enable(moderngl.DEPTH_TEST)
+        self.gl.cull_face = "front"  # pictures are drawn with row 0 first, which turns the winding
+
+    def program(self, vertex: str, fragment: str) -> Any:
+        """Compile two files of the shaders' folder; ``#include common`` is replaced."""
+        common = (SHADERS / "common.glsl").read_text()
+        sources = [
+            (SHADERS / name).read_text().replace("#include common", common)
+            for name in (vertex, fragment)
+        ]
+        return self.gl.program(*sources)
+
+    def target(self, width: int, height: int) -> Target:
+        """A target of at least this size (kept for the next picture of its class)."""
+        needed = max(width, height)
+        side = next((s for s in _SIZES if s >= needed), 0)
+        if not side:
+            raise ValueError(
+                f"a picture of {width}×{height} px cannot be drawn in one piece; expected at most "
+                f"{_SIZES[-1]} px: draw fewer pixels per face or a smaller window"
+            )
+        if side not in self._targets:
+            gl = self.gl
+            drawn = gl.framebuffer(
+                [gl.renderbuffer((side, side), 4, samples=SAMPLES, dtype="f2")],
+                gl.depth_renderbuffer((side, side), samples=SAMPLES),
+            )
+            depth = gl.depth_texture((side, side))
+            resolved = gl.framebuffer([gl.texture((side, side), 4, dtype="f2")], depth)
+            self._targets[side] = Target(side, drawn, resolved, depth)
+        return self._targets[side]
+
+    def coverage(self, on: bool) -> None:
+        """Turn alpha into sample coverage (and then into one), or stop doing so."""
+        switch = self.gl.enable_direct if on else self.gl.disable_direct
+        switch(_ALPHA_TO_COVERAGE)
+        switch(_ALPHA_TO_ONE)
+
+    def culling(self, on: bool) -> None:
+        """Leave out triangles that face away, or stop doing so."""
+        (self.gl.enable if on else self.gl.disable)(self.moderngl.CULL_FACE)
+
+    def blending(self, on: bool) -> None:
+        """Blend by alpha without writing depth, or stop doing so."""
+        (self.gl.enable if on else self.gl.disable)(self.moderngl.BLEND)
+
+    def array(self, program: Any, layout: list[Any], index: Any) -> Any:
+        """A vertex array of whichever attributes the program kept."""
+        used = []
+        for buffer, form, *names in layout:
+            parts = form.split()
+            kept = [
+                f if n in program else f"{4 * int(f[0])}x"
+                for f, n in zip(parts, names, strict=True)
+            ]
+            if any(n in program for n in names):
+                used.append((buffer, " ".join(kept), *[n for n in names if n in program]))
+        return self.gl.vertex_array(program, used, index)
+
+    def texture(self, pixels: NDArray[Any], *, repeat: bool = False, mipmaps: bool = False) -> Any:
+        """A texture of (H, W, C) uint8 or float32 pixels, smoothly sampled."""
+        kind = "f4" if pixels.dtype == np.float32 else "f1"
+        height, width, channels = pixels.shape
+        texture = self.gl.texture(
+            (width, height),
+            channels,
+            np.ascontiguousarray(pixels).tobytes(),
+            alignment=1,
+            dtype=kind,
+        )
+        texture.repeat_x = texture.repeat_y = repeat
+        if mipmaps:
+            texture.build_mipmaps()
+            texture.filter = (self.moderngl.LINEAR_MIPMAP_LINEAR, self.moderngl.LINEAR)
+        return texture
+
+
+def set_uniform(program: Any, name: str, value: Any) -> None:
+    """Set a uniform if the program kept it (compilers drop unused ones).
+
+    Matrices (…, 4, 4) are given in the usual order, rows first.
+    """
+    if name not in program:
+        return
+    if isinstance(value, np.ndarray):
+        if value.shape[-2:] == (4, 4):
+            value = np.swapaxes(value, -1, -2)
+        kept = program[name].array_length * program[name].dimension  # unused array ends are dropped
+        program[name].write(np.ascontiguousarray(value, dtype="f4").reshape(-1)[:kept].tobytes())
+    else:
+        program[name].value = value
+
+
+def noise_texture(side: int = 256) -> NDArray[np.uint8]:
+    """(side, side, 4) tileable noise, from coarse to fine, each channel spread over [0, 255]."""
+    rng = np.random.default_rng(20260101)
+    frequency = np.hypot(*np.meshgrid(np.fft.fftfreq(side), np.fft.fftfreq(side))) * side
+    channels = []
+    for low, high in ((2, 8), (6, 24), (16, 70), (50, 120)):
+        spectrum = np.fft.fft2(rng.normal(size=(side, side)))
+        band = np.exp(-((frequency / high) ** 2)) - np.exp(-((frequency / low) ** 2))
+        noise = np.fft.ifft2(spectrum * band).real
+        channels.append((np.clip(0.5 + noise / (noise.std() * 4), 0, 1) * 255).astype(np.uint8))
+    return np.stack(channels, -1)
+
+
+def clip_matrix(
+    camera: NDArray[np.float64], window: tuple[int, int, int, int]
+) -> NDArray[np.float64]:
+    """Clip coordinates of a window (left, top, width, height) of a frame seen by a camera.
+
+    Row 0 of the picture is row 0 of the buffer, so nothing needs flipping afterwards.
+    """
+    left, top, width, height = window
+    near, far = 60.0, 8000.0
+    return np.array(
+        [
+            [2 * camera[0, 0] / width, 0, (2 * (camera[0, 2] - left) + 1) / width - 1, 0],
+            [0, 2 * camera[1, 1] / height, (2 * (camera[1, 2] - top) + 1) / height - 1, 0],
+            [0, 0, (far + near) / (far - near), -2 * far * near / (far - near)],
+            [0, 0, 1, 0],
+        ]
+    )
+
+
+def depth_from_buffer(value: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Distance along the camera's axis (mm) from the depth buffer's value in [0, 1]."""
+    near, far = 60.0, 8000.0
+    ndc = value * 2 - 1
+    return np.asarray(2 * far * near / (far + near - ndc * (far - near)), np.float32)
