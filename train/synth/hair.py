@@ -158,8 +158,8 @@ def _in_fringe(
     if not style.fringe or style.rim:
         return np.zeros(len(roots), bool)
     azimuth, elevation = angles(roots)
-    wide = 40 + rng.normal(0, 4, len(roots))
-    return (np.abs(azimuth) < wide) & (edge < 26) & (elevation > 30)
+    wide = 47 + rng.normal(0, 4, len(roots))
+    return (np.abs(azimuth) < wide) & (edge < 34) & (elevation > 27)
 
 
 def _lengths(
@@ -186,7 +186,7 @@ def _lengths(
         length = reach * 1.28 + 4
     if fringe.any():
         tip = np.degrees(np.arcsin((skull.center[1] - brow) / 96))  # elevation of the brows
-        low = rng.uniform(-3, 7, len(roots)) + 6 * (rng.random() - 0.4)
+        low = rng.uniform(-9, 4, len(roots)) + rng.uniform(-3, 5)
         over = np.radians(elevation - tip) * 97 + 6 - low
         length = np.where(fringe, np.maximum(over, 12), length)
     return length.astype(np.float32)
@@ -247,8 +247,9 @@ def _grow(
         radial = point - skull.center
         radial /= np.linalg.norm(radial, axis=1, keepdims=True)
         if tied:
-            flow = _knot_center(skull, style) - point
-            flow /= np.linalg.norm(flow, axis=1, keepdims=True) + 1e-6
+            toward = _knot_center(skull, style) - point
+            toward /= np.linalg.norm(toward, axis=1, keepdims=True) + 1e-6
+            flow = np.where(fringe[:, None], flow, toward)
         hold = 0.55 * (1 - t) + (0.25 if style.lift > 0.6 else 0.1)
         pull = DOWN * (style.gravity * (0.35 + t))
         comb = np.clip(1 - (point[:, 1:2] - skull.center[1] + 20) / 70, 0, 1)

@@ -145,6 +145,7 @@ def ribbons(
     :class:`Strands` by name, and the triangles.
     """
     count, points = lines.shape[:2]
+    outward = outward / (np.linalg.norm(outward, axis=2, keepdims=True) + 1e-6)
     tangent = np.gradient(lines, axis=1)
     tangent /= np.linalg.norm(tangent, axis=2, keepdims=True) + 1e-6
     across = np.cross(tangent, outward)
