@@ -122,8 +122,7 @@ def _cards(
     broad: bool,
 ) -> tuple[dict[str, NDArray[np.generic]], NDArray[np.int32]]:
     count = len(roots)
-    layer = rng.uniform(0.0, 0.55, count) if broad else rng.uniform(0.3, 1.0, count)
-    layer = np.sort(layer)[::-1]  # outermost first: what they hide need not be shaded
+    layer = rng.uniform(0.1, 0.8, count) if broad else rng.uniform(0.3, 1.0, count)
     fringe = _in_fringe(rng, roots, edge, style)
     length = _lengths(rng, skull, style, roots, edge, fringe, brow)
     at_edge = (edge < 9) & (np.abs(angles(roots)[0]) < 100) & (not broad)
@@ -148,8 +147,12 @@ def _cards(
     dark = 0.34 + 0.46 * np.exp(-length / 45)[:, None]  # at the root; short hair lets light in
     shade = dark + (1.05 - dark) * np.clip(np.linspace(0, 2.2, lines.shape[1]), 0, 1)
     shade = shade * np.clip(tone, 0.5, 1.45)[:, None]
-    anchor = np.full(count, -1)
-    return ribbons(lines, outward, width, roll, card, shade, anchor)
+    # What is nearest a camera before the face comes first, so that it hides the rest unshaded.
+    order = np.argsort(lines[..., 2].mean(1) - 50 * layer)
+    return ribbons(
+        lines[order], outward[order], width[order], roll[order], card[order], shade[order],
+        np.full(count, -1),
+    )  # fmt: skip
 
 
 def _in_fringe(

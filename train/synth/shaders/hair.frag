@@ -6,8 +6,8 @@
 uniform vec3 hair_color;
 uniform float hair_gloss;  // 0 dull .. 1 sleek
 uniform float curly;       // which strands of the texture: 0 straight, 1 curly
-in vec3 v_diffuse, v_lit, v_across, v_rim;
-in vec2 v_uv;
+in vec3 v_diffuse, v_rim;
+in vec2 v_lit, v_across, v_uv;
 out vec4 color;
 void main() {
     vec4 strand = texture(strand_map, vec2(v_uv.x, 0.01 + 0.98 * v_uv.y));
@@ -16,10 +16,11 @@ void main() {
     vec3 albedo = hair_color * (0.65 + 0.7 * strand.b);
     float turn = 0.2 * (strand.a + strand.b - 1.0);
     float sharp = mix(9.0, 30.0, hair_gloss);
-    vec3 a = v_across + (0.07 + turn), b = v_across + (turn - 0.14);
-    vec3 r = (0.05 + 0.07 * hair_gloss) * v_lit * exp2(-4.0 * sharp * a * a);
-    vec3 trt = (0.9 * strand.b) * v_lit * exp2(-1.6 * sharp * b * b);
-    vec3 white = r.x * light_color[0] + r.y * light_color[1] + r.z * light_color[2];
-    vec3 tinted = trt.x * light_color[0] + trt.y * light_color[1] + trt.z * light_color[2];
-    color = finish(albedo * (v_diffuse + tinted) + white + v_rim, min(cover, 1.0));
+    // R of the two strongest lights, then TRT of both.
+    vec4 off = v_across.xyxy + vec4(turn + 0.07, turn + 0.07, turn - 0.14, turn - 0.14);
+    vec4 lobe = v_lit.xyxy * exp2(off * off * (sharp * vec4(-4.0, -4.0, -1.6, -1.6)));
+    vec3 white = lobe.x * light_color[0] + lobe.y * light_color[1];
+    vec3 tinted = lobe.z * light_color[0] + lobe.w * light_color[1];
+    vec3 sum = albedo * (v_diffuse + 0.9 * strand.b * tinted) + (0.05 + 0.07 * hair_gloss) * white;
+    color = finish(sum + v_rim, min(cover, 1.0));
 }

@@ -10,8 +10,8 @@ in vec3 normal;   // of the smooth surface that the hair forms
 in vec2 uv;
 in float tint;
 out vec3 v_diffuse;  // light that reaches the fibres
-out vec3 v_lit;      // of it, from each of the three lights, without their colour
-out vec3 v_across;   // the tangent's cosine with each light's half vector
+out vec2 v_lit;      // the share of it from each of the two strongest lights
+out vec2 v_across;   // the tangent's cosine with their half vectors
 out vec3 v_rim;      // light from behind that comes through at the edge
 out vec2 v_uv;
 void main() {
@@ -25,9 +25,12 @@ void main() {
     for (int i = 0; i < 3; ++i) {
         vec3 l = light_direction[i];
         float along = dot(t, l), behind = max(-dot(view, l), 0.0);
-        v_lit[i] = clamp(0.3 + 0.7 * dot(n, l), 0.0, 1.0) * tint;
-        v_across[i] = dot(t, normalize(l + view));
-        v_diffuse += light_color[i] * v_lit[i] * sqrt(1.0 - min(along * along, 0.99));
+        float lit = clamp(0.3 + 0.7 * dot(n, l), 0.0, 1.0) * tint;
+        v_diffuse += light_color[i] * lit * sqrt(1.0 - min(along * along, 0.99));
+        if (i < 2) {
+            v_lit[i] = lit;
+            v_across[i] = dot(t, normalize(l + view));
+        }
         v_rim += light_color[i] * behind * behind * edge * edge * 0.7 * tint;
     }
     v_rim *= 0.05 + sqrt(hair_color);
