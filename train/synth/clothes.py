@@ -30,19 +30,21 @@ _SHARES = np.array([0.26, 0.12, 0.2, 0.12, 0.16, 0.08, 0.06])
 _TURN = np.array([0, 0.22, 0.5, 0.75, 1.0])
 _BODY = np.array(  # rings down the body: front, oblique, side, oblique behind, back, on the mean
     [
-        [[0, 168, 46], [74, 154, 56], [108, 134, 106], [82, 138, 166], [0, 142, 190]],
-        [[0, 200, 32], [104, 186, 42], [166, 160, 110], [122, 168, 184], [0, 174, 206]],
-        [[0, 245, 20], [122, 240, 28], [202, 206, 112], [144, 220, 194], [0, 224, 214]],
-        [[0, 340, 12], [132, 335, 20], [216, 330, 110], [152, 335, 192], [0, 335, 214]],
+        [[0, 122, 46], [40, 116, 58], [62, 108, 104], [46, 106, 153], [0, 108, 167]],
+        [[0, 150, 58], [48, 140, 64], [68, 122, 106], [54, 116, 160], [0, 120, 173]],
+        [[0, 170, 50], [76, 154, 54], [112, 131, 106], [88, 127, 172], [0, 133, 191]],
+        [[0, 202, 34], [106, 186, 40], [168, 154, 110], [126, 154, 188], [0, 166, 208]],
+        [[0, 245, 20], [122, 240, 28], [202, 206, 112], [144, 214, 196], [0, 222, 214]],
+        [[0, 340, 12], [132, 335, 20], [216, 330, 110], [152, 335, 194], [0, 335, 214]],
     ],
     float,
 )
-_NECKS = {  # the neckline's ring: height in front, at the side and behind, and half its width
-    "crew": (150, 124, 122, 70),
-    "scoop": (178, 128, 126, 92),
-    "vee": (200, 124, 122, 72),
-    "tight": (128, 112, 116, 63),
-    "open": (300, 124, 120, 72),
+_NECKS = {  # how low a neckline is: in front, beside and behind, and its corner (1 a straight V)
+    "crew": (152, 122, 120, 2.0),
+    "scoop": (184, 128, 126, 2.0),
+    "vee": (206, 121, 120, 1.0),
+    "tight": (130, 112, 112, 2.0),
+    "open": (318, 121, 119, 1.0),
 }
 
 
@@ -138,39 +140,34 @@ def _body(
     least: float,
 ) -> Numbers:
     """A garment's surface (rows, COLUMNS, 3) from its neckline to the chest."""
-    front, side, back, half = _NECKS[cut]
-    front = front + (neck if front < 250 else 0)
-    z_front = 52.0 - 0.5 * max(front - 150, 0) * 0.6
-    opening = np.array(
-        [
-            [0, front, z_front],
-            [0.72 * half, 0.5 * (front + side) - 4, 62 if front < 250 else 40],
-            [half, side, 108],
-            [0.72 * half, 0.4 * side + 0.6 * back, 150],
-            [0, back, 170],
-        ],
-        float,
-    )
-    ring = bust.ring(opening)
-    if cut in ("vee", "open"):  # straight edges down to a point
-        share = np.clip(1 - np.abs(AROUND) / 0.42, 0, 1)
-        rim = bust.ring(np.array([[0, side + 16, 52], *opening[1:]], float))
-        ring = np.where((share > 0)[:, None], rim, ring)
-        ring[:, 1] += (front - side - 16) * share**1.15
-        ring[:, 2] -= np.where(share > 0, 0.25 * (front - 150) * share, 0)
-    scaled = _BODY * np.array([broad, 1.0, 1.0])
-    rings = bust.ring(scaled)
-    # Rings above the neckline's front fold down onto it.
-    rings[..., 1] = np.maximum(rings[..., 1], ring[None, :, 1] + np.array([[6], [14], [24], [60]]))
-    rows = np.concatenate([np.linspace(0, 1, 4)[:-1], np.linspace(1, 4, 10)])
-    points = CubicSpline(np.arange(5), np.concatenate([ring[None], rings]))(rows)
-    grow = np.clip(rows / 2.5, 0, 1)[:, None]
-    wave = np.sin(5 * np.pi * AROUND + 1.2 * rows[:, None] + phase[0])
-    wave = wave + 0.7 * np.sin(11 * np.pi * AROUND - 1.7 * rows[:, None] + phase[1])
+    front, side, back, corner = _NECKS[cut]
+    rings = bust.ring(_BODY * np.array([broad, 1.0, 1.0]))
+    steps = 12 * (len(_BODY) - 1)
+    fine = CubicSpline(np.arange(len(_BODY)), rings)(np.linspace(0, len(_BODY) - 1, steps + 1))
+    # Each column of the body begins where the neckline crosses it.
+    turn = np.abs(AROUND)
+    if corner < 2:
+        fall = np.clip(1 - np.sin(np.pi * np.minimum(turn, 0.42)) / np.sin(np.pi * 0.42), 0, 1)
+    else:
+        fall = np.clip(np.cos(np.pi * turn), 0, 1) ** 0.8
+    line = side + (back - side) * np.clip((turn - 0.45) / 0.55, 0, 1)
+    line = line + (front + neck - side) * fall + bust.shift[1]
+    start = np.maximum((fine[..., 1] < line).sum(0) - 1, 0)
+    share = np.array([0, 0.03, 0.08, 0.15, 0.23, 0.32, 0.42, 0.53, 0.64, 0.76, 0.88, 1.0])[:, None]
+    rows = start + share * (steps - start)
+    low = np.minimum(rows.astype(int), steps - 1)
+    part = (rows - low)[..., None]
+    column = np.arange(COLUMNS)
+    points = fine[low, column] * (1 - part) + fine[low + 1, column] * part
+    points[0, :, 1] = np.maximum(line, fine[0, :, 1])
+    grow = np.clip((rows - 12) / 24, 0, 1) * np.minimum(share / 0.15, 1)
+    wave = np.sin(5 * np.pi * AROUND + 0.10 * rows + phase[0])
+    wave = wave + 0.7 * np.sin(11 * np.pi * AROUND - 0.14 * rows + phase[1])
     away = points - bust.center
     away /= np.linalg.norm(away, axis=-1, keepdims=True)
-    points = points + (folds * grow * wave)[..., None] * away
-    return bust.cleared(points, least)
+    settle = np.minimum(share / 0.08, 1)
+    points = points + (folds * grow * wave + (least - 3) * settle)[..., None] * away
+    return bust.cleared(points, least + 2 * settle)
 
 
 def _rib(edge: Numbers, bust: Bust, half: float) -> Mesh:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from scipy.interpolate import CubicSpline
 
 from train.synth.facekit import FaceKit
 from train.synth.fitting import FACE_AXIS_Z, Floats, Numbers, Part, anatomy, bar, dye, rgb, sheet
@@ -62,6 +61,7 @@ def _tent(kit: FaceKit, posed: Floats, kind: str, cut: tuple[float, float, float
     skin = skin.reshape(*u.shape, 3).astype(np.float64)
     turn = np.arctan2(skin[..., 0], FACE_AXIS_Z - skin[..., 2])
     floor = np.hypot(skin[..., 0], FACE_AXIS_Z - skin[..., 2]) + 2.0
+    floor += 1.5 * (np.abs(u) < 0.25) * (v < 0.5)  # the nose's tip is narrower than the grid
     radius, height = floor.copy(), skin[..., 1].copy()
     rim = np.minimum(np.minimum(v, 1 - v) / 0.06, 1.0)
     for _ in range(14):  # taut: smoothed, but never inside the face
@@ -95,7 +95,10 @@ def _loops(kit: FaceKit, posed: Floats, points: Numbers, wire: float, sag: float
         knots[:, 0] += sign * np.array([0.5, 1.0, 0.5, 0.5, 0.5])
         lengths = np.linalg.norm(np.diff(knots, axis=0), axis=1)
         s = np.concatenate([[0], np.cumsum(lengths)])
-        path = CubicSpline(s, knots)(np.linspace(0, s[-1], 22))
+        along = np.linspace(0, s[-1], 22)
+        path = np.stack([np.interp(along, s, k) for k in knots.T], 1)
+        for _ in range(2):  # stretched straight, rounded where it turns
+            path[1:-1] = 0.25 * path[:-2] + 0.5 * path[1:-1] + 0.25 * path[2:]
         path[1:7, 1] += 2.5 * sag * np.sin(np.linspace(0.4, np.pi, 6))
         # Outside of the cheek, which bulges between the mask and the ear.
         cheek = posed[body.side].astype(np.float64)
