@@ -9,6 +9,7 @@ import numpy as np
 import scipy.spatial
 from numpy.typing import NDArray
 
+from train.synth.detail import coarse_triangles
 from train.synth.facekit import NARROW_FACE_VERTICES, PARTS, FaceKit
 from train.synth.gl import Context
 from train.synth.hair import Strands
@@ -25,6 +26,10 @@ SURFACES = {
     "teeth": 3.0,
 }
 """What the skin shader takes each part for."""
+LEVELS_PX = (90.0, 240.0)
+"""Faces up to these sizes (pixels across 140 mm) get coarser triangles."""
+FAR_PX = 190.0
+"""Faces up to this size are shaded at their vertices."""
 INSIDE = ("mouth_socket", "gums", "teeth")
 
 
@@ -48,18 +53,32 @@ class HeadArrays:
         ]
 
         def array(program: Any, parts: Sequence[str]) -> Any:
-            chosen = np.zeros(count, bool)
-            for part in parts:
-                chosen[slice(*PARTS[part])] = True
-            faces = kit.triangles[chosen[kit.triangles].all(1)]
+            return of(program, kit.triangles[_chosen(count, parts)[kit.triangles].all(1)])
+
+        def of(program: Any, faces: NDArray[np.int32]) -> Any:
             return context.array(program, layout, gl.buffer(faces.astype("i4")))
 
         outside = [part for part in SURFACES if part not in INSIDE]
-        self.skin = array(programs["skin"], outside)
-        self.mouth = array(programs["skin"], INSIDE)
+        levels = [
+            coarse_triangles(kit, spacing_cm=0.8, fine_cm=0.25, eyes_cm=0.15),
+            coarse_triangles(kit, spacing_cm=0.5, fine_cm=0.15, eyes_cm=0.1),
+        ]
+        levels.append(kit.triangles[_chosen(count, outside)[kit.triangles].all(1)])
+        self._levels = {
+            name: [of(programs[name], faces) for faces in levels] for name in ("skin", "skin_far")
+        }
+        self._mouths = {name: array(programs[name], INSIDE) for name in ("skin", "skin_far")}
         self.wet = array(programs["wet"], ["lacrimal_left", "lacrimal_right"])
         self.lashes = array(programs["lash"], ["lashes_left", "lashes_right"])
-        self.shadow = array(depth, ["face", "head"])
+        self.shadow = of(depth, levels[1])
+
+    def skin(self, program: str, face_px: float) -> Any:
+        """The array to draw where 140 mm of face are ``face_px`` pixels."""
+        return self._levels[program][int(np.searchsorted(LEVELS_PX, face_px))]
+
+    def mouth(self, program: str) -> Any:
+        """The inside of the mouth."""
+        return self._mouths[program]
 
     def write(self, vertices: NDArray[np.float32], normals: NDArray[np.float32]) -> None:
         """Positions and normals (26719, 3) of the next picture."""
@@ -72,6 +91,13 @@ class HeadArrays:
     def set_painted(self, cover: NDArray[np.float32], gloss: NDArray[np.float32]) -> None:
         """(26719,) each: how far hair colours the skin, and how glossy (0..1) the skin is."""
         self._painted.write(np.stack([cover, gloss], 1).astype("f4"))
+
+
+def _chosen(count: int, parts: Sequence[str]) -> NDArray[np.bool_]:
+    chosen = np.zeros(count, bool)
+    for part in parts:
+        chosen[slice(*PARTS[part])] = True
+    return chosen
 
 
 def _materials(kit: FaceKit) -> NDArray[np.float32]:

@@ -52,9 +52,11 @@ class Context:
         self.gl.enable(moderngl.DEPTH_TEST)
         self.gl.cull_face = "front"  # pictures are drawn with row 0 first, which turns the winding
 
-    def program(self, vertex: str, fragment: str) -> Any:
+    def program(self, vertex: str, fragment: str, *, define: str = "") -> Any:
         """Compile two files of the shaders' folder; ``#include common`` is replaced."""
         common = (SHADERS / "common.glsl").read_text()
+        if define:
+            common = f"#define {define}\n{common}"
         sources = [
             (SHADERS / name).read_text().replace("#include common", common)
             for name in (vertex, fragment)

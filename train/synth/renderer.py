@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from train.synth import meshes
-from train.synth.buffers import Batch, HairArray, HeadArrays
+from train.synth.buffers import FAR_PX, Batch, HairArray, HeadArrays
 from train.synth.facekit import FaceKit
 from train.synth.gl import (
     Context,
@@ -70,6 +70,7 @@ class Renderer:
         self.poser = Poser(kit)
         gl = self.context.gl
         self._programs = {name: self.context.program("lit.vert", f"{name}.frag") for name in LIT}
+        self._programs["skin_far"] = self.context.program("lit.vert", "skin.frag", define="FAR")
         self._programs["hair"] = self.context.program("hair.vert", "hair.frag")
         self._depth = self.context.program("depth.vert", "depth.frag")
         for program in self._programs.values():
@@ -197,7 +198,8 @@ class Renderer:
                 set_uniform(program, name, value)
 
     def _draw_skin(self, person: Person, scene: Scene, posed: Posed) -> None:
-        program = self._programs["skin"]
+        name = "skin_far" if scene.face_px <= FAR_PX else "skin"
+        program = self._programs[name]
         rng = scene.streams("skin shading")
         shiny = person.factors["shiny_skin"]
         set_uniform(program, "wrap", np.array([0.30, 0.14, 0.08]))
@@ -208,10 +210,10 @@ class Renderer:
         set_uniform(program, "skin_gloss", float(oily if shiny else matt))
         set_uniform(program, "relief", float(rng.uniform(0.35, 0.7)))
         self.context.culling(True)
-        self._head.skin.render()
+        self._head.skin(name, scene.face_px).render()
         self.context.culling(False)
         if posed.mouth_open:
-            self._head.mouth.render()
+            self._head.mouth(name).render()
 
     def _draw_eyes(self, person: Person, scene: Scene, posed: Posed) -> None:
         program = self._programs["eye"]

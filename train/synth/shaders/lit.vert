@@ -64,6 +64,9 @@ void main() {
     // What varies slowly of the mirrored light: the second light's highlight and the bright rim.
     vec3 view = normalize(-p.xyz);
     v_sheen = light_color[1] * v_shadow.y * highlight(n, view, 1, mix(10.0, 30.0, gloss))
+#ifdef FAR
+            + light_color[0] * v_shadow.x * highlight(n, view, 0, mix(10.0, 55.0, gloss))
+#endif
             + min(schlick(dot(n, view), 0.03), 0.2) * openness * irradiance(reflect(-view, n));
     gl_Position = clip_from_camera * p;
 }

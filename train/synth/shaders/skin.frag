@@ -18,20 +18,27 @@ vec3 bumped(vec3 n, float height) {
 }
 
 void main() {
+    float kind = v_material.x;
+#ifndef FAR
     vec3 n = normalize(v_normal);
     vec3 view = normalize(-v_position);
-    float kind = v_material.x;
+#endif
     if (kind > 1.5) {
         if (kind > 3.5) {        // eye socket, seen in the chinks beside the eye
             color = finish(skin_color * vec3(0.35, 0.2, 0.17) * v_diffuse, 1.0);
         } else if (kind > 2.5) { // teeth
-            float spot = highlight(n, view, 0, 60.0) * v_shadow.x;
-            color = finish(teeth_color * v_diffuse * 0.8 + spot * light_color[0] * 0.5, 1.0);
+            color = finish(teeth_color * v_diffuse * 0.8 + v_sheen, 1.0);
         } else {                 // gums, tongue, the mouth's inside
             color = finish(vec3(0.22, 0.06, 0.05) * v_diffuse * 0.6, 1.0);
         }
         return;
     }
+#ifdef FAR  // pores and the highlight's edge are smaller than a pixel: all light comes from the vertices
+    vec3 far_albedo = kind < 0.5 ? linear_from_srgb(texture(skin_map, v_uv).rgb) : skin_color;
+    float far_gloss = v_gloss * (1.0 - v_cover);
+    far_albedo = mix(far_albedo, hair_color * 0.6, v_cover);
+    color = finish(far_albedo * v_diffuse + v_sheen * skin_gloss * (0.25 + 1.75 * far_gloss), 1.0);
+#else
     vec3 albedo;
     vec3 bump = n;
     if (kind < 0.5) {
@@ -52,4 +59,5 @@ void main() {
     float spot = v_shadow.x * highlight(bump, view, 0, mix(10.0, 55.0, gloss));
     vec3 c = albedo * diffuse + (light_color[0] * spot + v_sheen) * skin_gloss * (0.25 + 1.75 * gloss);
     color = finish(c, 1.0);
+#endif
 }
