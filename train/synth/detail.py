@@ -23,7 +23,7 @@ def coarse_triangles(
     """Triangles of the face, head and eye sockets with merged vertices.
 
     ``spacing_cm`` is the distance between kept vertices in general, ``fine_cm`` around the lips
-    and nostrils, ``eyes_cm`` around the lids (a cm and more around each landmark).
+    and nostrils, ``eyes_cm`` around the lids (about a cm around each landmark).
     """
     count = PARTS["head"][1]
     points = kit.neutral[:count].astype(np.float64)
@@ -32,8 +32,8 @@ def coarse_triangles(
     to_eye = scipy.spatial.cKDTree(eyes).query(points)[0]
     to_fine = scipy.spatial.cKDTree(fine).query(points)[0]
     radius = np.full(count, spacing_cm)
-    radius = np.minimum(radius, fine_cm + (spacing_cm - fine_cm) * np.clip(to_fine - 0.4, 0, 1))
-    radius = np.minimum(radius, eyes_cm + (spacing_cm - eyes_cm) * np.clip(to_eye - 0.5, 0, 1))
+    radius = np.minimum(radius, fine_cm + (spacing_cm - fine_cm) * np.clip(to_fine - 0.9, 0, 1))
+    radius = np.minimum(radius, eyes_cm + (spacing_cm - eyes_cm) * np.clip(to_eye - 0.8, 0, 1))
     kept = _poisson(points, radius, kit.landmarks)
     nearest = kept[scipy.spatial.cKDTree(points[kept]).query(points)[1]]
     merged = nearest[kit.triangles[(kit.triangles < count).all(1)]]

@@ -22,6 +22,20 @@ _WHITE = 16384  # the index of linear 1.0 in the tone tables, which reach to 4.0
 _LEVELS = 4096  # of the encoded value, between the two halves of the tone curve
 _TILE = 640
 
+FAULTS = (
+    "noise",
+    "motion_blur",
+    "defocus",
+    "low_resolution",
+    "jpeg_artifacts",
+    "low_contrast",
+    "dark",
+    "overexposed",
+)
+"""Factors that make a picture worse; see :func:`sample_sensor`."""
+MID_GREY = 0.12
+"""Linear light of a face of medium skin, for which the noise is bounded."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sensor:
@@ -86,8 +100,15 @@ def sample_sensor(
     """
     u = iter(rng.random(40).tolist())
 
+    # Faults add up: where several meet, each is weaker, or no eye could be made out.
+    together = sum(on.get(name, False) for name in FAULTS)
+    share = 1.0 if together < 2 else together**-0.6
+
     def pick(name: str, off: tuple[float, float], of: tuple[float, float]) -> float:
-        return span(*(of if on.get(name, False) else off))
+        if not on.get(name, False):
+            return span(*off)
+        mild = 0.5 * (off[0] + off[1])
+        return span(*(mild + share * (end - mild) for end in of))
 
     def span(low: float, high: float) -> float:
         return low + (high - low) * next(u)
@@ -95,25 +116,31 @@ def sample_sensor(
     low, high = iso_range
     iso = low * (high / low) ** pick("noise", (0.0, 0.3), (0.85, 1.1))
     per_iso = 1e-6 * np.exp(span(0.4, 1.0))  # small and large sensors
-    defocus = pick("defocus", (0.0, 0.004), (0.014, 0.027)) * face_px
-    motion = pick("motion_blur", (0.0, 0.010), (0.045, 0.085)) * face_px
-    wanted = pick("low_resolution", (120, 400), (26, 42))
-    quality = pick("jpeg_artifacts", (78, 97), (7, 19))
+    defocus = pick("defocus", (0.0, 0.004), (0.013, 0.024)) * face_px
+    motion = pick("motion_blur", (0.0, 0.010), (0.035, 0.065)) * face_px
+    wanted = 1 / pick("low_resolution", (1 / 400, 1 / 120), (1 / 46, 1 / 30))
+    quality = pick("jpeg_artifacts", (78, 97), (10, 22))
     small_face = max(0.0, 1 - face_px / 120)
     keep_raw = next(u) < 0.5
     grade, light = next(u), next(u)
     exposure = float(np.exp(span(-0.22, 0.22)))
     if on.get("dark", False):
-        exposure = 0.07 + 0.13 * grade
+        exposure = 0.09 + 0.16 * grade
     elif on.get("overexposed", False):
         exposure = 2.6 + 2.2 * grade
     balance = [float(np.exp(v - 0.5) ** 0.08) for v in (next(u), next(u))]
     jpeg = on.get("jpeg_artifacts", False)
+    downscale = max(1.0, face_px / wanted)
+    # Of a face in 40 pixels less noise leaves as much to see as of one in 200.
+    signal = MID_GREY * exposure
+    noise = np.sqrt(per_iso * iso * signal + (3e-6 * iso + 0.0008) ** 2)
+    least = float(np.clip(1.4 * 200 / (face_px / downscale), 1.4, 6.0)) * max(1.0, together**0.5)
+    iso *= min(1.0, float(signal / least / noise) ** 2)
     return Sensor(
         exposure=exposure,
         filmic=next(u) < 0.6,
         gamma=span(0.88, 1.12),
-        contrast=pick("low_contrast", (0.93, 1.2), (0.28, 0.5)),
+        contrast=pick("low_contrast", (0.93, 1.2), (0.35, 0.55)),
         pivot=0.35 + 0.4 * light,
         white_balance=(balance[0], 1.0, balance[1]),
         saturation=span(0.75, 1.2),
@@ -127,7 +154,7 @@ def sample_sensor(
         motion_bend=span(-0.2, 0.2),
         sharpen=max(0.0, span(-0.4, 0.9)),
         jpeg_quality=round(quality + 25 * small_face * jpeg) if jpeg or not keep_raw else None,
-        downscale=max(1.0, face_px / wanted),
+        downscale=downscale,
         grey=bool(on.get("near_infrared", False)),
         vignette=max(0.0, span(-0.3, 0.4)),
     )
