@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from train.synth.facekit import NARROW_FACE_VERTICES, VERTICES, FaceKit
-from train.synth.hair_cards import CARDS, Floats, Ints, Strands, ribbons, strands_of
+from train.synth.hair_cards import CARDS, Floats, Ints, Ribbons, Strands, ribbons, strands_of
 from train.synth.streams import Streams
 
 MAP_PX = 256
@@ -37,9 +37,9 @@ def choose_beard(streams: Streams, on: Mapping[str, bool]) -> Beard | None:
     pick, size, lip = rng.random(), rng.random(), rng.random()
     kind, length = "none", 0.0
     if on.get("beard", False):
-        if pick < 0.55:
+        if pick < 0.6:
             kind, length = "full", 5 + 6 * size
-        elif pick < 0.85:
+        elif pick < 0.9:
             kind, length = "full", 14 + 34 * size * size
         else:
             kind, length = "goatee", 6 + 16 * size
@@ -123,17 +123,18 @@ def facial_hair(
         return None
     rng = streams("beard hair")
     chin, lip = _maps(streams, kit, beard)
-    broad, fine = [], []
+    broad: list[Ribbons] = []
+    fine: list[Ribbons] = []
     if beard.length:
         segments = 2 if beard.length < 12 else 3
         share = 1.0 if beard.kind == "full" else 0.5
-        counts = (270, 480) if segments == 2 else (190, 300)
+        counts = (250, 560) if segments == 2 else (180, 340)
         roots = _Roots(kit, calm, _at_vertices(kit, chin))
-        for group, count, width in ((broad, counts[0], 9.0), (fine, counts[1], 6.0)):
+        for group, count, width in ((broad, counts[0], 7.0), (fine, counts[1], 3.2)):
             group.append(_chin(rng, roots, kit, calm, beard, int(share * count), segments, width))
     if beard.moustache:
         roots = _Roots(kit, calm, _at_vertices(kit, lip))
-        for group, count, width in ((broad, 60, 7.0), (fine, 130, 4.5)):
+        for group, count, width in ((broad, 50, 6.0), (fine, 105, 3.2)):
             group.append(_lip(rng, roots, kit, calm, beard, count, width))
     return strands_of(*broad, *fine, coarse=len(broad))
 
@@ -176,7 +177,7 @@ def _chin(
     count: int,
     segments: int,
     width: float,
-) -> tuple[dict[str, NDArray[np.generic]], Ints]:
+) -> Ribbons:
     points, normals, anchor = roots.draw(rng, count)
     corner, tip = calm[kit.landmarks[[48, 8]], 1]
     low = np.clip((points[:, 1] - corner + 25) / (tip - corner + 20), 0, 1)
@@ -199,7 +200,7 @@ def _lip(
     beard: Beard,
     count: int,
     width: float,
-) -> tuple[dict[str, NDArray[np.generic]], Ints]:
+) -> Ribbons:
     points, normals, anchor = roots.draw(rng, count)
     part = np.where(points[:, 0] + rng.normal(0, 1.0, count) > 0, 1.0, -1.0)
     out = np.clip(np.abs(points[:, 0]) / 20, 0, 1)
@@ -221,7 +222,7 @@ def _comb(
     length: NDArray[np.float64],
     segments: int,
     width: float,
-) -> tuple[dict[str, NDArray[np.generic]], Ints]:
+) -> Ribbons:
     """Cards that leave the skin at ``lift`` (0 flat, 1 upright), then bend down."""
     count = len(points)
     flat = swirl - normals * (swirl * normals).sum(1, keepdims=True)
@@ -238,7 +239,7 @@ def _comb(
     outward = np.broadcast_to(normals[:, None], path.shape) + 0.0
     shade = (
         np.linspace(0.82, 1.03, segments + 1)
-        * rng.normal(0.95, 0.07, count).clip(0.6, 1.3)[:, None]
+        * rng.normal(0.92, 0.05, count).clip(0.6, 1.3)[:, None]
     )
     card = CARDS - 1 - (rng.random(count) < 0.3) + CARDS * rng.integers(0, 2, count)
     wide = width * rng.uniform(0.7, 1.2, count)

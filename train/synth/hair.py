@@ -12,12 +12,14 @@ from train.synth.facekit import PARTS, FaceKit
 from train.synth.hair_cards import (
     CARDS,
     Floats,
+    Ribbons,
     Skull,
     Strands,
     angles,
     fit_skull,
     look_up_line,
     ribbons,
+    spiral,
     strand_texture,
     strands_of,
 )
@@ -68,7 +70,11 @@ def scalp_cover(
     unit = (offset / np.linalg.norm(offset, axis=1, keepdims=True)).astype(np.float32)
     distance = look_up_line(hairline_distance(streams, style), unit)
     short = min(style.sides / 20, 1.0)
-    scalp = np.clip((distance + 1.0) / 9.0, 0, 1) * (0.75 + 0.25 * short) * (1 - style.thin)
+    scalp = (
+        np.clip((distance + 1.0) / (22.0 if style.rim else 9.0), 0, 1)
+        * (0.75 + 0.25 * short)
+        * (1 - style.thin)
+    )
     stands_out = np.linalg.norm(offset, axis=1) > skull.radius(unit, ears=False) + 5  # ears
     cover[head] = np.maximum(cover[head], np.where(stands_out, 0, scalp))
     return cover
@@ -81,15 +87,15 @@ def _roots(
 
     A quarter of the fine cards stand within 12 mm of the hairline, where scalp would show.
     """
-    unit = _spiral(count * 2, rng)
+    unit = spiral(count * 2, rng)
     distance = look_up_line(line, unit)
-    inner = np.flatnonzero(distance > rng.uniform(-1.0, 4.0, len(unit)))
+    inner = np.flatnonzero(distance > rng.uniform(-1.0, 16.0 if style.rim else 4.0, len(unit)))
     if style.thin and dense_edge:
         inner = inner[rng.random(len(inner)) > style.thin]
     inner = inner[np.argsort(rng.random(len(inner)))][: int(count * (0.75 if dense_edge else 1))]
     chosen = [unit[inner]]
     if dense_edge:
-        extra = _spiral(count * 6, rng)
+        extra = spiral(count * 6, rng)
         near = look_up_line(line, extra)
         azimuth, _ = angles(extra)
         rim = np.flatnonzero(
@@ -98,17 +104,6 @@ def _roots(
         chosen.append(extra[rim[np.argsort(rng.random(len(rim)))][: count // 4]])
     roots = np.vstack(chosen)
     return roots, look_up_line(line, roots)
-
-
-def _spiral(count: int, rng: np.random.Generator) -> Floats:
-    """Points spread evenly over the sphere (a Fibonacci spiral), jittered."""
-    k = np.arange(count) + 0.5
-    y = -1 + 2 * k / count
-    turn = np.pi * (1 + 5**0.5) * k + rng.uniform(0, 2 * np.pi)
-    flat = np.sqrt(1 - y * y)
-    unit = np.stack([flat * np.sin(turn), y, flat * np.cos(turn)], 1)
-    unit += rng.normal(0, 0.6 / np.sqrt(count), unit.shape)
-    return (unit / np.linalg.norm(unit, axis=1, keepdims=True)).astype(np.float32)
 
 
 def _cards(
@@ -120,14 +115,14 @@ def _cards(
     brow: float,
     *,
     broad: bool,
-) -> tuple[dict[str, NDArray[np.generic]], NDArray[np.int32]]:
+) -> Ribbons:
     count = len(roots)
     layer = rng.uniform(0.1, 0.8, count) if broad else rng.uniform(0.3, 1.0, count)
     fringe = _in_fringe(rng, roots, edge, style)
     length = _lengths(rng, skull, style, roots, edge, fringe, brow)
-    at_edge = (edge < 9) & (np.abs(angles(roots)[0]) < 100) & (not broad)
+    at_edge = (edge < 9) & (np.abs(angles(roots)[0]) < 100) & ~fringe & (not broad)
     if style.covers_ears:  # new hair along the hairline is short
-        length = np.where(at_edge & ~fringe, rng.uniform(15, 60, count), length)
+        length = np.where(at_edge, rng.uniform(15, 60, count), length)
     lines = _grow(rng, skull, style, roots, length, layer, fringe)
     if style.cut is not None:
         stop = np.where(fringe, 1e3, style.cut + rng.normal(0, 7, count) - 10 * layer)
@@ -137,7 +132,6 @@ def _cards(
     outward = _outward(lines, skull.center)
     width = style.width * np.where(broad, 1.6, 1.0) * rng.uniform(0.7, 1.2, count)
     width *= np.where(at_edge, 0.45, 1.0)
-    width *= np.where(fringe & ~np.full(count, broad), 0.75, 1)
     roll = rng.normal(0, 0.25 if style.jitter < 0.5 else 0.8, count)
     card = rng.integers(0, 2, count) + (0 if broad else 2 * rng.integers(0, 2, count))
     card = np.where(at_edge & (rng.random(count) < 0.75), CARDS - 1, card)
@@ -336,14 +330,14 @@ def _wave(
     t = np.linspace(0, 1, points)
     phase = rng.normal(0, 0.8, (count, 1)) + rng.uniform(0, 6)
     turns = 2 * np.pi * t * (run / (style.wavelength * rng.uniform(0.8, 1.25, count)))[:, None]
-    size = style.wave * rng.uniform(0.6, 1.3, (count, 1)) * np.clip(t / 0.3, 0, 1)
+    size = style.wave * rng.uniform(0.6, 1.3, (count, 1)) * np.clip(t / 0.4, 0, 1)
     size = size * np.minimum(length / 90, 1)[:, None]
     tangent = np.gradient(lines, axis=1)
     outward = _outward(lines, center)
     across = np.cross(tangent, outward)
     across /= np.linalg.norm(across, axis=2, keepdims=True) + 1e-6
     swing = size[..., None] * np.sin(turns + phase)[..., None] * across
-    bulge = 0.6 * size[..., None] * (1 + np.cos(turns + phase))[..., None] * outward
+    bulge = 0.35 * size[..., None] * (1 + np.cos(turns + phase))[..., None] * outward
     return lines + swing + bulge
 
 
@@ -361,9 +355,7 @@ def _knot_center(skull: Skull, style: Style) -> Floats:
     return skull.center + unit * (skull.radius(unit, ears=False) + 12)
 
 
-def _knot(
-    rng: np.random.Generator, skull: Skull, style: Style
-) -> tuple[dict[str, NDArray[np.generic]], NDArray[np.int32]]:
+def _knot(rng: np.random.Generator, skull: Skull, style: Style) -> Ribbons:
     """A bun, or the tail of tied hair."""
     knot = _knot_center(skull, style)
     unit = (knot - skull.center) / np.linalg.norm(knot - skull.center)

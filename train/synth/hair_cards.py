@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,8 +13,10 @@ from numpy.typing import NDArray
 
 from train.synth.facekit import PARTS, FaceKit
 
-Floats = NDArray[np.float32]
-Ints = NDArray[np.int32]
+Floats = NDArray[np.floating[Any]]
+Ints = NDArray[np.integer[Any]]
+Ribbons = tuple[dict[str, NDArray[Any]], Ints]
+"""The arrays of :class:`Strands` by name, and triangles."""
 
 CARDS = 4
 """Pictures of cards side by side in the texture: two dense, two of loose strands."""
@@ -22,7 +25,7 @@ TEXTURE_PX = 256
 
 @dataclass(frozen=True, slots=True)
 class Strands:
-    """Hair of one person as textured ribbons, head frame, mm."""
+    """Hair of one person as textured ribbons, head frame, mm (float32 and int32)."""
 
     vertices: Floats
     """(N, 3)."""
@@ -129,6 +132,17 @@ def fit_skull(kit: FaceKit, calm: Floats) -> Skull:
     )
 
 
+def spiral(count: int, rng: np.random.Generator) -> Floats:
+    """Points spread evenly over the sphere (a Fibonacci spiral), jittered."""
+    k = np.arange(count) + 0.5
+    y = -1 + 2 * k / count
+    turn = np.pi * (1 + 5**0.5) * k + rng.uniform(0, 2 * np.pi)
+    flat = np.sqrt(1 - y * y)
+    unit = np.stack([flat * np.sin(turn), y, flat * np.cos(turn)], 1)
+    unit += rng.normal(0, 0.6 / np.sqrt(count), unit.shape)
+    return (unit / np.linalg.norm(unit, axis=1, keepdims=True)).astype(np.float32)
+
+
 def ribbons(
     lines: Floats,
     outward: Floats,
@@ -137,7 +151,7 @@ def ribbons(
     card: Ints,
     tint: Floats,
     anchor: Ints,
-) -> tuple[dict[str, NDArray[np.generic]], Ints]:
+) -> Ribbons:
     """Ribbons along centre lines.
 
     ``lines`` and ``outward`` (N, S, 3), ``widths`` (N,) mm, ``roll`` (N,) radians about the line,
@@ -176,13 +190,13 @@ def ribbons(
     return arrays, triangles.reshape(-1, 3).astype(np.int32)
 
 
-def strands_of(*groups: tuple[dict[str, NDArray[np.generic]], Ints], coarse: int) -> Strands:
+def strands_of(*groups: Ribbons, coarse: int) -> Strands:
     """Join groups of ribbons; the first ``coarse`` groups are the broad cards."""
     starts = np.cumsum([0] + [len(arrays["tint"]) for arrays, _ in groups[:-1]])
     triangles = [t + start for (_, t), start in zip(groups, starts, strict=True)]
     joined = {name: np.concatenate([arrays[name] for arrays, _ in groups]) for name in groups[0][0]}
     return Strands(
-        **joined,  # type: ignore[arg-type]
+        **joined,
         triangles=np.vstack(triangles).astype(np.int32),
         coarse=sum(len(t) for t in triangles[:coarse]),
     )
@@ -214,9 +228,10 @@ def strand_texture() -> NDArray[np.uint8]:
             image[:, columns, 1 if curly else 0] = cv2.resize(
                 cover, size, interpolation=cv2.INTER_AREA
             )
-            if not curly:
-                image[:, columns, 2] = cv2.resize(shade, size, interpolation=cv2.INTER_AREA)
-                image[:, columns, 3] = cv2.resize(lean, size, interpolation=cv2.INTER_AREA)
+            free = 1 - image[:, columns, 0] / 255 if curly else 1.0  # both kinds share these
+            for channel, drawn in ((2, shade), (3, lean)):
+                small = cv2.resize(drawn, size, interpolation=cv2.INTER_AREA)
+                image[:, columns, channel] += free * (small - image[:, columns, channel])
     return np.clip(image, 0, 255).astype(np.uint8)
 
 
