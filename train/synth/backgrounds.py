@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Callable
 from functools import lru_cache
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -24,13 +27,37 @@ PAINTERS: dict[str, Callable[[np.random.Generator], Image]] = {
 }
 KINDS = tuple(sorted(PAINTERS))
 _PER_KIND = 24
+_FOLDER = "backgrounds-v1"
+"""To be renamed whenever the painters change."""
 _LINEAR = (np.linspace(0, 1, 256) ** 2.2 * 1.5).astype(np.float32)
 """Light of the baked bytes; 1.5 leaves windows and lamps brighter than white paper."""
 
 
 @lru_cache(maxsize=_PER_KIND * len(PAINTERS))
 def baked(kind: str, number: int) -> NDArray[np.uint8]:
-    """Picture ``number`` of a kind (640, 640, 3), always the same; see :data:`_LINEAR`."""
+    """Picture ``number`` of a kind (640, 640, 3), always the same; see :data:`_LINEAR`.
+
+    Kept as a JPEG file in the user's cache, since painting takes up to 0.3 s: every process
+    decodes the same bytes.
+    """
+    path = Path.home() / ".cache" / "clipgaze" / _FOLDER / f"{kind}-{number:02d}.jpg"
+    try:
+        data = np.frombuffer(path.read_bytes(), np.uint8)
+    except OSError:
+        data = np.zeros(0, np.uint8)
+    picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    if picture is None:
+        data = cv2.imencode(".jpg", _painted(kind, number), [cv2.IMWRITE_JPEG_QUALITY, 95])[1]
+        picture = cv2.imdecode(data, cv2.IMREAD_COLOR)
+        with contextlib.suppress(OSError):  # a home that cannot be written costs time only
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial = path.with_suffix(f".{os.getpid()}.partial")
+            partial.write_bytes(data.tobytes())
+            partial.replace(path)
+    return np.asarray(picture, np.uint8)
+
+
+def _painted(kind: str, number: int) -> NDArray[np.uint8]:
     rng = np.random.default_rng([4099, KINDS.index(kind), number])
     light = PAINTERS[kind](rng)
     light = light * np.float32(0.3 / max(float(np.mean(light @ LUMINANCE.astype("f4"))), 1e-3))

@@ -103,12 +103,13 @@ class Renderer:
         posed = self.poser.pose(person, scene)
         labels = self.poser.label(person, scene, posed)
         self._head.write(posed.vertices, posed.normals)
-        parts = worn(self.kit, person, scene, posed)
+        hats = headwear(scene.streams, self.kit, person.calm, scene.factors)
+        parts = hats + worn(self.kit, person, scene, posed)
         view = np.eye(4)
         view[:3, :3], view[:3, 3] = scene.camera_from_head, scene.face_center_mm
         programs = [self._programs["solid"], self._programs["lens"], self._depth]
         solids = Batch(self.context, programs, [part.mesh for part in parts])
-        hair = self._visible_hair(person, scene, posed)
+        hair = self._visible_hair(person, scene, posed, hats)
         shadows = self._draw_shadows(scene, view, solids, parts, hair)
         target = self.context.target(window[2], window[3])
         target.drawn.use()
@@ -303,13 +304,14 @@ class Renderer:
         self.context.coverage(False)
 
     def _visible_hair(
-        self, person: Person, scene: Scene, posed: Posed
+        self, person: Person, scene: Scene, posed: Posed, hats: list[Part]
     ) -> list[tuple[HairArray, int]]:
         """Hair arrays with their index counts: less of it far away, none under hats."""
         out = []
         coarse = scene.face_px < FAR_FACE_PX
-        hats = headwear(scene.streams, self.kit, person.calm, scene.factors)[:1]
         for array in self._hair_arrays:
+            if array.moves and scene.factors["face_mask"]:
+                continue  # a beard is pressed flat under it
             if array.moves:
                 array.follow(posed.vertices - person.calm)
             count = array.coarse if coarse else array.count
@@ -405,10 +407,9 @@ class Renderer:
 
 
 def worn(kit: FaceKit, person: Person, scene: Scene, posed: Posed) -> list[Part]:
-    """All that is worn or held before the face in this picture."""
+    """All that is worn or held before the face in this picture, hats apart."""
     on, streams = scene.factors, scene.streams
     parts = clothes(streams, kit, person.calm, on)
-    parts += headwear(streams, kit, person.calm, on)
     parts += mask(streams, kit, posed.vertices, on)
     parts += glasses(streams, kit, person.calm, on)
     marks = posed.vertices[kit.landmarks]
