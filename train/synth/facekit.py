@@ -14,6 +14,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +28,7 @@ PACK_VERSION = 2
 
 IDENTITY_MODES = 100
 VERTICES = 26719
+QUADS = 26384
 
 HEAD_FROM_FACEKIT = np.diag([10.0, -10.0, -10.0])
 """Axes and unit: FaceKit's (left, up, out) in centimetres to the head frame in millimetres."""
@@ -101,20 +105,32 @@ def load_facekit(folder: Path) -> FaceKit:
     """Read ICT-FaceKit from its ``FaceXModel`` folder (or the checkout that holds it).
 
     The first call parses 156 Wavefront files and writes ``facekit-vN.npz`` beside them (or, where
-    that folder is read-only, into the user's cache); later calls read that file.
-    Raises :class:`FileNotFoundError` when the folder is not an ICT-FaceKit checkout.
+    that folder is read-only, into the user's cache); later calls read that file.  A pack that is
+    damaged is made anew.
+    Raises :class:`FileNotFoundError` when the folder is not an ICT-FaceKit checkout, and
+    :class:`ValueError`, which names the file, when one of its files is damaged.
     """
     folder = folder / "FaceXModel" if (folder / "FaceXModel").is_dir() else folder
-    pack = folder / f"facekit-v{PACK_VERSION}.npz"
-    if not pack.is_file():
-        if not (folder / "generic_neutral_mesh.obj").is_file():
-            raise FileNotFoundError(
-                f"{folder} holds no generic_neutral_mesh.obj; give the folder FaceXModel of a "
-                "checkout of https://github.com/ICT-VGL/ICT-FaceKit"
-            )
-        pack = _write_pack(folder, pack)
+    pack = _pack_path(folder)
+    if pack.is_file():
+        try:
+            return _read_pack(pack)
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+            pass  # cut short or of something else: made anew below
+    if not (folder / "generic_neutral_mesh.obj").is_file():
+        what = f"{pack} is damaged and " if pack.is_file() else ""
+        raise FileNotFoundError(
+            f"{what}{folder} holds no generic_neutral_mesh.obj; give the folder FaceXModel of a "
+            "checkout of https://github.com/ICT-VGL/ICT-FaceKit"
+        )
+    _write_pack(folder, pack)
+    return _read_pack(pack)
+
+
+def _read_pack(pack: Path) -> FaceKit:
+    """The packed arrays; raises :class:`ValueError` where they are not those of the model."""
     with np.load(pack, allow_pickle=False) as data:
-        return FaceKit(
+        kit = FaceKit(
             neutral=data["neutral"],
             identity=data["identity"].astype(np.float32),
             expression=data["expression"].astype(np.float32),
@@ -123,33 +139,66 @@ def load_facekit(folder: Path) -> FaceKit:
             uv=data["uv"],
             landmarks=data["landmarks"],
         )
+    for array, shape in (
+        (kit.neutral, (VERTICES, 3)),
+        (kit.identity, (IDENTITY_MODES, VERTICES, 3)),
+        (kit.expression, (len(kit.expression_names), VERTICES, 3)),
+        (kit.uv, (VERTICES, 2)),
+        (kit.landmarks, (68,)),
+    ):
+        if array.shape != shape or not np.isfinite(array).all():
+            raise ValueError(f"{pack} holds {array.shape} numbers, expected finite ones {shape}")
+    return kit
 
 
-def _write_pack(folder: Path, pack: Path) -> Path:
+def _pack_path(folder: Path) -> Path:
+    """Where the pack is or will be."""
+    name = f"facekit-v{PACK_VERSION}.npz"
+    if (folder / name).is_file() or not folder.is_dir() or _writable(folder):
+        return folder / name
+    key = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:12]
+    return Path.home() / ".cache" / "clipgaze" / key / name
+
+
+def _write_pack(folder: Path, pack: Path) -> None:
     neutral, uv, triangles = _read_mesh(folder / "generic_neutral_mesh.obj")
-    indices = json.loads((folder / "vertex_indices.json").read_text())
-    names = sorted(indices["expressions"]) + ["PupilDilate_L", "PupilDilate_R"]
+    names, landmarks = _read_indices(folder / "vertex_indices.json")
     expression = np.stack([_read_vertices(folder / f"{n}.obj") - neutral for n in names])
     identity = np.stack(
         [_read_vertices(folder / f"identity{i:03d}.obj") - neutral for i in range(IDENTITY_MODES)]
     )
-    if not _writable(folder):
-        key = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:12]
-        pack = Path.home() / ".cache" / "clipgaze" / key / pack.name
-        pack.parent.mkdir(parents=True, exist_ok=True)
-    partial = pack.with_suffix(".partial.npz")
-    np.savez(
-        partial,
-        neutral=neutral,
-        identity=identity.astype(np.float16),
-        expression=expression.astype(np.float16),
-        expression_names=np.array(names),
-        triangles=triangles,
-        uv=uv,
-        landmarks=np.array(indices["idx_to_landmark_verts"], dtype=np.int32),
-    )
-    partial.replace(pack)
-    return pack
+    pack.parent.mkdir(parents=True, exist_ok=True)
+    # Several processes may do this at once; each writes its own file and the last one stays.
+    partial = pack.with_name(f"{pack.stem}.{os.getpid()}.partial.npz")
+    try:
+        np.savez(
+            partial,
+            neutral=neutral,
+            identity=identity.astype(np.float16),
+            expression=expression.astype(np.float16),
+            expression_names=np.array(names),
+            triangles=triangles,
+            uv=uv,
+            landmarks=landmarks,
+        )
+        partial.replace(pack)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _read_indices(path: Path) -> tuple[list[str], NDArray[np.int32]]:
+    """Names of the expressions and (68,) vertices of the landmarks."""
+    try:
+        indices = json.loads(path.read_text())
+        names = sorted(indices["expressions"]) + ["PupilDilate_L", "PupilDilate_R"]
+        landmarks = np.array(indices["idx_to_landmark_verts"], dtype=np.int32)
+    except FileNotFoundError:
+        raise ValueError(f"{path} is missing; {_AGAIN}") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is damaged ({error!r}); {_AGAIN}") from None
+    if landmarks.shape != (68,) or landmarks.min() < 0 or landmarks.max() >= VERTICES:
+        raise ValueError(f"{path} has no 68 landmarks of this mesh; {_AGAIN}")
+    return names, landmarks
 
 
 def _writable(folder: Path) -> bool:
@@ -162,31 +211,60 @@ def _writable(folder: Path) -> bool:
     return True
 
 
+_AGAIN = "check FaceKit out again"
+
+
+def _read_lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="ascii").splitlines()
+    except FileNotFoundError:
+        raise ValueError(f"{path} is missing; {_AGAIN}") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is not a Wavefront file; {_AGAIN}") from None
+
+
 def _read_vertices(path: Path) -> NDArray[np.float32]:
-    rows = [line[2:] for line in path.read_text().splitlines() if line.startswith("v ")]
-    vertices = np.array([row.split() for row in rows], dtype=np.float32)
-    if vertices.shape != (VERTICES, 3):
-        raise ValueError(f"{path} has vertices of shape {vertices.shape}, expected ({VERTICES}, 3)")
+    rows = [line[2:].split() for line in _read_lines(path) if line.startswith("v ")]
+    if len(rows) != VERTICES or any(len(row) != 3 for row in (rows[0], rows[-1])):
+        raise ValueError(
+            f"{path} is damaged: it has {len(rows)} vertices, expected {VERTICES} of 3 numbers; "
+            f"{_AGAIN}"
+        )
+    try:
+        vertices = np.array(rows, dtype=np.float32)
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged ({error}); {_AGAIN}") from None
+    if not np.isfinite(vertices).all():
+        raise ValueError(f"{path} is damaged: it has vertices that are not finite; {_AGAIN}")
     return vertices
 
 
 def _read_mesh(
     path: Path,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int32]]:
+    """Vertices, texture coordinates per vertex, and triangles of quads."""
+    vertices = _read_vertices(path)
     texture: list[list[float]] = []
     corners: list[list[tuple[int, int]]] = []
-    for line in path.read_text().splitlines():
-        if line.startswith("vt "):
-            texture.append([float(x) for x in line.split()[1:3]])
-        elif line.startswith("f "):
-            face = [corner.split("/") for corner in line.split()[1:]]
-            corners.append([(int(c[0]) - 1, int(c[1]) - 1) for c in face])
     uv = np.full((VERTICES, 2), np.nan, dtype=np.float32)
     triangles = []
-    for face_corners in corners:
-        for vertex, coordinate in face_corners:
-            if np.isnan(uv[vertex, 0]):
-                uv[vertex] = texture[coordinate]
-        for k in range(1, len(face_corners) - 1):
-            triangles.append([face_corners[0][0], face_corners[k][0], face_corners[k + 1][0]])
-    return _read_vertices(path), np.nan_to_num(uv), np.array(triangles, dtype=np.int32)
+    try:
+        for line in _read_lines(path):
+            if line.startswith("vt "):
+                texture.append([float(x) for x in line.split()[1:3]])
+            elif line.startswith("f "):
+                face = [corner.split("/") for corner in line.split()[1:]]
+                corners.append([(int(c[0]) - 1, int(c[1]) - 1) for c in face])
+        for face_corners in corners:
+            for vertex, coordinate in face_corners:
+                if np.isnan(uv[vertex, 0]):
+                    uv[vertex] = texture[coordinate]
+            for k in range(1, len(face_corners) - 1):
+                triangles.append([face_corners[0][0], face_corners[k][0], face_corners[k + 1][0]])
+    except (ValueError, IndexError) as error:
+        raise ValueError(f"{path} is damaged ({error}); {_AGAIN}") from None
+    if len(corners) != QUADS:
+        raise ValueError(
+            f"{path} is damaged: it has {len(corners)} faces, expected {QUADS}; {_AGAIN}"
+        )
+    return vertices, np.nan_to_num(uv), np.array(triangles, dtype=np.int32)
