@@ -7,7 +7,10 @@ merged into one of them, less around eyes and lips, whose shape matters for gaze
 
 from __future__ import annotations
 
+import heapq
+
 import numpy as np
+import scipy.sparse
 import scipy.spatial
 from numpy.typing import NDArray
 
@@ -34,16 +37,15 @@ def coarse_triangles(
     radius = np.full(count, spacing_cm)
     radius = np.minimum(radius, fine_cm + (spacing_cm - fine_cm) * np.clip(to_fine - 0.9, 0, 1))
     radius = np.minimum(radius, eyes_cm + (spacing_cm - eyes_cm) * np.clip(to_eye - 0.8, 0, 1))
-    kept = _poisson(points, radius, kit.landmarks)
-    nearest = kept[scipy.spatial.cKDTree(points[kept]).query(points)[1]]
-    merged = nearest[kit.triangles[(kit.triangles < count).all(1)]]
+    faces = kit.triangles[(kit.triangles < count).all(1)]
+    merged = _merged(points, faces, radius, kit.landmarks)[faces]
     a, b, c = merged.T
     merged = merged[(a != b) & (b != c) & (a != c)]
     # A triangle may come twice, from two fine ones: keep one.
     _, first = np.unique(np.sort(merged, 1), axis=0, return_index=True)
     merged = merged[np.sort(first)]
     # Merging can turn a small triangle over; leave those out, their neighbours cover the place.
-    fine_normals = _vertex_normals(points, kit.triangles[(kit.triangles < count).all(1)])
+    fine_normals = _vertex_normals(points, faces)
     p = points[merged]
     facing = np.cross(p[:, 1] - p[:, 0], p[:, 2] - p[:, 0])
     same = np.einsum("ij,ij->i", facing, fine_normals[merged].sum(1)) > 0
@@ -54,21 +56,38 @@ def coarse_triangles(
     return np.vstack([merged[same], rest]).astype(np.int32)
 
 
-def _poisson(
-    points: NDArray[np.float64], radius: NDArray[np.float64], first: NDArray[np.int32]
+def _merged(
+    points: NDArray[np.float64],
+    faces: NDArray[np.int32],
+    radius: NDArray[np.float64],
+    first: NDArray[np.int32],
 ) -> NDArray[np.int64]:
-    """Indices of points such that every point is within its radius of a kept one."""
-    tree = scipy.spatial.cKDTree(points)
-    dropped = np.zeros(len(points), bool)
-    kept = []
-    others = np.argsort(radius, kind="stable")
-    for index in (*first, *others):
-        if dropped[index]:
+    """The kept vertex that stands for each vertex, near along the surface.
+
+    Distances along edges and not through the air: closed lips and lids stay apart.
+    """
+    ends = np.vstack([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
+    length = np.linalg.norm(points[ends[:, 0]] - points[ends[:, 1]], axis=1)
+    count = len(points)
+    graph = scipy.sparse.csr_matrix((length, (ends[:, 0], ends[:, 1])), shape=(count, count))
+    graph = graph.maximum(graph.T).tocsr()
+    starts, targets, lengths = graph.indptr, graph.indices, graph.data
+    best = np.full(count, np.inf)
+    owner = np.arange(count)
+    for index in (*first.tolist(), *np.argsort(radius, kind="stable").tolist()):
+        if best[index] < np.inf:
             continue
-        kept.append(index)
-        near = tree.query_ball_point(points[index], radius[index])
-        dropped[near] = True
-    return np.unique(kept)
+        queue, limit = [(0.0, index)], radius[index]
+        while queue:
+            distance, vertex = heapq.heappop(queue)
+            if distance > best[vertex] or (distance == best[vertex] and owner[vertex] != index):
+                continue
+            best[vertex], owner[vertex] = distance, index
+            for k in range(starts[vertex], starts[vertex + 1]):
+                further = distance + lengths[k]
+                if further <= limit and further < best[targets[k]]:
+                    heapq.heappush(queue, (further, int(targets[k])))
+    return owner
 
 
 def _vertex_normals(

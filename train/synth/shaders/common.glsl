@@ -33,7 +33,7 @@ vec3 linear_from_srgb(vec3 c) {  // close to a power of 2.2, in which skin is pa
 }
 
 vec4 finish(vec3 linear_rgb, float alpha) {
-    vec3 c = max(linear_rgb, 0.0);
+    vec3 c = clamp(linear_rgb, 0.0, 3.0);  // brighter sparkles would only flicker
     return vec4(mix(c, vec3(dot(c, vec3(0.75, 0.2, 0.05))), near_infrared), alpha);
 }
 
