@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from train.synth.fitting import Numbers, lattice
+from train.synth.fitting import Floats, Numbers, Part, bar, dye, lattice, rgb
 from train.synth.meshes import Mesh, merge
 
 _KNUCKLES = np.array([[27, 90, 0], [6, 96, -2], [-15, 91, -1], [-34, 81, 3]], float)
@@ -46,7 +46,7 @@ FIST = Pose(
 )
 POINT = Pose((14, 70, 76, 78), (16, 96, 98, 96), 0.5, (0.62, 0.6, 0.6), (30, 40), (-0.9, 0.35, 0.2))
 PINCH = Pose(
-    (48, 34, 30, 26), (52, 34, 30, 30), 0.9, (0.45, 0.62, 0.72), (10, 22), (-0.25, 0.8, 0.1)
+    (55, 41, 35, 31), (41, 25, 21, 21), 0.9, (0.25, 0.57, 0.81), (13, 30), (-0.44, 0.64, 0.17)
 )
 GRIP = Pose(
     (44, 46, 48, 50), (62, 64, 64, 62), 0.6, (0.50, 0.55, 0.75), (24, 28), (-0.6, 0.75, 0.0)
@@ -121,13 +121,13 @@ def _thumb(pose: Pose, jitter: Numbers) -> tuple[Numbers, Numbers]:
 def _palm_bones(chains: list[Numbers]) -> tuple[Numbers, Numbers, Numbers]:
     """Capsules (a, b, radii) of the palm: metacarpals, both balls and the wrist."""
     wrist = np.array([[13, 2, 0], [5, 2, 0], [-4, 2, 0], [-13, 2, 0]], float)
-    start = np.vstack([wrist, [[18, 20, 6], [-24, 18, 5], [0, -60, 0], [-9, -60, 0], [9, -60, 0]]])
+    start = np.vstack([wrist, [[18, 20, 6], [-24, 18, 5], [0, -22, 0], [-9, -22, 0], [9, -22, 0]]])
     end = np.vstack(
         [_KNUCKLES, chains[4][1:2], [[-31, 62, 5], [0, 10, 0], [-12, 10, 0], [12, 10, 0]]]
     )
     radii = np.array(
         [[14, 11.5], [14, 11.8], [14, 11.2], [13, 10.0], [14, 12], [13, 11]]
-        + [[20, 17.5], [19, 16], [19, 16]],
+        + [[17, 17], [15.5, 15.5], [15.5, 15.5]],
         float,
     )
     return start, end, radii
@@ -138,16 +138,19 @@ def _settle(points: Numbers, bones: tuple[Numbers, Numbers, Numbers], melt: floa
     start, end, radii = bones
     axis = end - start
     square = (axis**2).sum(1)
+    along, base = (start * axis).sum(1), (start**2).sum(1)
     gradient = np.zeros_like(points)
     for step in range(4):
-        share = np.clip(((points[:, None] - start) * axis).sum(-1) / square, 0, 1)
-        away = points[:, None] - start - share[..., None] * axis
-        length = np.sqrt((away**2).sum(-1)) + 1e-6
+        onto = points @ axis.T - along
+        share = np.clip(onto / square, 0, 1)
+        from_start = (points**2).sum(1)[:, None] - 2 * points @ start.T + base
+        length = np.sqrt(np.maximum(from_start - 2 * share * onto + share**2 * square, 1e-6))
         distance = length - radii[:, 0] - share * (radii[:, 1] - radii[:, 0])
         least = distance.min(1, keepdims=True)
-        weight = np.exp(-(distance - least) / melt)
+        weight = np.exp((least - distance) / melt)
         total = weight.sum(1, keepdims=True)
-        gradient = ((weight / total / length)[..., None] * away).sum(1)
+        pull = weight / total / length
+        gradient = points * pull.sum(1, keepdims=True) - pull @ start - (pull * share) @ axis
         gradient /= np.linalg.norm(gradient, axis=1, keepdims=True) + 1e-6
         if step < 3:
             points = points - (least - melt * np.log(total)) * gradient
@@ -195,9 +198,9 @@ def _finger(chain: Numbers, radii: Numbers, chains: list[Numbers]) -> Mesh:
 
 def _palm(chains: list[Numbers]) -> Mesh:
     """A slab from the forearm to the knuckles, melted onto the bones."""
-    y = np.array([-58, -40, -22, -8, 4, 16, 28, 40, 52, 64, 75, 85, 93, 99, 102.0])
-    half = np.interp(y, [-58, -8, 40, 80, 102], [28, 30, 42, 44, 36])
-    thick = np.interp(y, [-58, 0, 60, 95, 102], [20, 18, 15, 12, 3])
+    y = np.array([-40, -34, -22, -8, 4, 16, 28, 40, 52, 64, 75, 85, 93, 99, 102.0])
+    half = np.interp(y, [-40, -34, -22, -8, 40, 80, 102], [1, 18, 26, 28, 42, 44, 36])
+    thick = np.interp(y, [-40, -34, -22, 60, 95, 102], [1, 12, 17, 15, 12, 3])
     lean = np.interp(y, [0, 102], [0, -5.0])
     angle = np.linspace(0, 2 * np.pi, 22, endpoint=False)
     x = lean[:, None] + half[:, None] * np.cos(angle)
@@ -230,4 +233,72 @@ def _nail(chain: Numbers, radii: Numbers, back: Numbers) -> Mesh:
         points.reshape(-1, 3).astype(np.float32),
         ray.reshape(-1, 3).astype(np.float32),
         lattice(5, 5, closed=False),
+    )
+
+
+# -- a hand in the head frame ---------------------------------------------------------------------
+
+
+def draw_dress(rng: np.random.Generator) -> Numbers:
+    """(9,) of a sleeve, an elbow and nails: drawn at once, whatever is used."""
+    return np.concatenate([rng.uniform(0, 1, 6), dye(rng)]).astype(np.float64)
+
+
+def frame(fingers: Numbers, palm: Numbers, side: float) -> Numbers:
+    """Rotation head-from-hand (3, 3) of directions; a left hand's mesh is mirrored already."""
+    y = fingers / np.linalg.norm(fingers)
+    z = palm - (palm @ y) * y
+    z /= np.linalg.norm(z)
+    return np.stack([np.cross(y, z), y, z], 1)
+
+
+def placed(
+    hand: Hand,
+    turn: Numbers,
+    shift: Numbers,
+    size: float,
+    elbow: Numbers,
+    skin: Floats,
+    dress: Numbers,
+) -> list[Part]:
+    """The hand at its place with its forearm, its nails and perhaps a sleeve."""
+    skin = np.asarray(skin, np.float32)
+    wrist = shift - size * 20 * turn[:, 1]
+    start = shift - size * 2 * turn[:, 1]
+    bend = np.array([0.0, 0.04, 0.12, 0.25, 0.45, 0.7, 1.0])[:, None]
+    away = elbow - wrist
+    away *= 230 / np.linalg.norm(away)
+    path = np.vstack([start, wrist + bend * away])
+    wide = np.array([20, 24.5, 25, 27, 32, 39, 43, 46.0]) * size
+    radii = np.stack([wide, wide * np.linspace(0.69, 0.95, 8)], 1)
+    up = tuple(float(v) for v in turn[:, 2])
+    arm = bar(path, radii, up=up, sides=14)
+    parts = [
+        Part(merge([turned(hand.skin, turn, shift, size), arm]), skin, 14.0, 0.25),
+        _nails(turned(hand.nails, turn, shift, size), skin, dress),
+    ]
+    if dress[0] < 0.65:
+        from_wrist = 0.02 + 0.45 * dress[3] ** 2
+        rows = np.array([0.0, 0.01, 0.08, 0.3, 0.6, 1.0])[:, None]
+        cuff = wrist + (from_wrist + (1.02 - from_wrist) * rows) * away
+        loose = np.interp(from_wrist + rows[:, 0], [0, 0.45, 1], [31, 40, 52]) * size + 4 * dress[4]
+        cloth = np.asarray(dress[6:9], np.float32)
+        sleeve = bar(cuff, np.stack([loose, loose * 0.9], 1), up=up, sides=16)
+        parts.append(Part(sleeve, cloth, 6.0, 0.03))
+    return parts
+
+
+def _nails(mesh: Mesh, skin: Floats, dress: Numbers) -> Part:
+    if dress[5] < 0.12:  # varnish
+        color = rgb(0.45, 0.02, 0.04) if dress[5] < 0.08 else np.asarray(dress[6:9], np.float32)
+        return Part(mesh, color, 90.0, 0.8, shadow=False)
+    pale = 0.7 * skin + 0.3 * rgb(0.55, 0.36, 0.32)
+    return Part(mesh, pale.astype(np.float32), 50.0, 0.4, shadow=False)
+
+
+def turned(mesh: Mesh, turn: Numbers, shift: Numbers, size: float = 1.0) -> Mesh:
+    return Mesh(
+        (size * mesh.vertices @ turn.T + shift).astype(np.float32),
+        (mesh.normals @ turn.T).astype(np.float32),
+        mesh.triangles,
     )

@@ -216,7 +216,7 @@ def _beanie(rng: np.random.Generator, head: Head) -> list[Part]:
     knit = surface(points, closed=True, toward=head.center)
     parts = [Part(knit, color, 5.0, 0.02, pattern=pattern)]
     if bobble:
-        ball = ellipsoid(points[-1].mean(0) - (0, 14, 0), np.eye(3) * 22, rings=12, sectors=14)
+        ball = ellipsoid(points[-1].mean(0) - (0, 26, 0), np.eye(3) * 22, rings=12, sectors=14)
         ball.vertices += ball.normals * bumps[:, None].astype(np.float32)
         parts.append(Part(ball, other if contrast else color, 4.0, 0.0, pattern=pattern))
     return parts

@@ -137,16 +137,17 @@ def _motorcycle(head: Head, rim: Rim, color: Numbers, shape: Numbers) -> list[Pa
     elevation = start + shares[:, None] * (np.radians(89.5) - start)
     az = np.broadcast_to(azimuth, elevation.shape)
     lift = np.full(elevation.shape, 27.0) + 5 * np.sin(np.maximum(elevation, 0))
-    lift[0] = 8.0
+    lift[0] = 26.0
     points = _egg(head, az, elevation, lift)
     shell = surface(points, closed=True, toward=head.center)
     edge = points[1]
     tube = bar(np.vstack([edge, edge[:2]]), np.full((len(edge) + 2, 2), 3.2), up=(0.1, 0.2, -1.0))
     parts = [Part(shell, color, 100.0, 0.8), Part(tube, STRAP, 20.0, 0.2)]
-    lining = _egg(head, az[:2], elevation[:2] + np.array([[0.0], [0.25]]), np.full((2, 1), 12.0))
-    parts.append(
-        Part(surface(lining, closed=True, toward=head.center), rgb(0.02, 0.02, 0.022), 5, 0)
-    )
+    inward = np.array([0.0, 0.02, 0.12, 0.3, 0.55])[:, None]
+    rows = start + inward * (np.radians(89.5) - start)
+    depth = np.array([26.5, 13.0, 10.0, 8.0, 6.0])[:, None] + 0 * rows
+    lining = surface(_egg(head, az[:5], rows, depth), closed=True, toward=head.center)
+    parts.append(Part(lining, rgb(0.02, 0.02, 0.022), 5.0, 0.0))
     parts.append(_straps(head))
     if shape[1] < 0.5:
         peak = visor(head, rim, reach=42, pitch=0.02, half=0.95, droop=8, lift=30.0)
@@ -192,8 +193,8 @@ def head_scarf(rng: np.random.Generator, head: Head) -> list[Part]:
     elevation = start + shares[:, None] * (np.radians(89.5) - start)
     azimuth = np.broadcast_to(az, elevation.shape)
     lift = np.full(elevation.shape, 4.0) + loose * np.sin(np.pi * shares**0.5)[:, None]
-    ear = np.exp(-(((np.abs(azimuth) - 1.75) / 0.42) ** 2) - ((elevation + 0.38) / 0.5) ** 2)
-    lift = lift + 24 * ear
+    ear = np.exp(-(((np.abs(azimuth) - 1.75) / 0.6) ** 2) - ((elevation + 0.38) / 0.75) ** 2)
+    lift = lift + 18 * ear
     lift += (
         1.2
         * folds
