@@ -49,7 +49,7 @@ VERSION = 1
 """Raised whenever the same seed gives other pictures, so that shards of two kinds never mix."""
 
 PICTURES_PER_PERSON = 8
-MOST_FACE_PX = 260.0
+MOST_FACE_PX = 240.0
 HALF_WINDOW = 0.9
 """Half a picture's side, in units of 140 mm at the face."""
 CUTOUT_FACE_PX = 200.0
@@ -171,7 +171,7 @@ class Studio:
         person, scene = self._scene(seed, index, domain, switched)
         scale = min(1.0, most_face_px / scene.face_px)
         scene = scaled(scene, scale)
-        window = _clipped(_around(scene, HALF_WINDOW, HALF_WINDOW, HALF_WINDOW), scene.frame_px)
+        window = clipped(around(scene, HALF_WINDOW, HALF_WINDOW, HALF_WINDOW), scene.frame_px)
         drawn = self.renderer.render(person, scene, window)
         rgb = self.develop(drawn, scene)
         labels = moved(drawn.labels, left=window[0], top=window[1])
@@ -219,7 +219,7 @@ class Studio:
         person, scene = self._scene(seed, index, domain, switched)
         scale = face_px / scene.face_px
         scene = scaled(scene, scale)
-        window = _around(scene, *CUTOUT_WINDOW)
+        window = around(scene, *CUTOUT_WINDOW)
         drawn = self.renderer.render(person, scene, window)
         labels = moved(drawn.labels, left=window[0], top=window[1])
         record = geometry(labels) | self._meta(person, scene, seed, index, domain)
@@ -380,7 +380,7 @@ def scaled(scene: Scene, scale: float) -> Scene:
     )
 
 
-def _around(scene: Scene, beside: float, above: float, below: float) -> Window:
+def around(scene: Scene, beside: float, above: float, below: float) -> Window:
     """The part of the frame around the face centre, in units of 140 mm there."""
     center = scene.camera_matrix @ scene.face_center_mm
     x, y = center[:2] / center[2]
@@ -389,7 +389,8 @@ def _around(scene: Scene, beside: float, above: float, below: float) -> Window:
     return left, top, round(x + beside * size) - left, round(y + below * size) - top
 
 
-def _clipped(window: Window, frame_px: tuple[int, int]) -> Window:
+def clipped(window: Window, frame_px: tuple[int, int]) -> Window:
+    """The part of a window that is inside of the frame, at least one pixel."""
     left, top = max(window[0], 0), max(window[1], 0)
     right = min(window[0] + window[2], frame_px[0])
     bottom = min(window[1] + window[3], frame_px[1])
