@@ -127,7 +127,7 @@ def sample_sensor(
     if on.get("dark", False):
         exposure = 0.09 + 0.16 * grade
     elif on.get("overexposed", False):
-        exposure = 2.6 + 2.2 * grade
+        exposure = 1.9 + 1.4 * grade
     balance = [float(np.exp(v - 0.5) ** 0.08) for v in (next(u), next(u))]
     jpeg = on.get("jpeg_artifacts", False)
     downscale = max(1.0, face_px / wanted)
