@@ -285,10 +285,10 @@ class Renderer:
         lash = self._programs["lash"]
         rng = scene.streams("lashes")
         heavy = 1.0 if person.factors["eye_shadow"] or person.factors["feminine"] else 0.7
-        cover = heavy * rng.uniform(0.45, 1.0)
+        cover = heavy * rng.uniform(0.9, 1.5)
         set_uniform(lash, "base_color", np.minimum(person.hair_color * 0.25, 0.02))
-        set_uniform(lash, "lash_cover", np.array([cover, cover * rng.uniform(0.1, 0.5)]))
-        set_uniform(lash, "lash_length", heavy * float(rng.uniform(0.4, 1.0)))
+        set_uniform(lash, "lash_cover", np.array([cover, cover * rng.uniform(0.2, 0.6)]))
+        set_uniform(lash, "lash_length", heavy * float(rng.uniform(0.5, 1.1)))
         self.context.blending(True)
         self._head.lashes.render()
         self.context.blending(False)

@@ -50,7 +50,8 @@ void main() {
     float shade_lid = smoothstep(-0.3, 3.2, lid_line.x - height) * smoothstep(-0.6, 1.4, height - lid_line.y);
     float corner = smoothstep(lid_line.z, lid_line.z - 4.0, abs(dot(v_position - eye_center, axis_x)));
     float occlusion = mix(1.0, (0.25 + 0.75 * shade_lid) * (0.55 + 0.45 * corner), lid_shadow);
-    vec3 c = albedo * v_diffuse * occlusion;
+    // Brow, nose and lids hide half of the sky from an eye (the ball's own openness is not baked).
+    vec3 c = albedo * v_diffuse * occlusion * mix(0.55, 0.85, v_shadow.x);
 
     // Wet highlights: off the cornea (radius 7.8 mm about a point 5.7 mm along the axis), else the ball.
     vec3 cornea = v_position - (eye_center + eye_axis * 5.7);
@@ -67,6 +68,6 @@ void main() {
         // Radiance of a disc light: irradiance / (pi sin^2 size); what film and tears spread is kept finite.
         room += light_color[i] / (size * size) * seen * mix(0.3, 1.0, open) * step(0.05, shade_lid);
     }
-    c += room * fresnel * wetness * mix(0.35, 1.0, occlusion);
+    c += room * fresnel * wetness * mix(0.15, 1.0, occlusion);
     color = finish(c, 1.0);
 }
