@@ -66,16 +66,19 @@ class Bust:
         spline = CubicSpline(turn, mirrored, axis=-2, bc_type="periodic")
         return np.asarray(spline(AROUND) + self.shift)
 
-    def cleared(self, points: Numbers, least: Numbers | float) -> Numbers:
-        """``points`` (..., 3) moved out where they are less than ``least`` mm above the skin."""
+    def cleared(
+        self, points: Numbers, least: Numbers | float, most: Numbers | float = np.inf
+    ) -> Numbers:
+        """``points`` (..., 3) moved to between ``least`` and ``most`` mm above the skin."""
         ray = points - self.center
         length = np.linalg.norm(ray, axis=-1)
         azimuth = np.arctan2(ray[..., 0], -ray[..., 2])
         elevation = np.arcsin(np.clip(-ray[..., 1] / length, -1, 1))
         skin = self._anatomy.around_bust(azimuth, elevation)(self._calm).reshape(ray.shape)
-        needed = np.linalg.norm(skin - self.center, axis=-1) + least
-        needed = np.where(elevation > -1.1, needed, 0)  # the bust is open below
-        return np.asarray(self.center + ray * (np.maximum(needed, length) / length)[..., None])
+        skin = np.linalg.norm(skin - self.center, axis=-1)
+        reach = np.clip(length, skin + least, skin + most)
+        reach = np.where(elevation > -1.1, reach, length)  # the bust is open below
+        return np.asarray(self.center + ray * (reach / length)[..., None])
 
 
 def clothes(streams: Streams, kit: FaceKit, calm: Floats, on: Mapping[str, bool]) -> list[Part]:
@@ -124,7 +127,7 @@ def clothes(streams: Streams, kit: FaceKit, calm: Floats, on: Mapping[str, bool]
     if kind == "jacket":
         if tie < 0.35 and white < 0.8:
             parts.append(Part(_tie(points), accent, 25.0, 0.2, pattern=pattern))
-        coat = body("open", 9.0)
+        coat = body("open", 10.0)
         lapels = _lapels(coat, bust, deep)
         parts.append(cloth(merge([surface(coat, closed=True, toward=middle), lapels])))
     return parts
@@ -149,7 +152,7 @@ def _body(
     if corner < 2:
         fall = np.clip(1 - np.sin(np.pi * np.minimum(turn, 0.42)) / np.sin(np.pi * 0.42), 0, 1)
     else:
-        fall = np.clip(np.cos(np.pi * turn), 0, 1) ** 0.8
+        fall = np.clip(np.cos(np.pi * turn), 0, 1) ** 1.5
     line = side + (back - side) * np.clip((turn - 0.45) / 0.55, 0, 1)
     line = line + (front + neck - side) * fall + bust.shift[1]
     start = np.maximum((fine[..., 1] < line).sum(0) - 1, 0)
@@ -167,7 +170,11 @@ def _body(
     away /= np.linalg.norm(away, axis=-1, keepdims=True)
     settle = np.minimum(share / 0.08, 1)
     points = points + (folds * grow * wave + (least - 3) * settle)[..., None] * away
-    return bust.cleared(points, least + 2 * settle)
+    if cut == "open":
+        return bust.cleared(points, least + 4 * settle)
+    hug = np.full((len(rows), 1), np.inf)  # the edge lies against the neck
+    hug[:3, 0] = least + np.array([0.5, 3.0, 7.0])
+    return bust.cleared(points, least + 2 * settle * (share > 0.05), hug)
 
 
 def _rib(edge: Numbers, bust: Bust, half: float) -> Mesh:
