@@ -29,7 +29,14 @@ from train.synth.shards import add_member, file_sha256, jpeg, png, read_shard
 if TYPE_CHECKING:
     from train.synth.products import Studio
 
-__all__ = ["PRODUCTS", "WriteOptions", "read_shard", "resolve_domains", "write_shards"]
+__all__ = [
+    "PRODUCTS",
+    "WriteOptions",
+    "make_studio",
+    "read_shard",
+    "resolve_domains",
+    "write_shards",
+]
 
 PRODUCTS = ("crops", "cutouts", "pictures", "frames", "clips")
 SHARD_SIZES = {"crops": 1000, "cutouts": 400, "pictures": 800, "frames": 200, "clips": 16}
@@ -205,6 +212,14 @@ def _studio(facekit: Path) -> Studio:
         return Studio(load_facekit(facekit))
     except (FileNotFoundError, ValueError, RuntimeError) as error:
         raise WriteError(str(error)) from None
+
+
+def make_studio(facekit: Path) -> Studio:
+    """A studio; raises :class:`SystemExit` with one line where nothing can be drawn."""
+    try:
+        return _studio(facekit)
+    except WriteError as error:
+        raise SystemExit(str(error)) from None
 
 
 def _guarded(options: WriteOptions, start: int, studio: Studio) -> dict[str, Any]:
