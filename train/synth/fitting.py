@@ -359,3 +359,9 @@ def dye(rng: np.random.Generator, *, hat: bool = False) -> Floats:
     srgb = CLOTH_SRGB[int(np.searchsorted(np.cumsum(shares / shares.sum()), pick))]
     srgb = np.clip(srgb * tone + shift, 6, 245)
     return np.asarray((srgb / 255) ** 2.2, np.float32)
+
+
+def weave(rng: np.random.Generator, share: float, low: float, high: float) -> float:
+    """A cloth's pattern for a ``share`` of things, else 0.  Always two draws."""
+    chosen, scale = rng.random(), rng.uniform(low, high)
+    return float(scale) if chosen < share else 0.0

@@ -23,6 +23,7 @@ from train.synth.fitting import (
     rgb,
     sheet,
     surface,
+    weave,
 )
 from train.synth.meshes import merge
 from train.synth.streams import Streams
@@ -152,7 +153,7 @@ def _cap(rng: np.random.Generator, head: Head) -> list[Part]:
     front, top = rng.uniform(4, 15), rng.uniform(6, 13)
     reach, pitch, droop = rng.uniform(60, 76), np.radians(rng.uniform(4, 20)), rng.uniform(0, 16)
     color, other, badge = dye(rng), dye(rng), dye(rng)
-    two_tone, has_badge, pattern = rng.random() < 0.3, rng.random() < 0.5, rng.uniform(0.5, 2)
+    two_tone, has_badge, pattern = rng.random() < 0.3, rng.random() < 0.5, weave(rng, 0.1, 3, 7)
     shares = np.array([0, 0, 0.06, 0.16, 0.28, 0.40, 0.52, 0.64, 0.76, 0.88, 0.95, 1.0])
     azimuth, elevation = crown_rows(rim, shares)
     t = shares[:, None]
@@ -192,7 +193,7 @@ def _beanie(rng: np.random.Generator, head: Head) -> list[Part]:
     cuff, cuffed = rng.uniform(0.30, 0.55), rng.random() < 0.7
     peak, slouch, loose = rng.uniform(2, 26), rng.uniform(0, 1) ** 2 * 40, rng.uniform(3, 8)
     color, other = dye(rng), dye(rng)
-    contrast, bobble, pattern = rng.random() < 0.15, rng.random() < 0.2, rng.uniform(2, 5)
+    contrast, bobble, pattern = rng.random() < 0.15, rng.random() < 0.2, weave(rng, 0.25, 4, 8)
     bumps = rng.normal(0, 1.8, 12 * 14)
     fold = 5.0 if cuffed else 0.0
     profile = [(0, 1.0), (0, 6 + fold), (0.04, 7.5 + fold)]
@@ -226,7 +227,7 @@ def _brimmed_hat(rng: np.random.Generator, head: Head) -> list[Part]:
     rim = draw_rim(rng, "brimmed_hat")
     kind = str(rng.choice(["fedora", "bucket", "sun", "cowboy"], p=[0.35, 0.3, 0.2, 0.15]))
     size, slope, wave, taper = rng.uniform(0, 1, 4)
-    color, band, pattern = dye(rng, hat=True), dye(rng), rng.uniform(1, 3)
+    color, band, pattern = dye(rng, hat=True), dye(rng), weave(rng, 0.1, 3, 7)
     phase, banded = rng.uniform(0, 6.3), rng.random() < 0.8
     low, high, fall, curl, extra, narrow = {
         "fedora": (44, 64, 0.05, 0.22, 26, 0.86),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.interpolate import CubicSpline
 
-from train.synth.fitting import Numbers, Part, bar, dye, rgb, sheet, surface
+from train.synth.fitting import Numbers, Part, bar, dye, rgb, sheet, surface, weave
 from train.synth.headwear import AZIMUTH, COLUMNS, Head, Rim, crown_rows, draw_rim, visor
 from train.synth.meshes import Mesh, merge
 
@@ -179,7 +179,7 @@ _FACE_EDGE = np.array(  # of the left half: azimuth (degrees) and elevation wher
 def head_scarf(rng: np.random.Generator, head: Head) -> list[Part]:
     """Cloth around the face, under the chin and over the shoulders."""
     color, under = dye(rng), dye(rng)
-    raise_front, loose, pattern = rng.uniform(-4, 4), rng.uniform(3, 8), rng.uniform(0, 3)
+    raise_front, loose, pattern = rng.uniform(-4, 4), rng.uniform(3, 8), weave(rng, 0.2, 2, 7)
     phase, folds = rng.uniform(0, 6.3, 3), rng.uniform(0.6, 1.5)
     banded = rng.random() < 0.25
     edge = _FACE_EDGE * (1, 1) + np.array([0, 1]) * raise_front * (_FACE_EDGE[:, 1:] > 0)

@@ -7,7 +7,18 @@ from collections.abc import Mapping
 import numpy as np
 
 from train.synth.facekit import FaceKit
-from train.synth.fitting import FACE_AXIS_Z, Floats, Numbers, Part, anatomy, bar, dye, rgb, sheet
+from train.synth.fitting import (
+    FACE_AXIS_Z,
+    Floats,
+    Numbers,
+    Part,
+    anatomy,
+    bar,
+    dye,
+    rgb,
+    sheet,
+    weave,
+)
 from train.synth.meshes import Mesh, merge
 from train.synth.streams import Streams
 
@@ -31,7 +42,7 @@ def mask(
     rng = streams("mask")
     kind = str(rng.choice(["surgical", "cloth", "ffp2"], p=[0.5, 0.3, 0.2]))
     top, half, low, sag = rng.uniform((-17, 66, 3, 0), (-4, 75, 9, 1))
-    below_nose, pick, pattern = rng.random() < 0.1, rng.random(), rng.uniform(0, 4)
+    below_nose, pick, pattern = rng.random() < 0.1, rng.random(), weave(rng, 0.25, 3, 8)
     cloth, wire = dye(rng), rng.uniform(0.8, 2.0)
     if below_nose:
         top = 24.0
@@ -46,7 +57,7 @@ def mask(
     loops = _loops(kit, posed_vertices, points, float(wire), float(sag))
     loop_color = color if kind == "cloth" else rgb(0.7, 0.7, 0.7) * np.float32(min(1, color[0] * 3))
     return [
-        Part(body, color, 6.0, 0.03, pattern=float(pattern) if kind == "cloth" else 0.0),
+        Part(body, color, 6.0, 0.03, pattern=pattern if kind == "cloth" else 0.0),
         Part(loops, loop_color, 5.0, 0.02),
     ]
 
