@@ -18,6 +18,7 @@ from train.synth.fitting import (
     dye,
     sheet,
     surface,
+    weave,
 )
 from train.synth.meshes import Mesh, merge
 from train.synth.streams import Streams
@@ -87,7 +88,7 @@ def clothes(streams: Streams, kit: FaceKit, calm: Floats, on: Mapping[str, bool]
     kind = str(rng.choice(GARMENTS, p=_SHARES))
     broad, neck, deep = rng.uniform((0.9, -5, 0), (1.12, 5, 1))
     color, inner, accent = dye(rng), dye(rng), dye(rng)
-    pattern = float(rng.uniform(0.5, 6) * (rng.random() < 0.4))
+    pattern = weave(rng, 0.3, 2, 7)
     folds, phase = rng.uniform(0.8, 2.6), rng.uniform(0, 6.3, 2)
     scoop, tie, white = rng.random(3)
 

@@ -82,14 +82,14 @@ def glasses(streams: Streams, kit: FaceKit, calm: Floats, on: Mapping[str, bool]
     fine += arms
     if design.style == "rimless":
         fine.append(_bridge(front, outline))
-    gloss, specular = (90.0, 1.4) if design.metal else (70.0, 0.55)
+    gloss, specular = (45.0, 1.0) if design.metal else (50.0, 0.5)
     if design.metal:
         solid, fine = [], solid + fine
     if solid:
         parts.append(Part(merge(solid), design.color, gloss, specular))
     if fine:
         wire = design.color if design.metal else rgb(0.5, 0.48, 0.45)
-        parts.append(Part(merge(fine), wire, 90.0, 1.4))
+        parts.append(Part(merge(fine), wire, 45.0, 1.0))
     if tips:
         parts.append(Part(merge(tips), design.tip_color, 60.0, 0.4))
     if pads:

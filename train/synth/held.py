@@ -112,7 +112,7 @@ def _cup(d: Draws) -> list[Part]:
 def _book(d: Draws) -> list[Part]:
     """Open, its upper edge before the mouth or the nose."""
     a, u = d.a, d.u
-    place = d.mouth + (8 * a[0], 68 - 22 * u[0], 0)
+    place = d.mouth + (8 * a[0], 80 - 24 * u[0], 0)
     place[2] = d.nearest - 30 - 70 * u[1]
     leaf = np.array([0.08 * a[1], -1.0, 0.25 * a[2]])
     covers, grips = [], []
