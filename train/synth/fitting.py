@@ -133,6 +133,10 @@ class Anatomy:
         """The outer vertex nearest to a place on the mean head."""
         return int(self._tree.query((x, y, z))[1])
 
+    def nearest(self, places: NDArray[np.floating]) -> Ints:
+        """The outer vertices (n,) nearest to places (n, 3) on the mean head."""
+        return np.asarray(self._tree.query(places)[1], np.int32)
+
     def around_skull(self, azimuth: Numbers, elevation: Numbers) -> Binding:
         """Points where rays from the skull's middle leave the mean head (ears apart)."""
         rays = self.neutral[self.skull] - SKULL_CENTER

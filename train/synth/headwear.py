@@ -78,8 +78,7 @@ class Head:
 
         Out is away from the vertical axis of the head.
         """
-        ids = [self._anatomy.vertex(*p) for p in places]
-        points = self._calm[ids].astype(np.float64)
+        points = self._calm[self._anatomy.nearest(places)].astype(np.float64)
         away = points - self.center
         away[:, 1] *= 0.25
         return points + out * away / np.linalg.norm(away, axis=1, keepdims=True)

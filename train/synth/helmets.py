@@ -43,22 +43,20 @@ def _bicycle(head: Head, rim: Rim, color: Numbers, shape: Numbers) -> list[Part]
     lift[0], lift[1] = 6.0, 18.0
     shell = surface(head.lifted(azimuth, elevation, lift), closed=True, toward=head.center)
     # Vents: dark patches, pointed at both ends, in lines from front to back.
-    vents = []
-    for x in (-44.0, -15.0, 15.0, 44.0):
-        for first, last in ((0.62, 0.95), (1.08, 1.45), (1.62, 2.05)):
-            turn = np.linspace(first, last, 7)[None, :]  # 0 at the front, π/2 at the top
-            wide = 8.5 * np.sin(np.linspace(0.12, np.pi - 0.12, 7))[None, :]
-            across = (x + wide * np.linspace(-1, 1, 3)[:, None]) / 105
-            ray = np.stack(
-                [across, -np.sin(turn) + 0 * across, -np.cos(turn) * 1.0 + 0 * across], -1
-            )
-            ray /= np.linalg.norm(ray, axis=-1, keepdims=True)
-            az, el = np.arctan2(ray[..., 0], -ray[..., 2]), np.arcsin(-ray[..., 1])
-            share = (el - rim.elevation(az)) / (np.pi / 2 - rim.elevation(az))
-            rear = np.maximum(-np.cos(az), 0)
-            high = 20.8 + 9 * np.sin(np.pi / 2 * share)
-            high += (4 + 10 * shape[0]) * rear * np.sin(np.pi * share)
-            vents.append(surface(head.lifted(az, el, high), closed=False, toward=head.center))
+    across = np.array([-44.0, -15.0, 15.0, 44.0])[:, None, None, None]
+    spans = np.array([[0.62, 0.95], [1.08, 1.45], [1.62, 2.05]])[:, :, None, None]
+    along = np.linspace(0, 1, 7)
+    turn = spans[:, 0] + (spans[:, 1] - spans[:, 0]) * along  # 0 at the front, π/2 at the top
+    wide = 8.5 * np.sin(np.pi * (0.04 + 0.92 * along)) * np.array([[-1.0], [0], [1]])
+    x, turn = np.broadcast_arrays((across + wide) / 105, turn)
+    ray = np.stack([x, -np.sin(turn), -np.cos(turn)], -1)
+    ray /= np.linalg.norm(ray, axis=-1, keepdims=True)
+    az, el = np.arctan2(ray[..., 0], -ray[..., 2]), np.arcsin(-ray[..., 1])
+    share = (el - rim.elevation(az)) / (np.pi / 2 - rim.elevation(az))
+    high = 20.8 + 9 * np.sin(np.pi / 2 * share)
+    high += (4 + 10 * shape[0]) * np.maximum(-np.cos(az), 0) * np.sin(np.pi * share)
+    patches = head.lifted(az, el, high).reshape(-1, 3, 7, 3)
+    vents = [surface(patch, closed=False, toward=head.center) for patch in patches]
     parts = [
         Part(shell, color, 60.0, 0.5),
         Part(merge(vents), rgb(0.006, 0.006, 0.007), 8.0, 0.05, shadow=False),
