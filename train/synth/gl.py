@@ -33,8 +33,9 @@ class Context:
     """
 
     def __init__(self) -> None:
-        # The software rasteriser would start a thread per core in every process.
-        os.environ.setdefault("LP_NUM_THREADS", "1")
+        # The software rasteriser would start a thread per core in every process; none at all is
+        # faster still, where every core has a process of its own.
+        os.environ.setdefault("LP_NUM_THREADS", "0")
         try:
             import moderngl
 

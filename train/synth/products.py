@@ -49,7 +49,7 @@ VERSION = 1
 """Raised whenever the same seed gives other pictures, so that shards of two kinds never mix."""
 
 PICTURES_PER_PERSON = 8
-MOST_FACE_PX = 240.0
+MOST_FACE_PX = 224.0
 HALF_WINDOW = 0.9
 """Half a picture's side, in units of 140 mm at the face."""
 CUTOUT_FACE_PX = 200.0
@@ -155,6 +155,11 @@ class Studio:
         self._known = [(key, person), *self._known[: PICTURES_PER_PERSON - 1]]
         return person
 
+    def draw(self, person: Person, scene: Scene, window: Window) -> Drawn:
+        """:meth:`train.synth.renderer.Renderer.render`, beside other contexts of this process."""
+        with self.renderer.context.gl:
+            return self.renderer.render(person, scene, window)
+
     def picture(
         self,
         seed: int,
@@ -172,7 +177,7 @@ class Studio:
         scale = min(1.0, most_face_px / scene.face_px)
         scene = scaled(scene, scale)
         window = clipped(around(scene, HALF_WINDOW, HALF_WINDOW, HALF_WINDOW), scene.frame_px)
-        drawn = self.renderer.render(person, scene, window)
+        drawn = self.draw(person, scene, window)
         rgb = self.develop(drawn, scene)
         labels = moved(drawn.labels, left=window[0], top=window[1])
         record = geometry(labels) | self._meta(person, scene, seed, index, domain)
@@ -220,7 +225,7 @@ class Studio:
         scale = face_px / scene.face_px
         scene = scaled(scene, scale)
         window = around(scene, *CUTOUT_WINDOW)
-        drawn = self.renderer.render(person, scene, window)
+        drawn = self.draw(person, scene, window)
         labels = moved(drawn.labels, left=window[0], top=window[1])
         record = geometry(labels) | self._meta(person, scene, seed, index, domain)
         record |= {"drawn_scale": round(scale, 6), "headroom": HEADROOM}

@@ -103,8 +103,7 @@ class Renderer:
         posed = self.poser.pose(person, scene)
         labels = self.poser.label(person, scene, posed)
         self._head.write(posed.vertices, posed.normals)
-        hats = headwear(scene.streams, self.kit, person.calm, scene.factors)
-        parts = hats + worn(self.kit, person, scene, posed)
+        hats, parts = self._worn(person, scene, posed)
         view = np.eye(4)
         view[:3, :3], view[:3, 3] = scene.camera_from_head, scene.face_center_mm
         programs = [self._programs["solid"], self._programs["lens"], self._depth]
@@ -385,6 +384,16 @@ class Renderer:
             total += weight
         return np.clip(seen / np.maximum(total, 1e-6), 0.05, 1.0).astype(np.float32)
 
+    def _worn(self, person: Person, scene: Scene, posed: Posed) -> tuple[list[Part], list[Part]]:
+        """What is on the head, and all that is worn or held before the face."""
+        on, streams, kit = scene.factors, scene.streams, self.kit
+        hats = headwear(streams, kit, person.calm, on)
+        parts = hats + clothes(streams, kit, person.calm, on)
+        parts += mask(streams, kit, posed.vertices, on)
+        parts += glasses(streams, kit, person.calm, on)
+        marks = posed.vertices[kit.landmarks]
+        return hats, parts + occluders(streams, marks, on, person.skin.base_color)
+
     def _load_person(self, person: Person) -> None:
         """Upload what belongs to the person, unless it is the one of the last picture."""
         if self._person is person:
@@ -404,16 +413,6 @@ class Renderer:
             if strands is not None
         ]
         self._person = person
-
-
-def worn(kit: FaceKit, person: Person, scene: Scene, posed: Posed) -> list[Part]:
-    """All that is worn or held before the face in this picture, hats apart."""
-    on, streams = scene.factors, scene.streams
-    parts = clothes(streams, kit, person.calm, on)
-    parts += mask(streams, kit, posed.vertices, on)
-    parts += glasses(streams, kit, person.calm, on)
-    marks = posed.vertices[kit.landmarks]
-    return parts + occluders(streams, marks, on, person.skin.base_color)
 
 
 def light_matrix(toward: NDArray[np.float64], center: NDArray[np.float64]) -> NDArray[np.float64]:
