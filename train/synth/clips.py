@@ -90,7 +90,7 @@ class Clip:
     def frames(self) -> Iterator[Shot]:
         """Draw the frames one by one, in order."""
         for number, scene in enumerate(self.scenes):
-            drawn = self.studio.renderer.render(self.person, scene, self.window)
+            drawn = self.studio.draw(self.person, scene, self.window)
             rgb = self.studio.develop(drawn, scene, noise=f"exposure {number}")
             labels = moved(drawn.labels, left=self.window[0], top=self.window[1])
             time = {"frame": number, "time_s": round(number / self.fps, 5)}

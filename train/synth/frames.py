@@ -213,7 +213,7 @@ def _draw(studio: Studio, person: Person, scene: Scene, camera: _Camera, person_
     """Draw one person; faces over :data:`MOST_FACE_PX` are drawn smaller and enlarged."""
     scale = min(1.0, MOST_FACE_PX / scene.face_px)
     small = scaled(scene, scale)
-    drawn = studio.renderer.render(person, small, clipped(around(small, *REACH), small.frame_px))
+    drawn = studio.draw(person, small, clipped(around(small, *REACH), small.frame_px))
     labels, rgba, window = drawn.labels, drawn.rgba, drawn.window
     if scale < 1:
         window = clipped(around(scene, *REACH), scene.frame_px)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from clipgaze_sdk.geometry import vector_from_angles
 from train.factors import factor
 from train.synth.domains import Domain
-from train.synth.products import Studio, composed, decode_light, exposed
+from train.synth.products import PICTURES_PER_PERSON, Studio, composed, decode_light, exposed
 from train.synth.sensor import identity_sensor
 from train.synth.write import domain_of
 
@@ -41,7 +41,7 @@ def contact_sheet(
     captions: bool = False,
     switched: str | None = None,
 ) -> Pixels:
-    """RGB tiles of the first products of a seed, rows × columns of them.
+    """RGB tiles of products of a seed, rows × columns of them, each of another person.
 
     Landmarks are green where visible and red where hidden, irises are crosses, the arrow is the
     gaze.  ``clean`` draws no labels.  With ``switched``, the name of a factor, tiles come in pairs
@@ -56,10 +56,11 @@ def contact_sheet(
     tiles: list[Pixels] = []
     count, number = rows * columns, 0
     while len(tiles) < count:
-        chosen = domain_of(domains, product, number)
+        index = number if product in ("frames", "clips") else number * (PICTURES_PER_PERSON + 1)
+        chosen = domain_of(domains, product, index)
         for on in (False, True) if switched else (None,):
             wanted = {switched: on} if switched and on is not None else None
-            for image, records in _shots(studio, product, seed, number, chosen, wanted, columns):
+            for image, records in _shots(studio, product, seed, index, chosen, wanted, columns):
                 tile = _tile(image, records, clean=clean)
                 if captions and records:
                     tile = _written(tile, records[0].get("caption", ""))
