@@ -392,7 +392,10 @@ class Renderer:
         parts += mask(streams, kit, posed.vertices, on)
         parts += glasses(streams, kit, person.calm, on)
         marks = posed.vertices[kit.landmarks]
-        return hats, parts + occluders(streams, marks, on, person.skin.base_color)
+        sight = -scene.face_center_mm / np.linalg.norm(scene.face_center_mm)
+        camera = scene.camera_from_head.T @ sight
+        skin = person.skin.base_color
+        return hats, parts + occluders(streams, marks, on, skin, toward_camera=camera)
 
     def _load_person(self, person: Person) -> None:
         """Upload what belongs to the person, unless it is the one of the last picture."""
