@@ -97,6 +97,7 @@ class Context:
     def blending(self, on: bool) -> None:
         """Blend by alpha without writing depth, or stop doing so."""
         (self.gl.enable if on else self.gl.disable)(self.moderngl.BLEND)
+        self.gl.fbo.depth_mask = not on
 
     def array(self, program: Any, layout: list[Any], index: Any) -> Any:
         """A vertex array of whichever attributes the program kept."""
