@@ -32,10 +32,16 @@ def kit(facekit_folder: Path):  # type: ignore[no-untyped-def]
 
 
 @pytest.fixture(scope="session")
-def renderer(kit):  # type: ignore[no-untyped-def]
-    from train.synth.renderer import Renderer
+def studio(kit):  # type: ignore[no-untyped-def]
+    """Draws; tests share it, so that the session has one OpenGL context."""
+    from train.synth.products import Studio
 
     try:
-        return Renderer(kit, size_px=240)
+        return Studio(kit)
     except RuntimeError as error:
         pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def renderer(studio):  # type: ignore[no-untyped-def]
+    return studio.renderer

@@ -1,6 +1,8 @@
-"""The renderer: deterministic, and its labels are where the pixels say."""
+"""The face model and the renderer: deterministic, and its labels are where the pixels say."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,24 +12,47 @@ from clipgaze_sdk.geometry import (
     angle_between,
     angles_from_vector,
     head_pose_from_landmarks,
+    mirror_angles,
     vector_from_angles,
 )
-from train.demo_media import staged
-from train.synth.backgrounds import sample_background
+from train.factors import FACTORS
+from train.synth import facekit
+from train.synth.domains import domain
 from train.synth.facekit import PARTS, load_facekit
-from train.synth.people import sample_person
-from train.synth.scene import direction, rotation_from_angles, sample_scene
-from train.synth.write import WriteOptions, read_shard, write_shards
+from train.synth.posing import ENTRANCE_PUPIL_MM
+from train.synth.scene import direction, make_scene, rotation_from_angles, sample_scene
+from train.synth.streams import Streams
+
+PLAIN = {f.name: False for f in FACTORS}
+MATRIX = np.array([[600.0, 0, 119.5], [0, 600.0, 119.5], [0, 0, 1]])
+WINDOW = (0, 0, 240, 240)
 
 
-def scene_looking(kit, pitch, yaw, *, seed=3):
-    rng = np.random.default_rng(seed)
-    person = sample_person(rng, kit)
-    person.kappa_rad = (0.0, 0.0)
-    scene = staged(rng, person, center_mm=(0, 0, 500), head=(0, 0), gaze=(pitch, yaw))
-    scene.glasses, scene.size_px = "none", 240
-    scene.camera_matrix = np.array([[600.0, 0, 119.5], [0, 600.0, 119.5], [0, 0, 1]])
-    return person, scene
+@pytest.fixture(scope="module")
+def person(studio):
+    """Somebody bare-headed whose optical axes are the visual axes."""
+    return replace(studio.people.make(Streams(3, 1, 0), PLAIN), kappa_rad=(0.0, 0.0))
+
+
+def scene_looking(pitch, yaw, *, head=(0.0, 0.0), distance=500.0, seed=3):
+    """A calm face before a camera, looking along (pitch, yaw) at something 900 mm away."""
+    center = np.array([0.0, 0.0, distance])
+    return replace(
+        make_scene(Streams(seed, 2, 0), domain("lab"), PLAIN),
+        camera_matrix=MATRIX,
+        frame_px=(240, 240),
+        face_center_mm=center,
+        camera_from_head=rotation_from_angles(head[1], head[0], 0.0),
+        target_mm=center + 900 * direction(pitch, yaw),
+        expression={},
+        blink=0.0,
+    )
+
+
+def labelled(studio, person, scene):
+    """Labels without drawing."""
+    poser = studio.renderer.poser
+    return poser.label(person, scene, poser.pose(person, scene))
 
 
 def test_directions_follow_the_convention():
@@ -52,6 +77,39 @@ def test_a_folder_without_facekit_is_refused(tmp_path):
         load_facekit(tmp_path)
 
 
+GOOD = "\n".join(["v 1 2 3"] * facekit.VERTICES)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("v 1 2 3\nv 4 5", "2 vertices, expected 26719"),
+        (GOOD + "\nvt 0 0\nf 1/1 2/1 3/1", "1 faces, expected 26384"),
+        (GOOD + "\nvt 0 0\nf 1/1 2/9 3/1", "damaged"),
+        (GOOD.replace("3", "nan", 1), "not finite"),
+        (GOOD.replace("v 1 2 3", "v 1 2 x", 2), "could not convert"),
+    ],
+)
+def test_damaged_meshes_are_named(tmp_path, text, complaint):
+    path = tmp_path / "generic_neutral_mesh.obj"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=complaint) as caught:
+        load_facekit(tmp_path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_damaged_pack_is_made_anew(tmp_path, monkeypatch, kit, facekit_folder):
+    del kit  # asked for so that there is a pack
+    pack = facekit_folder / f"facekit-v{facekit.PACK_VERSION}.npz"
+    damaged = tmp_path / pack.name
+    damaged.write_bytes(pack.read_bytes()[:100_000])
+    with pytest.raises(FileNotFoundError, match="is damaged and"):
+        load_facekit(tmp_path)
+    (tmp_path / "generic_neutral_mesh.obj").touch()
+    monkeypatch.setattr(facekit, "_write_pack", lambda _, to: to.write_bytes(pack.read_bytes()))
+    assert load_facekit(tmp_path).neutral.shape == (26719, 3)
+
+
 def test_blend_of_nothing_is_the_mean_face(kit):
     assert np.array_equal(kit.blend(np.zeros(100, np.float32), {}), kit.neutral)
 
@@ -60,20 +118,76 @@ def test_blend_of_nothing_is_the_mean_face(kit):
     ("pitch", "yaw", "axis", "sign"),
     [(0.0, 0.5, 0, -1), (0.0, -0.5, 0, 1), (0.35, 0.0, 1, -1), (-0.35, 0.0, 1, 1)],
 )
-def test_irises_move_where_the_gaze_goes(kit, renderer, pitch, yaw, axis, sign):
+def test_irises_move_where_the_gaze_goes(studio, person, pitch, yaw, axis, sign):
     """Yaw towards the image's left moves irises to smaller x, pitch up to smaller y."""
-    straight = renderer.render(*scene_looking(kit, 0.0, 0.0))[1]
-    turned = renderer.render(*scene_looking(kit, pitch, yaw))[1]
+    straight = labelled(studio, person, scene_looking(0.0, 0.0))
+    turned = labelled(studio, person, scene_looking(pitch, yaw))
     moved = (turned.irises_px - straight.irises_px)[:, axis]
     assert np.all(moved * sign > 2.0)
     assert float(angle_between(turned.gaze, vector_from_angles((pitch, yaw)))) < 0.02
 
 
-def test_the_iris_label_is_on_the_dark_iris(kit, renderer):
-    person, scene = scene_looking(kit, 0.0, 0.25)
-    person.iris_colors[:] = 0.02
-    rgba, labels = renderer.render(person, scene)
-    grey = rgba[..., :3].mean(-1)
+def test_eyes_meet_at_the_target(studio, person):
+    """Centre of the eye, iris and target lie on one line; pixels are their projections."""
+    for scene in (
+        scene_looking(0.2, -0.3, head=(0.1, -0.4)),
+        scene_looking(-0.3, 0.1, distance=350.0),
+    ):
+        labels = labelled(studio, person, scene)
+        for eye in range(2):
+            center, axis = labels.eye_centers_mm[eye], labels.eye_axes[eye]
+            aim = scene.target_mm - center
+            assert np.degrees(angle_between(axis, aim)) < 0.1
+            pixel = MATRIX @ (center + ENTRANCE_PUPIL_MM * axis)
+            assert labels.irises_px[eye] == pytest.approx(pixel[:2] / pixel[2], abs=1e-6)
+        # The right eye turns more to the left than the left one, and so they converge.
+        assert labels.eye_axes[0][0] > labels.eye_axes[1][0] - 1e-9
+
+
+def test_the_visual_axis_is_kappa_from_the_optical_axis(studio, person):
+    nasal, up = np.radians([5.0, 1.5])
+    scene = scene_looking(0.0, 0.0)
+    labels = labelled(studio, replace(person, kappa_rad=(nasal, up)), scene)
+    for eye, sign in ((0, -1.0), (1, 1.0)):
+        aim = scene.target_mm - labels.eye_centers_mm[eye]
+        angle = angle_between(labels.eye_axes[eye], aim)
+        assert np.degrees(angle) == pytest.approx(np.degrees(np.hypot(nasal, up)), abs=0.1)
+        # The optical axis points to the temple: away from the other eye.
+        outwards = labels.eye_axes[eye][0] - aim[0] / np.linalg.norm(aim)
+        assert np.sign(outwards) == sign
+
+
+def test_a_mirrored_scene_negates_yaw(studio, person):
+    """On a symmetric head: the mean face's eyes mirror each other, modes of identity do not."""
+    mean = replace(
+        person,
+        eye_centers=np.array([[-31, -5, 20], [31, -5, 20]], np.float32),
+        kappa_rad=tuple(np.radians([5.0, 1.0])),
+    )
+    flip = np.diag([-1.0, 1.0, 1.0])
+    scene = scene_looking(0.15, 0.4, head=(-0.1, 0.3))
+    scene = replace(scene, face_center_mm=np.array([40.0, -20.0, 500.0]))
+    mirrored = replace(
+        scene,
+        camera_from_head=flip @ scene.camera_from_head @ flip,
+        face_center_mm=flip @ scene.face_center_mm,
+        target_mm=flip @ scene.target_mm,
+    )
+    poser = studio.renderer.poser
+    plain, other = labelled(studio, mean, scene), labelled(studio, mean, mirrored)
+    assert poser.eye_axes(mean, mirrored) == pytest.approx(poser.eye_axes(mean, scene)[::-1] @ flip)
+    width = 240
+    assert other.irises_px[::-1, 0] == pytest.approx(width - 1 - plain.irises_px[:, 0], abs=1e-6)
+    assert other.irises_px[::-1, 1] == pytest.approx(plain.irises_px[:, 1], abs=1e-6)
+    aim = [s.target_mm - s.face_center_mm for s in (scene, mirrored)]
+    angles = np.array([angles_from_vector(v / np.linalg.norm(v)) for v in aim])
+    assert mirror_angles(angles[0]) == pytest.approx(angles[1])
+
+
+def test_the_iris_label_is_on_the_dark_iris(studio, person):
+    dark = replace(person, iris_colors=np.full((2, 3), 0.02, np.float32))
+    drawn = studio.draw(dark, scene_looking(0.0, 0.25), WINDOW)
+    grey, labels = drawn.rgba[..., :3].mean(-1), drawn.labels
     for eye, corners in ((0, (36, 39)), (1, (42, 45))):
         x, y = labels.irises_px[eye].round().astype(int)
         iris = grey[y - 1 : y + 2, x - 1 : x + 2].mean()
@@ -83,15 +197,15 @@ def test_the_iris_label_is_on_the_dark_iris(kit, renderer):
         assert iris < 0.75 * grey[y - 1 : y + 2, white_x - 1 : white_x + 2].mean()
 
 
-def test_labels_of_the_head_agree_with_its_landmarks(kit, renderer):
+def test_labels_of_the_head_agree_with_its_landmarks(studio):
     """PnP on the true landmarks finds the true head, as far as its mean face allows."""
     errors = []
     for seed in range(6):
-        rng = np.random.default_rng(seed)
-        person = sample_person(rng, kit)
-        labels = renderer.render(person, sample_scene(rng, person, size_px=240))[1]
+        person = studio.people.make(Streams(seed, 1, 0), PLAIN)
+        scene = sample_scene(Streams(seed, 2, 0), person, domain("lab"))
+        labels = labelled(studio, person, scene)
         pose = head_pose_from_landmarks(
-            labels.landmarks_px, Camera(labels.camera_matrix, size_px=(240, 240))
+            labels.landmarks_px, Camera(labels.camera_matrix, size_px=scene.frame_px)
         )
         forward = np.array([0.0, 0.0, -1.0])
         errors.append(
@@ -100,44 +214,32 @@ def test_labels_of_the_head_agree_with_its_landmarks(kit, renderer):
     assert float(np.degrees(np.median(errors))) < 6.0
 
 
-def test_lids_follow_and_blinks_close(kit, renderer):
-    person, scene = scene_looking(kit, 0.0, 0.0)
-    opened = renderer.render(person, scene)[1].openness
-    scene.blink = 1.0
-    closed = renderer.render(person, scene)[1].openness
-    assert np.all(opened > 0.6)
-    assert np.all(closed < 0.25)
+def test_lids_follow_and_blinks_close(studio, person):
+    scene = scene_looking(0.0, 0.0)
+    opened = labelled(studio, person, scene)
+    closed = labelled(studio, person, replace(scene, blink=1.0))
+    assert np.all(opened.openness > 0.6)
+    assert np.all(closed.openness < 0.25)
+    assert (opened.eyes_closed, closed.eyes_closed) == (False, True)
 
 
-def test_same_seed_same_picture(kit, renderer):
-    def draw():
-        rng = np.random.default_rng([4, 2])
-        person = sample_person(rng, kit)
-        return renderer.render(person, sample_scene(rng, person, size_px=240))
+def test_same_seed_same_picture(studio, person):
+    other = studio.people.make(Streams(8, 1, 0), PLAIN)
 
-    (first, labels), (second, again) = draw(), draw()
-    assert np.array_equal(first, second)
-    assert np.array_equal(labels.landmarks_px, again.landmarks_px)
-    assert 0.1 < (first[..., 3] > 0).mean() < 0.95
+    def draw(who):
+        return studio.draw(who, scene_looking(0.1, 0.2), WINDOW)
 
-
-def test_shards_do_not_depend_on_the_workers(facekit_folder, renderer, tmp_path, monkeypatch):
-    del renderer  # asked for so that this skips where nothing can be drawn
-    monkeypatch.setattr("train.synth.write.SHARD_SIZE", 3)
-    options = WriteOptions(facekit_folder, tmp_path / "a", 4, seed=9, size_px=96, workers=1)
-    write_shards(options)
-    pictures = [p for s in sorted((tmp_path / "a").glob("*.tar")) for p in read_shard(s)]
-    assert [p.labels["index"] for p in pictures] == [0, 1, 2, 3]
-    # A shard that is made again alone is the same, byte for byte.
-    second = tmp_path / "a" / "shard-00001.tar"
-    before = second.read_bytes()
-    second.unlink()
-    write_shards(options)
-    assert second.read_bytes() == before
-    assert pictures[0].labels["person"] == pictures[3].labels["person"]
+    first, between, second = draw(person), draw(other), draw(person)
+    assert np.array_equal(first.rgba, second.rgba)
+    assert np.array_equal(first.labels.landmarks_px, second.labels.landmarks_px)
+    assert not np.array_equal(first.rgba, between.rgba)
+    assert 0.1 < (first.rgba[..., 3] > 0).mean() < 0.95
 
 
-def test_backgrounds_differ_and_fit():
-    a, b = (sample_background(np.random.default_rng(k), 90, 50) for k in (1, 2))
-    assert a.shape == b.shape == (50, 90, 3)
-    assert np.abs(a.astype(int) - b).mean() > 5
+def test_landmarks_behind_the_head_are_not_visible(studio, person):
+    scene = scene_looking(0.0, -0.9, head=(0.0, -1.0))  # towards the image's right
+    labels = studio.draw(person, scene, WINDOW).labels
+    assert not labels.visible[12:16].any()  # the person's left cheek, on the far side
+    assert labels.visible[1:5].all()
+    straight = studio.draw(person, scene_looking(0.0, 0.0), WINDOW).labels
+    assert straight.visible[[30, 33, 36, 39, 42, 45, 48, 54, 68, 69]].all()

@@ -167,7 +167,7 @@ def _performed(
     blinks = Blinks(streams("blinks"), duration)
     place_of = wander(streams("sway"), SWAY_MM)
     lean = wander(streams("lean"), SWAY_RAD)
-    mood = wander(streams("mood"), EXPRESSION, period_s=2.5)
+    mood = wander(streams("mood"), EXPRESSION, period_s=4.0)
     scenes = []
     for number in range(frames):
         t = number / fps

@@ -129,7 +129,8 @@ def load_facekit(folder: Path) -> FaceKit:
 
 def _read_pack(pack: Path) -> FaceKit:
     """The packed arrays; raises :class:`ValueError` where they are not those of the model."""
-    with np.load(pack, allow_pickle=False) as data:
+    # Opened here, as numpy leaves a file that it cannot read open.
+    with pack.open("rb") as file, np.load(file, allow_pickle=False) as data:
         kit = FaceKit(
             neutral=data["neutral"],
             identity=data["identity"].astype(np.float32),

@@ -61,7 +61,7 @@ def rotated(rotation: Floats, to: Floats, share: float) -> Floats:
     return np.asarray(cv2.Rodrigues(vector * share)[0] @ rotation)
 
 
-def wander(rng: np.random.Generator, size: float, *, period_s: float = 1.5) -> Curve:
+def wander(rng: np.random.Generator, size: float, *, period_s: float = 3.0) -> Curve:
     """A smooth random curve (3,) about zero with this standard deviation: breath and sway."""
     frequency = rng.uniform(0.4, 1.6, (5, 3)) / period_s
     phase = rng.uniform(0, 2 * np.pi, (5, 3))

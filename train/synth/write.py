@@ -70,6 +70,8 @@ class WriteOptions:
     workers: int = 2
     clip_frames: int = 60
     clip_fps: float = 30.0
+    shard_size: int = 0
+    """Samples in a full shard; 0 for what suits the product (:data:`SHARD_SIZES`)."""
 
     def __post_init__(self) -> None:
         if self.product not in PRODUCTS:
@@ -79,15 +81,13 @@ class WriteOptions:
             ("seed", self.seed, 0),
             ("workers", self.workers, 1),
             ("clip_frames", self.clip_frames, 1),
+            ("shard_size", self.shard_size, 0),
         ):
             if value < least:
                 raise ValueError(f"{name} is {value}; expected at least {least}")
         resolve_domains(",".join(self.domains))
-
-    @property
-    def shard_size(self) -> int:
-        """Samples in a full shard."""
-        return SHARD_SIZES[self.product]
+        if not self.shard_size:
+            object.__setattr__(self, "shard_size", SHARD_SIZES[self.product])
 
 
 def resolve_domains(names: str) -> tuple[Domain, ...]:
