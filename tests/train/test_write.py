@@ -141,7 +141,7 @@ def test_a_full_disk_keeps_what_is_finished(options, shared, monkeypatch):
     assert str(options.out) in text
     assert "the disk is full" in text
     assert "The 1 finished shards are kept" in text
-    assert " GB more" in text
+    assert " MB more" in text
     assert not list(options.out.glob("*.partial"))
     monkeypatch.setattr(write, "add_member", before)
     write_shards(options)

@@ -12,8 +12,10 @@ import errno
 import hashlib
 import json
 import multiprocessing
+import multiprocessing.connection
 import os
 import tarfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -164,7 +166,9 @@ def _made(options: WriteOptions, todo: list[int]) -> Iterator[dict[str, Any]]:
             yield _guarded(options, start, studio)
         return
     pool = ProcessPoolExecutor(
-        min(options.workers, len(todo)), multiprocessing.get_context("spawn")
+        min(options.workers, len(todo)),
+        multiprocessing.get_context("spawn"),
+        initializer=_end_with_parent,
     )
     failure: BaseException | None = None
     try:
@@ -187,6 +191,19 @@ def _made(options: WriteOptions, todo: list[int]) -> Iterator[dict[str, Any]]:
         )
     if failure is not None:
         raise failure
+
+
+def _end_with_parent() -> None:
+    """Let this worker end when the writing process is killed, which tells its workers nothing."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def wait() -> None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 _studios: dict[Path, Studio] = {}
@@ -224,7 +241,8 @@ def make_studio(facekit: Path) -> Studio:
 
 def _guarded(options: WriteOptions, start: int, studio: Studio) -> dict[str, Any]:
     """One shard's entry; a full disk becomes a :class:`WriteError` and leaves no partial file."""
-    partial = (options.out / _name(start, options)).with_suffix(".partial")
+    # A name of its own, should a worker of a run that was killed still be at it.
+    partial = (options.out / _name(start, options)).with_suffix(f".{os.getpid()}.partial")
     try:
         return _write_shard(options, start, studio, partial)
     except OSError as error:
@@ -237,7 +255,7 @@ def _guarded(options: WriteOptions, start: int, studio: Studio) -> dict[str, Any
             each = max(path.stat().st_size for path in done) // options.shard_size
         left = options.count - len(done) * options.shard_size
         raise WriteError(
-            f"{options.out}: the disk is full; about {max(left, 1) * each / 1e9:.2g} GB more are "
+            f"{options.out}: the disk is full; about {max(left, 1) * each / 1e6:,.1f} MB more are "
             f"needed. The {len(done)} finished shards are kept: free some space and the same "
             "command goes on"
         ) from None
