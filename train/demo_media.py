@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,45 +18,84 @@ from numpy.typing import NDArray
 
 from clipgaze_sdk import Camera
 from clipgaze_sdk.geometry import angles_from_vector, vector_from_angles
-from train.synth.backgrounds import sample_background
+from train.factors import FACTORS
+from train.synth.domains import domain
 from train.synth.facekit import FaceKit, load_facekit
-from train.synth.people import Person, sample_person
+from train.synth.lighting import Lighting, sample_lighting
+from train.synth.people import Person
 from train.synth.posing import Labels
-from train.synth.renderer import Renderer
-from train.synth.scene import Scene, rotation_from_angles, sample_scene
+from train.synth.products import Image, Studio, composed
+from train.synth.scene import Scene, place, rotation_from_angles
+from train.synth.sensor import Sensor, expose
+from train.synth.streams import Streams
 
 FOV_DEG = 60.0
 CLIP_FRAMES = 90
 CLIP_FPS = 30.0
-LEFT, RIGHT, CLIP = 113, 120, 119
-"""Seeds of the people; none is in the training or held-out pictures."""
+SEED = 7_000_000
+"""Of the people; none is in training or evaluation pictures."""
+LEFT, RIGHT, CLIP = 3, 8, 5
+SENSOR = Sensor(
+    exposure=1.25,
+    filmic=True,
+    shot_noise=1e-4,
+    read_noise=0.002,
+    grain=0.6,
+    chroma_noise=0.2,
+    sharpen=0.3,
+)
 
 
 class Stage:
-    """A frame of some size in which people are drawn one after the other."""
+    """A frame of some size, its light and its people, drawn one after the other."""
 
-    def __init__(self, kit: FaceKit, width: int, height: int) -> None:
-        self.kit = kit
+    def __init__(self, kit: FaceKit, width: int, height: int, light: str, place: str) -> None:
+        self.studio = Studio(kit)
+        self.size = (width, height)
         self.camera = Camera.from_fov(width, height, FOV_DEG)
-        self.renderer = Renderer(kit, size_px=height, supersample=2)
+        self.streams = Streams(SEED, 9)
+        quiet = {f.name: False for f in FACTORS}
+        self.lighting: Lighting = sample_lighting(self.streams("light"), light, quiet)
+        behind = self.studio.backgrounds.sample(
+            self.streams("background"), place, width, height, self.lighting
+        )
+        self.behind = np.asarray(cv2.GaussianBlur(behind, (0, 0), height / 160), np.float32)
 
-    def draw(
-        self, frame: NDArray[np.uint8], person: Person, scene: Scene, left: int
-    ) -> tuple[NDArray[np.uint8], dict[str, Any]]:
-        """Draw a person into the square part of the frame that starts at column ``left``."""
-        side = frame.shape[0]
-        matrix = self.camera.matrix.copy()
-        matrix[0, 2] -= left
-        scene.camera_matrix, scene.size_px = matrix, side
-        rgba, labels = self.renderer.render(person, scene)
-        cover = rgba[..., 3:].astype(np.float32) / 255
-        part = frame[:, left : left + side]
-        out = frame.copy()
-        out[:, left : left + side] = np.clip(rgba[..., :3] + part * (1 - cover), 0, 255)
-        return out, truth(labels, left)
+    def person(self, number: int, **factors: bool) -> Person:
+        """Somebody of these factors; all others are off."""
+        on = {f.name: False for f in FACTORS} | factors
+        return self.studio.people.make(Streams(SEED, 1, number), on)
+
+    def scene(
+        self,
+        person: Person,
+        center_mm: tuple[float, float, float],
+        head: tuple[float, float],
+        gaze: tuple[float, float],
+        **factors: bool,
+    ) -> Scene:
+        """A still face at a place, with head and gaze (pitch, yaw) in radians."""
+        center = np.array(center_mm)
+        on = {**person.factors, **factors}
+        own = Streams(SEED, 2, round(float(np.sum(person.identity)) * 1000) % 9973)
+        scene = place(own, domain("mix"), on, center, self.camera.matrix.copy(), self.size)
+        smile = {"mouthSmile_L": 0.25, "mouthSmile_R": 0.25}
+        return replace(
+            scene,
+            lighting=self.lighting,
+            expression=smile,
+            blink=0.0,
+            camera_from_head=rotation_from_angles(head[1], head[0], 0.02),
+            target_mm=center + 900 * vector_from_angles(gaze),
+        )
+
+    def draw(self, light: Image, person: Person, scene: Scene) -> tuple[Image, dict[str, Any]]:
+        """A person before ``light`` (H, W, 3), and what is known of the face."""
+        drawn = self.studio.renderer.render(person, scene, (0, 0, *self.size))
+        return composed(drawn.rgba, light), truth(drawn.labels)
 
 
-def truth(labels: Labels, left: int) -> dict[str, Any]:
+def truth(labels: Labels) -> dict[str, Any]:
     """What is known of a face, in the frame's pixels and the camera's frame."""
     pitch, yaw = angles_from_vector(labels.gaze)
     return {
@@ -63,59 +103,44 @@ def truth(labels: Labels, left: int) -> dict[str, Any]:
         "yaw_rad": round(float(yaw), 5),
         "vector": np.round(labels.gaze, 6).tolist(),
         "origin_mm": np.round(labels.face_center_mm, 2).tolist(),
-        "bbox_px": np.round(labels.bbox_px + [left, 0, left, 0], 1).tolist(),
-        "landmarks_px": np.round(labels.landmarks_px + [left, 0], 2).tolist(),
-        "irises_px": np.round(labels.irises_px + [left, 0], 2).tolist(),
+        "bbox_px": np.round(labels.bbox_px, 1).tolist(),
+        "landmarks_px": np.round(labels.landmarks_px, 2).tolist(),
+        "irises_px": np.round(labels.irises_px, 2).tolist(),
     }
 
 
-def staged(
-    rng: np.random.Generator,
-    person: Person,
-    *,
-    center_mm: tuple[float, float, float],
-    head: tuple[float, float],
-    gaze: tuple[float, float],
-) -> Scene:
-    """A well lit scene with a given place, head (pitch, yaw) and gaze (pitch, yaw) in radians."""
-    scene = sample_scene(rng, person, size_px=400)
-    scene.face_center_mm = np.array(center_mm)
-    scene.camera_from_head = rotation_from_angles(head[1], head[0], 0.02)
-    scene.target_mm = scene.face_center_mm + 900 * vector_from_angles(gaze)
-    scene.expression = {"mouthSmile_L": 0.25, "mouthSmile_R": 0.25}
-    scene.blink, scene.near_infrared, scene.exposure = 0.0, 0.0, 1.0
-    return scene
-
-
-def picture(kit: FaceKit, out: Path, seed: int) -> None:
+def picture(kit: FaceKit, out: Path) -> None:
     """Two people, one looking left and up, one right and down, in 1280×720."""
-    stage = Stage(kit, 1280, 720)
-    rng = np.random.default_rng(seed)
-    frame = cv2.GaussianBlur(
-        sample_background(np.random.default_rng(seed + 5), 1280, 720), (0, 0), 9
-    )
-    frame = np.asarray(frame, np.uint8)
-    faces = []
-    for cast, x, head, gaze, left, glasses in (
-        (LEFT, -150.0, (0.05, 0.15), (0.14, 0.45), 60, "none"),
-        (RIGHT, 160.0, (-0.05, -0.10), (-0.22, -0.35), 520, "glasses"),
-    ):
-        person = sample_person(np.random.default_rng(cast), kit)
-        scene = staged(rng, person, center_mm=(x, -10.0, 720.0), head=head, gaze=gaze)
-        scene.glasses = glasses
-        frame, face = stage.draw(frame, person, scene, left)
+    stage = Stage(kit, 1280, 720, "window", "room")
+    light, faces = stage.behind, []
+    cast: list[tuple[Person, Any, Any, Any, dict[str, bool]]] = [
+        (
+            stage.person(LEFT, feminine=True, long_hair=True, full_lips=True),
+            (-150.0, -10.0, 720.0),
+            (0.05, 0.15),
+            (0.14, 0.45),
+            {},
+        ),
+        (
+            stage.person(RIGHT, dark_skin=True, black_hair=True, stubble=True),
+            (160.0, -10.0, 720.0),
+            (-0.05, -0.10),
+            (-0.22, -0.35),
+            {"glasses": True},
+        ),
+    ]
+    for person, center, head, gaze, factors in cast:
+        light, face = stage.draw(light, person, stage.scene(person, center, head, gaze, **factors))
         faces.append(face)
+    frame = expose(np.random.default_rng(1), light, SENSOR)
     cv2.imwrite(str(out / "portrait.jpg"), frame[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])
     write_truth(out / "portrait.json", {"horizontal_fov_deg": FOV_DEG, "faces": faces})
 
 
-def clip(kit: FaceKit, out: Path, seed: int) -> None:
+def clip(kit: FaceKit, out: Path) -> None:
     """One person following a moving point with eyes and head for three seconds, in 640×360."""
-    stage = Stage(kit, 640, 360)
-    rng = np.random.default_rng(seed)
-    person = sample_person(np.random.default_rng(CLIP), kit)
-    base = cv2.GaussianBlur(sample_background(np.random.default_rng(seed + 9), 640, 360), (0, 0), 5)
-    first = staged(rng, person, center_mm=(0, 0, 560), head=(0, 0), gaze=(0, 0))
+    stage = Stage(kit, 640, 360, "office", "office")
+    person = stage.person(CLIP, stubble=True)
     path = str(out / "clip.mp4")
     writer = cv2.VideoWriter(path, cv2.VideoWriter.fourcc(*"mp4v"), CLIP_FPS, (640, 360))
     if not writer.isOpened():
@@ -125,14 +150,14 @@ def clip(kit: FaceKit, out: Path, seed: int) -> None:
         t = index / CLIP_FRAMES * 2 * np.pi
         gaze = (0.26 * np.sin(t), 0.45 * np.sin(t + 0.6))
         head = (0.35 * gaze[0], 0.45 * gaze[1])
-        first.face_center_mm = np.array([25 * np.sin(t), 8 * np.cos(t) - 8, 560 + 30 * np.sin(t)])
-        first.camera_from_head = rotation_from_angles(head[1], head[0], 0.05 * np.sin(t))
-        first.target_mm = first.face_center_mm + 900 * vector_from_angles(gaze)
-        first.blink = float(max(0.0, 1 - abs(index - 62) / 3))  # one blink
-        frame, face = stage.draw(np.asarray(base, np.uint8), person, first, 140)
-        frame = np.clip(frame + rng.normal(0, 2.0, frame.shape), 0, 255).astype(np.uint8)
+        center = (25 * np.sin(t), 8 * np.cos(t) - 8, 560 + 30 * np.sin(t))
+        scene = stage.scene(person, center, head, gaze)
+        scene.camera_from_head = rotation_from_angles(head[1], head[0], 0.05 * np.sin(t))
+        scene.blink = float(max(0.0, 1 - abs(index - 62) / 3))  # one blink
+        light, face = stage.draw(stage.behind, person, scene)
+        frame: NDArray[np.uint8] = expose(np.random.default_rng([2, index]), light, SENSOR)
         writer.write(np.ascontiguousarray(frame[..., ::-1]))
-        face["blink"] = first.blink
+        face["blink"] = scene.blink
         del face["landmarks_px"]
         frames.append(face)
     writer.release()
@@ -151,12 +176,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m train.demo_media", description=__doc__)
     parser.add_argument("--facekit", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=Path("samples/media"))
-    parser.add_argument("--seed", type=int, default=12)
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     kit = load_facekit(args.facekit)
-    picture(kit, args.out, args.seed)
-    clip(kit, args.out, args.seed + 100)
+    picture(kit, args.out)
+    clip(kit, args.out)
     print(f"wrote portrait.jpg and clip.mp4 with their truth into {args.out}")
 
 

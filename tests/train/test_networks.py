@@ -13,9 +13,9 @@ from clipgaze_sdk._pixels import decode_detections
 from clipgaze_sdk.geometry import vector_from_angles
 from export.export_onnx import TASKS, export, write_card
 from train import detector, gaze, landmarks
-from train.synth.disturb import noisy_landmarks
 from train.loop import LoopOptions, load_average, train
 from train.networks import STRIDES, GazeNetwork, LandmarkNetwork
+from train.synth.disturb import noisy_landmarks
 
 
 def test_output_names_and_shapes():

@@ -26,6 +26,7 @@ SURFACES = {
     "teeth": 3.0,
 }
 """What the skin shader takes each part for."""
+INWARDS_MM = 14.0
 LEVELS_PX = (90.0, 240.0)
 """Faces up to these sizes (pixels across 140 mm) get coarser triangles."""
 FAR_PX = 190.0
@@ -42,6 +43,9 @@ class HeadArrays:
         count = len(kit.neutral)
         gl = context.gl
         self._moving = gl.buffer(reserve=count * 24, dynamic=True)
+        # Below the neck the bust is a little slimmer, or it would show through what is worn.
+        below_cm = np.clip((kit.neutral[kit.landmarks[8], 1] - 4.0 - kit.neutral[:, 1]) / 4.0, 0, 1)
+        self._inwards = (INWARDS_MM * below_cm[:, None] ** 2).astype(np.float32)
         self._openness = gl.buffer(np.ones(count, "f4"))
         self._painted = gl.buffer(np.zeros((count, 2), "f4"))
         static = gl.buffer(np.hstack([kit.uv, _materials(kit)]).astype("f4"))
@@ -82,7 +86,7 @@ class HeadArrays:
 
     def write(self, vertices: NDArray[np.float32], normals: NDArray[np.float32]) -> None:
         """Positions and normals (26719, 3) of the next picture."""
-        self._moving.write(np.hstack([vertices, normals]))
+        self._moving.write(np.hstack([vertices - self._inwards * normals, normals]))
 
     def set_openness(self, openness: NDArray[np.float32]) -> None:
         """(26719,) share of the sky that each vertex sees."""

@@ -96,20 +96,23 @@ def resolve_domains(names: str) -> tuple[Domain, ...]:
     """Domains of a comma-separated list of names, ``all`` for every preset.
 
     ``NAME-appearance``, ``NAME-world`` and ``NAME-sensor`` are presets without that part of their
-    variety.  Raises :class:`ValueError` that lists the names.
+    variety, and several parts may be left out (``NAME-world-sensor``).  Raises :class:`ValueError`
+    that lists the names.
     """
     if names == "all":
         return DOMAINS
     found = []
     for name in names.split(","):
-        base, _, part = name.strip().rpartition("-")
+        base, *parts = name.strip().split("-")
         try:
-            if base and part in PARTS:
-                found.append(without(domain(base), part))
-            else:
-                found.append(domain(name.strip()))
+            chosen = domain(base)
         except KeyError as error:
             raise ValueError(str(error.args[0])) from None
+        for part in parts:
+            if part not in PARTS:
+                raise ValueError(f"{name!r}: no part {part!r}; expected some of {', '.join(PARTS)}")
+            chosen = without(chosen, part)
+        found.append(chosen)
     return tuple(found)
 
 
