@@ -29,13 +29,12 @@ from train.synth.products import (
     CLIP,
     HALF_WINDOW,
     MOST_FACE_PX,
-    Floats,
     Pixels,
     around,
     clipped,
     scaled,
 )
-from train.synth.records import Record, appearance, geometry, moved
+from train.synth.records import Floats, Record, appearance, geometry, moved
 from train.synth.renderer import Window
 from train.synth.scene import (
     MAX_EYE_DOWN_DEG,

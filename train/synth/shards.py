@@ -76,7 +76,8 @@ def read_shard(path: Path) -> Iterator[Sample]:
     Raises :class:`ValueError`, which names the file and the key, for a file that ends too early or
     is not a shard, for a sample with a member missing and for pictures that do not decode.
     """
-    key, parts = "", {}
+    key = ""
+    parts: dict[str, bytes] = {}
     for name, data in _members(path):
         this, _, suffix = name.partition(".")
         if parts and this != key:

@@ -17,7 +17,7 @@ import os
 import tarfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -312,7 +312,11 @@ def _encoded(
         yield "png", png(cutout.alpha)
         yield "json", _json(cutout.record)
         return
-    make = {"crops": studio.crop, "pictures": studio.picture, "frames": studio.frame}
+    make: dict[str, Callable[..., Any]] = {
+        "crops": studio.crop,
+        "pictures": studio.picture,
+        "frames": studio.frame,
+    }
     made = make[options.product](seed, index, chosen)
     yield "jpg", jpeg(made.rgb)
     yield "json", _json(made.record)
