@@ -1,4 +1,4 @@
-"""Does the renderer's variety matter?  ``python -m train.probe --facekit DIR --frozen DIR --out DIR``.
+"""Is the variety worth it?  ``python -m train.probe --facekit DIR --frozen DIR --out DIR``.
 
 Trains the same small gaze network for the same number of steps on crops of three domains, with more
 and more of the renderer switched on, and measures it on the other domains of the frozen evaluation
