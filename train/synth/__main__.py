@@ -42,14 +42,19 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _preview(args: argparse.Namespace, facekit: Path) -> None:
     from train.factors import factor
-    from train.synth.preview import contact_sheet, save_sheet
+    from train.synth.preview import TILE_PX, contact_sheet, factor_sheet, save_sheet
 
     try:
-        if args.factor:
+        if args.factor and args.factor != "all":
             factor(args.factor)
     except KeyError as error:
         raise SystemExit(str(error.args[0])) from None
     studio = make_studio(facekit)
+    if args.factor == "all":
+        chosen = resolve_domains(args.domain)[0]
+        sheet = factor_sheet(studio, chosen, seed=args.seed, columns=args.columns)
+        save_sheet(args.out, sheet, args.tile_px / TILE_PX)
+        return
     try:
         sheet = contact_sheet(
             studio,
@@ -64,7 +69,7 @@ def _preview(args: argparse.Namespace, facekit: Path) -> None:
         )
     except ValueError as error:
         raise SystemExit(str(error)) from None
-    save_sheet(args.out, sheet)
+    save_sheet(args.out, sheet, args.tile_px / TILE_PX)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -82,7 +87,8 @@ def _parser() -> argparse.ArgumentParser:
     preview.add_argument("--columns", type=int, default=8)
     preview.add_argument("--clean", action="store_true", help="draw no labels")
     preview.add_argument("--captions", action="store_true", help="write each tile's caption")
-    preview.add_argument("--factor", help="pairs of tiles with this factor off and on")
+    preview.add_argument("--factor", help="pairs of tiles with this factor (or all) off and on")
+    preview.add_argument("--tile-px", type=int, default=224, help="size of a tile")
     for command in (write, preview):
         command.add_argument("--product", choices=PRODUCTS, default="crops")
         command.add_argument(

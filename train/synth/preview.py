@@ -10,9 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clipgaze_sdk.geometry import vector_from_angles
-from train.factors import factor
+from train.factors import FACTORS, factor
 from train.synth.domains import Domain
-from train.synth.products import PICTURES_PER_PERSON, Studio, composed, decode_light, exposed
+from train.synth.products import (
+    PICTURES_PER_PERSON,
+    Crop,
+    Studio,
+    composed,
+    decode_light,
+    exposed,
+)
 from train.synth.sensor import identity_sensor
 from train.synth.write import domain_of
 
@@ -66,6 +73,32 @@ def contact_sheet(
                     tile = _written(tile, records[0].get("caption", ""))
                 tiles.append(tile)
         number += 1
+    return np.vstack([np.hstack(tiles[r * columns : (r + 1) * columns]) for r in range(rows)])
+
+
+def switched_pair(
+    studio: Studio, name: str, seed: int, index: int, chosen: Domain
+) -> tuple[Crop, Crop]:
+    """A crop without and with a factor, every other switchable factor off but for its needs."""
+    quiet = {f.name: False for f in FACTORS if f.scope != "identity" and f.name != name}
+    needs = factor(name).needs
+    base = {k: v for k, v in quiet.items() if k not in needs} | dict.fromkeys(needs, True)
+    make = (studio.crop(seed, index, chosen, switched={**base, name: on}) for on in (False, True))
+    off, on = make
+    return off, on
+
+
+def factor_sheet(studio: Studio, chosen: Domain, *, seed: int = 0, columns: int = 10) -> Pixels:
+    """Every factor that can be switched, off (left) and on, each on another person."""
+    tiles: list[Pixels] = []
+    for number, this in enumerate(f for f in FACTORS if f.scope != "identity"):
+        pair = switched_pair(studio, this.name, seed, number * PICTURES_PER_PERSON, chosen)
+        for crop, text in zip(pair, (this.name, ""), strict=True):
+            tile = _tile(crop.rgb, [crop.record], clean=True)
+            tiles.append(_written(tile, text) if text else tile)
+    while len(tiles) % columns:
+        tiles.append(np.zeros_like(tiles[0]))
+    rows = len(tiles) // columns
     return np.vstack([np.hstack(tiles[r * columns : (r + 1) * columns]) for r in range(rows)])
 
 
@@ -149,12 +182,19 @@ def _written(tile: Pixels, text: str) -> Pixels:
     return tile
 
 
-def save_sheet(path: Path, sheet: Pixels) -> None:
+def save_sheet(path: Path, sheet: Pixels, scale: float = 1.0) -> None:
     """Write a picture; raises :class:`SystemExit` that says why it cannot be written."""
+    if scale != 1.0:
+        sheet = np.asarray(
+            cv2.resize(sheet, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8
+        )
+    flags = [cv2.IMWRITE_JPEG_QUALITY, 88]
     try:
-        done = cv2.imwrite(str(path), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+        done = cv2.imwrite(str(path), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR), flags)
     except cv2.error:
         done = False
     if not done:
-        raise SystemExit(f"could not write {path}: its folder must exist and it must end in .png")
+        raise SystemExit(
+            f"could not write {path}: its folder must exist and it must end in .png or .jpg"
+        )
     print(f"wrote {path}")
