@@ -1,0 +1,812 @@
+"""Readers of published data sets and of rendered people, on tiny folders in the true formats."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import tarfile
+import warnings
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+h5py = pytest.importorskip("h5py", reason="training tests need the extra [train]")
+pytest.importorskip("matplotlib", reason="training tests need the extra [train]")
+
+from clipgaze_sdk.geometry import (  # noqa: E402
+    angle_between,
+    angles_from_vector,
+    vector_from_angles,
+)
+from train.data.__main__ import main  # noqa: E402
+from train.data.cache import CachedDataset, cached  # noqa: E402
+from train.data.check import arrow  # noqa: E402
+from train.data.registry import READERS, open_dataset  # noqa: E402
+from train.data.samples import (  # noqa: E402
+    UNKNOWN,
+    BrokenSample,
+    DataError,
+    DataWarning,
+    Problem,
+)
+from train.data.views import split_people  # noqa: E402
+from train.factors import FACTORS  # noqa: E402
+from train.synth.shards import add_member, jpeg  # noqa: E402
+
+NAMES = [f.name for f in FACTORS]
+
+
+def picture(seed, size=224):
+    """Smooth and coloured, red above all, so that swapped channels are seen."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, 60, (7, 7, 3), np.uint8) + np.array([180, 90, 10], np.uint8)
+    return cv2.resize(coarse.astype(np.uint8), (size, size), interpolation=cv2.INTER_LINEAR)
+
+
+def is_red(image):
+    return bool(image[0].float().mean() > image[1].float().mean() > image[2].float().mean())
+
+
+def spread(count, seed=0):
+    """(N, 2) gaze and head that go together, as people's do."""
+    rng = np.random.default_rng(seed)
+    head = rng.uniform(-0.4, 0.4, (count, 2))
+    return (head + rng.uniform(-0.2, 0.2, (count, 2))).astype(np.float32), head.astype(np.float32)
+
+
+def commas(values):
+    return ",".join(str(float(v)) for v in values)
+
+
+def save_jpg(path, seed, size=224):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(jpeg(picture(seed, size)))
+
+
+# Gaze360
+
+
+GAZE360_HEADER = "Face Left Right Origin 3DGaze 2DGaze"
+GAZE360_SAMPLE = "0.6258,-0.3859,-0.6778 0.7455,-0.3962"
+
+
+def gaze360_row(split, number, tail, person="000003"):
+    names = " ".join(f"{split}/{part}/{number}.jpg" for part in ("Face", "Left", "Right"))
+    return f"{names} rec_000/head/{person}/{number:06d}.jpg {tail}"
+
+
+def make_gaze360(root, split="train", rows=(GAZE360_SAMPLE,), pictures=True):
+    lines = [gaze360_row(split, k + 1, tail) for k, tail in enumerate(rows)]
+    (root / "Label").mkdir(parents=True, exist_ok=True)
+    (root / "Label" / f"{split}.label").write_text("\n".join([GAZE360_HEADER, *lines]) + "\n")
+    for k in range(len(rows) if pictures else 0):
+        save_jpg(root / "Image" / split / "Face" / f"{k + 1}.jpg", k)
+    return root
+
+
+def gaze360_tail(pitch_yaw):
+    stored = vector_from_angles(pitch_yaw) * (-1, -1, 1)
+    return f"{commas(stored)} {commas(pitch_yaw[::-1])}"
+
+
+def test_gaze360_sample_row(tmp_path):
+    data = open_dataset(f"gaze360:{make_gaze360(tmp_path)}")
+    item = data[0]
+    assert item["gaze"].tolist() == pytest.approx([-0.3962, 0.7455])
+    ours = angles_from_vector(np.array([-0.6258, 0.3859, -0.6778]))
+    assert item["gaze"].tolist() == pytest.approx(ours, abs=1e-3)
+    assert item["head"].isnan().all()
+    assert item["identity"].shape == (100,)
+    assert item["identity"].isnan().all()
+    assert (item["factors"] == UNKNOWN).all()
+    assert item["factors"].shape == (len(FACTORS),)
+    assert data.people == ("rec_000/000003",)
+    assert item["image"].dtype == torch.uint8
+    assert item["image"].shape == (3, 224, 224)
+    assert is_red(item["image"])
+
+
+def test_gaze360_backwards_and_splits(tmp_path):
+    root = make_gaze360(tmp_path, "test", [gaze360_tail(np.array([0.1, 2.9]))])
+    make_gaze360(tmp_path, "train")
+    assert open_dataset(f"gaze360:{root}?split=test")[0]["gaze"][1] == pytest.approx(2.9)
+    assert open_dataset(f"gaze360:{root}")[0]["gaze"][1] == pytest.approx(0.7455)
+    with pytest.raises(DataError, match=r"no split 'val'.*found train, test"):
+        open_dataset(f"gaze360:{root}?split=val")
+
+
+@pytest.mark.parametrize(
+    ("change", "guess"),
+    [
+        (lambda yaw, pitch: (-yaw, -pitch), "both signs are negated"),
+        (lambda yaw, pitch: (-yaw, pitch), "the sign of yaw is negated"),
+        (lambda yaw, pitch: (yaw, -pitch), "the sign of pitch is negated"),
+        (lambda yaw, pitch: (pitch, yaw), r"2DGaze is \(pitch, yaw\)"),
+    ],
+)
+def test_wrong_signs_are_refused_with_both_values(tmp_path, change, guess):
+    rows = []
+    for gaze in spread(20)[0]:
+        vector, angles = gaze360_tail(gaze).split()
+        yaw, pitch = (float(v) for v in angles.split(","))
+        rows.append(f"{vector} {commas(change(yaw, pitch))}")
+    with pytest.raises(DataError, match=rf"(?s)2DGaze says yaw .*but 3DGaze .*is yaw.*{guess}"):
+        open_dataset(f"gaze360:{make_gaze360(tmp_path, rows=rows)}")
+
+
+def test_both_values_are_those_of_the_row(tmp_path):
+    root = make_gaze360(tmp_path, rows=["0.6258,-0.3859,-0.6778 -0.7455,0.3962"])
+    with pytest.raises(DataError) as caught:
+        open_dataset(f"gaze360:{root}")
+    for value in (
+        "row 2",
+        "yaw -0.7455, pitch 0.3962",
+        "0.6258,-0.3859,-0.6778",
+        "yaw 0.7455, pitch -0.3962",
+    ):
+        assert value in str(caught.value)
+
+
+def test_degrees_are_refused(tmp_path):
+    vector, _ = GAZE360_SAMPLE.split()
+    root = make_gaze360(tmp_path, rows=[f"{vector} 42.7,-22.7"])
+    with pytest.raises(DataError, match=r"row 2: pitch -22\.7 and yaw 42\.7 are no angles in rad"):
+        open_dataset(f"gaze360:{root}")
+
+
+# Broken rows and pictures
+
+
+def broken_gaze360(root):
+    """15 good rows and four bad ones, one more whose picture does not decode."""
+    rows = [gaze360_tail(gaze) for gaze in spread(20)[0]]
+    rows[3] = "0.1,0.2 0.1,0.2"
+    rows[5] = "0.6258,-0.3859,-0.6778 -0.7455,0.3962"
+    rows[7] = "nan,nan,nan nan,nan"
+    make_gaze360(root, rows=rows)
+    faces = root / "Image" / "train" / "Face"
+    (faces / "10.jpg").unlink()
+    (faces / "12.jpg").write_bytes(b"no picture")
+    label = root / "Label" / "train.label"
+    label.write_text(label.read_text() + "train/Face/21.jpg too few\n")
+    return root
+
+
+def test_broken_rows_are_reported_and_left_out(tmp_path):
+    root = broken_gaze360(tmp_path)
+    with pytest.warns(DataWarning, match="left out what 5 problems concern"):
+        data = open_dataset(f"gaze360:{root}")
+    assert len(data) == 16
+    label = str(root / "Label" / "train.label")
+    assert {p.file for p in data.problems} == {label}
+    why = {p.row: p.why for p in data.problems}
+    assert why.keys() == {5, 7, 9, 11, 22}
+    assert why[5] == "3DGaze is '0.1,0.2'; expected 3 numbers with commas"
+    assert "2DGaze says yaw -0.7455" in why[7]
+    assert "length nan" in why[9]
+    assert why[11] == f"no picture {root / 'Image' / 'train' / 'Face' / '10.jpg'}"
+    assert why[22] == "3 columns; expected 6, as in the header"
+    with pytest.raises(DataError, match="5 problems in all, and strict is on"):
+        open_dataset(f"gaze360:{root}?strict=1")
+
+
+def test_broken_pictures_are_replaced_and_counted_or_raise(tmp_path):
+    root = broken_gaze360(tmp_path)
+    with pytest.warns(DataWarning):
+        data = open_dataset(f"gaze360:{root}")
+    broken = next(k for k in range(len(data)) if data.where(k)[1] == 13)
+    before = len(data.problems)
+    with pytest.warns(DataWarning, match=r"12\.jpg does not decode as a picture; the next"):
+        item = data[broken]
+    assert item["index"] == broken + 1
+    assert item["gaze"].tolist() == data.labels()["gaze"][broken + 1].tolist()
+    data[broken]  # told once
+    assert len(data.problems) == before + 1
+    assert data.problems[-1].row == 13
+    data.strict = True
+    with pytest.raises(BrokenSample, match=r"train\.label, row 13: .*12\.jpg") as caught:
+        data[broken]
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert again.problem == caught.value.problem
+
+
+def test_pictures_are_resized_and_must_be_square(tmp_path):
+    root = make_gaze360(tmp_path, rows=[GAZE360_SAMPLE] * 2)
+    faces = root / "Image" / "train" / "Face"
+    save_jpg(faces / "1.jpg", 0, 300)
+    (faces / "2.jpg").write_bytes(jpeg(picture(1)[:100]))
+    data = open_dataset(f"gaze360:{root}", strict=True)
+    small = data[0]["image"].permute(1, 2, 0).numpy().astype(int)
+    assert np.abs(small - picture(0)).mean() < 4
+    with pytest.raises(BrokenSample, match="is 224x100; expected a square face crop"):
+        data[1]
+    for index in (-1, 2):
+        with pytest.raises(IndexError, match="of 2 samples of gaze360"):
+            data[index]
+
+
+# GazeHub's MPIIFaceGaze and EyeDiap
+
+
+MPII_HEADER = "Face Left Right Origin WhichEye 3DGaze 3DHead 2DGaze 2DHead Rmat Smat GazeOrigin"
+EYEDIAP_HEADER = "Face Left Right metapath 3DGaze 3DHead 2DGaze 2DHead Rvec Svec GazeOrigin"
+
+
+def mpii_row(person, number, gaze, head, eye="left", smat="1.0,1.0,1.2"):
+    names = " ".join(f"{person}/{part}/{number}.jpg" for part in ("face", "left", "right"))
+    return (
+        f"{names} day01/{number:04d}.jpg {eye} {commas(vector_from_angles(gaze))} 0.1,0.2,0.0 "
+        f"{commas(gaze[::-1])} {commas(head[::-1])} 0.0,0.1,0.0 {smat} 1.0,2.0,600.0"
+    )
+
+
+def make_mpii(root, people=("p00", "p01"), each=3, **options):
+    for k, person in enumerate(people):
+        gaze, head = spread(each, k)
+        rows = [
+            mpii_row(person, n + 1, gaze[n], head[n], "right" if n % 3 == 2 else "left", **options)
+            for n in range(each)
+        ]
+        (root / "Label").mkdir(parents=True, exist_ok=True)
+        text = "\n".join([MPII_HEADER, *rows]) + "\n"
+        (root / "Label" / f"{person}.label").write_text(text)
+        for n in range(each):
+            save_jpg(root / "Image" / person / "face" / f"{n + 1}.jpg", 10 * k + n)
+    return root
+
+
+def test_mpiifacegaze_order_people_and_mirrored_rows(tmp_path):
+    data = open_dataset(f"mpiifacegaze:{make_mpii(tmp_path)}")
+    labels = data.labels()
+    assert data.people == ("p00", "p01")
+    assert data.counts() == {"p00": 3, "p01": 3}
+    gaze, head = spread(3, 1)
+    np.testing.assert_allclose(labels["gaze"][3:], gaze, atol=1e-6)
+    np.testing.assert_allclose(labels["head"][3:], head, atol=1e-6)
+    assert labels["mirrored"].tolist() == [False, False, True] * 2
+    assert labels["person"].tolist() == [0, 0, 0, 1, 1, 1]
+    labels["gaze"][:] = 0  # a copy
+    assert data.labels()["gaze"].any()
+
+
+@pytest.mark.parametrize("smat", ["1.0,1.0,1.2", "1.0,0,0,0,1.0,0,0,0,1.2"])
+def test_undo_scaling(tmp_path, smat):
+    """20 degrees, turned by S·R with S = 1.2, became 16.9."""
+    true = np.radians([[0.0, 20.0], [-12.0, -15.0]])
+    scaled = angles_from_vector(vector_from_angles(true) * (1, 1, 1.2)).astype(np.float32)
+    assert np.degrees(scaled[0, 1]) == pytest.approx(16.9, abs=0.05)
+    rows = [mpii_row("p00", n + 1, scaled[n], (0, 0), smat=smat) for n in range(2)]
+    make_mpii(tmp_path, ("p00",))
+    (tmp_path / "Label" / "p00.label").write_text("\n".join([MPII_HEADER, *rows]))
+    stored = open_dataset(f"mpiifacegaze:{tmp_path}").labels()["gaze"]
+    undone = open_dataset(f"mpiifacegaze:{tmp_path}?undo_scaling=1").labels()["gaze"]
+    np.testing.assert_allclose(stored, scaled, atol=1e-6)
+    np.testing.assert_allclose(undone, true, atol=1e-6)
+
+
+def test_undo_scaling_needs_a_scale(tmp_path):
+    root = make_mpii(tmp_path, ("p00",), smat="1.0,1.0")
+    with pytest.raises(DataError, match=r"no usable row .*Smat is '1.0,1.0'; expected 3 numbers"):
+        open_dataset(f"mpiifacegaze:{root}?undo_scaling=1")
+
+
+def test_which_eye_must_be_left_or_right(tmp_path):
+    root = make_mpii(tmp_path, ("p00",))
+    label = root / "Label" / "p00.label"
+    label.write_text(label.read_text().replace(" right ", " both "))
+    with pytest.warns(DataWarning):
+        data = open_dataset(f"mpiifacegaze:{root}")
+    assert data.problems == [Problem(str(label), 4, "WhichEye is 'both'; expected left or right")]
+    assert len(data) == 2
+
+
+def test_eyediap_sample_row(tmp_path):
+    for person in ("p2", "p10"):
+        row = (
+            f"{person}/face/1.jpg {person}/left/1.jpg {person}/right/1.jpg 1_A_DS_1 "
+            "0.1408,-0.3197,-0.9370 0.1,0.2,0.3 -0.1492,0.3254 0.3,0.2 0,0,0 1,1,1 1,2,3"
+        )
+        (tmp_path / "Label").mkdir(exist_ok=True)
+        (tmp_path / "Label" / f"{person}.label").write_text(f"{EYEDIAP_HEADER}\n{row}\n")
+        save_jpg(tmp_path / "Image" / person / "face" / "1.jpg", 1)
+    data = open_dataset(f"eyediap:{tmp_path}")
+    assert data.people == ("p2", "p10")
+    assert data[0]["gaze"].tolist() == pytest.approx([0.3254, -0.1492])
+    assert data[0]["head"].tolist() == pytest.approx([0.2, 0.3])
+    assert data.labels()["gaze"][0] == pytest.approx(
+        angles_from_vector(np.array([0.1408, -0.3197, -0.9370])), abs=1e-3
+    )
+
+
+def test_header_must_be_the_data_sets(tmp_path):
+    root = make_mpii(tmp_path)
+    label = root / "Label" / "p01.label"
+    label.write_text(label.read_text().replace("2DGaze", "Gaze2D"))
+    with pytest.raises(DataError, match=r"no column 2DGaze; expected `Face Left.*found `Face"):
+        open_dataset(f"mpiifacegaze:{root}")
+
+
+# ETH-XGaze and MPIIFaceGaze_normalized
+
+
+def make_xgaze(root, people=2, each=30):
+    names = [f"subject{n:04d}.h5" for n in range(people)]
+    for split in ("train", "test"):
+        (root / split).mkdir(parents=True, exist_ok=True)
+    splits = {"train": names, "test": ["subject0099.h5"], "test_person_specific": []}
+    (root / "train_test_split.json").write_text(json.dumps(splits))
+    for n, name in enumerate([*names, "subject0099.h5"]):
+        gaze, head = spread(each, n)
+        with h5py.File(root / ("train" if name in names else "test") / name, "w") as file:
+            bgr = np.stack([picture(100 * n + k)[..., ::-1] for k in range(each)])
+            file["face_patch"] = bgr
+            if name in names:
+                file["face_gaze"] = gaze
+            file["face_head_pose"] = head
+            file["face_mat_norm"] = np.tile(np.eye(3, dtype=np.float32), (each, 1, 1))
+            file["cam_index"] = np.ones((each, 1), np.int32)
+            file["frame_index"] = np.zeros((each, 1), np.int32)
+    return root
+
+
+@pytest.fixture(scope="module")
+def xgaze(tmp_path_factory):
+    return make_xgaze(tmp_path_factory.mktemp("xgaze"))
+
+
+def test_xgaze_is_as_stored_but_for_the_channels(xgaze):
+    data = open_dataset(f"eth_xgaze:{xgaze}")
+    assert data.people == ("subject0000", "subject0001")
+    gaze, head = spread(30, 1)
+    item = data[33]
+    np.testing.assert_array_equal(item["gaze"].numpy(), gaze[3])
+    np.testing.assert_array_equal(item["head"].numpy(), head[3])
+    np.testing.assert_array_equal(item["image"].permute(1, 2, 0).numpy(), picture(103))
+    assert data.where(33) == (str(xgaze / "train" / "subject0001.h5"), 3)
+    assert item["person"] == 1
+    assert item["index"] == 33
+
+
+def test_xgaze_test_split_has_no_labels(xgaze):
+    with pytest.raises(DataError, match="does not publish the labels of split 'test'"):
+        open_dataset(f"eth_xgaze:{xgaze}?split=test")
+    with pytest.raises(DataError, match=r"no split 'val'; found train, test, test_person_specific"):
+        open_dataset(f"eth_xgaze:{xgaze}?split=val")
+
+
+def test_xgaze_broken_files(tmp_path):
+    root = make_xgaze(tmp_path, people=4, each=4)
+    (root / "train" / "subject0000.h5").write_bytes(b"not HDF5")
+    (root / "train" / "subject0001.h5").unlink()
+    with h5py.File(root / "train" / "subject0002.h5", "a") as file:
+        file["face_gaze"][1] = np.nan
+    with pytest.warns(DataWarning, match="3 problems"):
+        data = open_dataset(f"eth_xgaze:{root}")
+    why = {os.path.basename(p.file): (p.row, p.why) for p in data.problems}
+    assert why["subject0000.h5"][1].startswith("not readable as HDF5")
+    assert why["subject0001.h5"] == (None, "listed in train_test_split.json, but not there")
+    assert why["subject0002.h5"] == (1, "gaze (pitch, yaw) is (nan, nan); expected radians")
+    assert data.counts() == {"subject0002": 3, "subject0003": 4}
+    assert data.where(1) == (str(root / "train" / "subject0002.h5"), 2)
+
+
+def test_mpii_normalized(tmp_path):
+    for n, person in enumerate(("p00", "p13")):
+        gaze, head = spread(4, n)
+        label = np.hstack([gaze, head, np.zeros((4, 12))])
+        with h5py.File(tmp_path / f"{person}.mat", "w") as file:
+            bgr = np.stack([picture(k, 448)[..., ::-1] for k in range(4)])
+            file["Data/data"] = bgr.transpose(0, 3, 1, 2)
+            file["Data/label"] = label
+    data = open_dataset(f"mpii_normalized:{tmp_path}")
+    item = data[5]
+    assert data.people == ("p00", "p13")
+    gaze, head = spread(4, 1)
+    np.testing.assert_array_equal(item["gaze"].numpy(), gaze[1])
+    np.testing.assert_array_equal(item["head"].numpy(), head[1])
+    assert is_red(item["image"])
+    assert np.abs(item["image"].permute(1, 2, 0).numpy().astype(int) - picture(1)).mean() < 2
+
+
+# Rendered people
+
+
+def record(person, gaze, head, on=("smile",), hidden=("bald",)):
+    return {
+        "person": person,
+        "identity": [float(person[-1]) + 0.5] * 100,
+        "factors": {name: name in on for name in NAMES},
+        "shown": [name for name in NAMES if name not in hidden],
+        "crop_gaze_pitch_yaw_rad": [round(float(v), 7) for v in gaze],
+        "crop_head_pitch_yaw_rad": [round(float(v), 7) for v in head],
+    }
+
+
+def make_rendered(root, shards=2, each=4, seed=3, product="crops"):
+    root.mkdir(parents=True, exist_ok=True)
+    entries = []
+    for shard in range(shards):
+        gaze, head = spread(each, shard)
+        path = root / f"shard-{shard:05d}.tar"
+        with tarfile.open(path, "w") as tar:
+            for n in range(each):
+                key = f"{seed:03d}-{shard * each + n:08d}"
+                labels = record(f"{seed}-{shard}", gaze[n], head[n])
+                add_member(tar, f"{key}.jpg", jpeg(picture(shard * each + n)))
+                add_member(tar, f"{key}.json", json.dumps(labels).encode())
+        entries.append({"name": path.name, "count": each})
+    manifest = {"product": product, "seed": seed, "factors": NAMES, "shards": entries}
+    (root / "manifest.json").write_text(json.dumps(manifest))
+    return root
+
+
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory):
+    return make_rendered(tmp_path_factory.mktemp("rendered") / "crops")
+
+
+def test_rendered_labels_and_factors(rendered):
+    data = open_dataset(f"rendered:{rendered}")
+    assert len(data) == 8
+    assert data.people == ("3-0", "3-1")
+    item = data[6]
+    gaze, head = spread(4, 1)
+    np.testing.assert_allclose(item["gaze"].numpy(), gaze[2], atol=1e-6)
+    np.testing.assert_allclose(item["head"].numpy(), head[2], atol=1e-6)
+    factors = dict(zip(NAMES, item["factors"].tolist(), strict=True))
+    assert factors.pop("bald") == UNKNOWN
+    assert factors.pop("smile") == 1
+    assert set(factors.values()) == {0}
+    assert item["identity"].tolist() == [1.5] * 100
+    assert data.identities()[:, 0].tolist() == [0.5, 1.5]
+    assert np.abs(item["image"].permute(1, 2, 0).numpy().astype(int) - picture(6)).mean() < 3
+    assert data.where(6) == (str(rendered / "shard-00001.tar"), "003-00000006")
+
+
+def test_rendered_broken_shards(tmp_path):
+    root = make_rendered(tmp_path, shards=4)
+    whole = (root / "shard-00001.tar").read_bytes()
+    (root / "shard-00001.tar").write_bytes(whole[: len(whole) // 2])
+    (root / "shard-00002.tar").unlink()
+    with tarfile.open(root / "shard-00003.tar", "w") as tar:
+        add_member(tar, "003-00000012.jpg", jpeg(picture(12)))
+        add_member(tar, "003-00000012.json", b"{}")
+        add_member(tar, "003-00000013.json", json.dumps(record("3-3", (0, 0), (0, 0))).encode())
+        bad = record("3-3", (0.1, 99), (0, 0))
+        add_member(tar, "003-00000014.jpg", b"no picture")
+        add_member(tar, "003-00000014.json", json.dumps(bad).encode())
+        add_member(tar, "003-00000015.jpg", b"no picture")
+        add_member(
+            tar,
+            "003-00000015.json",
+            json.dumps(bad | {"crop_gaze_pitch_yaw_rad": [0.0, 0.1]}).encode(),
+        )
+    with pytest.warns(DataWarning):
+        data = open_dataset(f"rendered:{root}")
+    said = "\n".join(str(problem) for problem in data.problems)
+    assert "shard-00001.tar: damaged after" in said
+    assert "shard-00002.tar: missing; run its `write` command again" in said
+    assert "shard-00003.tar, row 003-00000012: there is no person" in said
+    assert "row 003-00000013: there is no jpg" in said
+    assert "row 003-00000014: crop_gaze_pitch_yaw_rad is [0.1, 99.0]; expected" in said
+    with pytest.raises(BrokenSample, match=r"003-00000015: .*does not decode"):
+        data.picture(len(data) - 1)
+    with pytest.warns(DataWarning, match="the next sample stands in"):
+        assert data[len(data) - 1]["index"] == 0
+
+
+def test_rendered_products_and_manifests(tmp_path):
+    root = make_rendered(tmp_path / "a", product="frames")
+    with pytest.raises(DataError, match="holds frames; expected crops"):
+        open_dataset(f"rendered:{root}")
+    (root / "manifest.json").write_text("{")
+    with pytest.raises(DataError, match="is damaged"):
+        open_dataset(f"rendered:{root}")
+    (root / "manifest.json").write_text('{"product": "crops", "shards": []}')
+    with pytest.raises(DataError, match="has no finished shard"):
+        open_dataset(f"rendered:{root}")
+    (root / "manifest.json").unlink()
+    with pytest.raises(DataError, match=r"holds no manifest\.json but shard-00000\.tar"):
+        open_dataset(f"rendered:{root}")
+
+
+# Specs, people, parts and several as one
+
+
+def test_specs_that_cannot_be(tmp_path, xgaze, rendered):
+    for spec, said in (
+        ("gaze360", "is not NAME:PATH"),
+        ("columbia:/x", "no data set is called 'columbia'; expected one of eth_xgaze, gaze360"),
+        (f"gaze360:{tmp_path / 'no'}", "does not exist; gaze360 is a folder with Label/"),
+        (f"gaze360:{rendered / 'manifest.json'}", "is a file; gaze360 is a folder"),
+        (f"gaze360:{tmp_path}", "expected Label/.*; found nothing"),
+        (f"gaze360:{xgaze}", "found test/, train/, train_test_split.json. This looks like eth_x"),
+        (f"rendered:{rendered.parent}", f"Did you mean rendered:{rendered}"),
+        (f"eth_xgaze:{xgaze / 'train'}", f"Did you mean eth_xgaze:{xgaze}"),
+        (f"eyediap:{rendered}?undo_scaling=1", "eyediap has no option 'undo_scaling'; it has"),
+        (f"rendered:{rendered}?strict=yes", "strict is 'yes'; expected 0 or 1"),
+        (f"rendered:{rendered}?people=9-9", "no person 9-9; people: 3-0, 3-1"),
+        (f"rendered:{rendered}?people=", "none given"),
+    ):
+        with pytest.raises(DataError, match=said):
+            open_dataset(spec)
+    with pytest.raises(DataError, match="no data set to join"):
+        open_dataset([])
+
+
+def test_recognising_tells_the_data_sets_apart(tmp_path, xgaze, rendered):
+    roots = {
+        "eth_xgaze": xgaze,
+        "rendered": rendered,
+        "gaze360": make_gaze360(tmp_path / "g"),
+        "mpiifacegaze": make_mpii(tmp_path / "m"),
+    }
+    for name, root in roots.items():
+        assert [n for n, reader in READERS.items() if reader.recognises(root)] == [name]
+
+
+def test_people_are_chosen(tmp_path, xgaze):
+    assert open_dataset(f"eth_xgaze:{xgaze}?people=subject0001").people == ("subject0001",)
+    root = make_mpii(tmp_path, ("p00", "p01", "p02"))
+    (root / "Label" / "p00.label").write_text("damaged")  # not read, as nobody asks for it
+    data = open_dataset(f"mpiifacegaze:{root}", people=["p02", "p01"])
+    assert data.counts() == {"p01": 3, "p02": 3}
+
+
+def test_subsets_keep_their_people_alone(rendered):
+    data = open_dataset(f"rendered:{rendered}")
+    part = data.subset([7, 5])
+    assert part.people == ("3-1",)
+    assert part[0]["index"] == 0
+    assert part[0]["person"] == 0
+    assert torch.equal(part[0]["image"], data[7]["image"])
+    assert part.labels()["gaze"].tolist() == data.labels()["gaze"][[7, 5]].tolist()
+    assert part.identities()[0, 0] == 1.5
+    assert part.where(1) == data.where(5)
+    assert part.indices.tolist() == [7, 5]
+    assert len(data.subset(data.labels()["person"] == 0)) == 4
+    with pytest.raises(DataError, match="indices 0 to 8 of 8 samples"):
+        data.subset([0, 8])
+    with pytest.raises(DataError, match="rendered has no usable sample"):
+        data.subset([])
+
+
+def test_split_people_shares_nobody(tmp_path):
+    data = open_dataset(f"mpiifacegaze:{make_mpii(tmp_path, [f'p{n:02d}' for n in range(10)])}")
+    parts = split_people(data, (0.7, 0.2, 0.1), seed=1)
+    assert [len(part.people) for part in parts] == [7, 2, 1]
+    assert sorted(p for part in parts for p in part.people) == list(data.people)
+    assert [p.people for p in split_people(data, (0.7, 0.2, 0.1), seed=1)] == [
+        p.people for p in parts
+    ]
+    assert split_people(data, (0.7, 0.2, 0.1), seed=2)[0].people != parts[0].people
+    assert [len(p.people) for p in split_people(data, (0.99, 0.01), seed=0)] == [9, 1]
+    with pytest.raises(DataError, match="sum to 1"):
+        split_people(data, (0.7, 0.2), seed=0)
+    with pytest.raises(DataError, match="1 people, too few for 2 parts"):
+        split_people(data.subset([0]), (0.5, 0.5), seed=0)
+
+
+def test_joined_data_sets_keep_people_apart(tmp_path, rendered):
+    other = make_rendered(tmp_path / "other", shards=1)
+    gaze360 = make_gaze360(tmp_path / "g")
+    data = open_dataset([f"rendered:{rendered}", f"gaze360:{gaze360}", f"rendered:{other}"])
+    assert len(data) == 13
+    assert data.people == (
+        "rendered#1/3-0",
+        "rendered#1/3-1",
+        "gaze360/rec_000/000003",
+        "rendered#3/3-0",
+    )
+    assert data.labels()["person"].tolist() == [0] * 4 + [1] * 4 + [2] + [3] * 4
+    item = data[8]
+    assert item["index"] == 8
+    assert item["gaze"].tolist() == pytest.approx([-0.3962, 0.7455])
+    assert item["identity"].isnan().all()
+    assert data[9]["identity"][0] == 0.5
+    assert torch.equal(data[9]["image"], open_dataset(f"rendered:{other}")[0]["image"])
+    assert data.where(12) == (str(other / "shard-00000.tar"), "003-00000003")
+
+
+# Caching and workers
+
+
+def test_cache_holds_the_same_and_is_made_once(tmp_path, rendered, monkeypatch):
+    data = open_dataset(f"rendered:{rendered}")
+    once = cached(data, tmp_path)
+    assert isinstance(once, CachedDataset)
+    assert np.load(once.folder / "images.npy", mmap_mode="r").shape == (8, 3, 224, 224)
+    assert [p.name for p in tmp_path.iterdir()] == [once.folder.name]
+    monkeypatch.setattr(type(data), "_picture", None)  # nothing is decoded again
+    again = cached(data, tmp_path)
+    monkeypatch.undo()
+    for index in range(8):
+        a, b = data[index], again[index]
+        assert a.keys() == b.keys()
+        for key in a:
+            assert torch.equal(a[key].nan_to_num(9), b[key].nan_to_num(9)), key
+    assert again.people == data.people
+    assert again.where(6) == data.where(6)
+    assert cached(again, tmp_path) is again
+    assert len(pickle.dumps(again)) < 200_000
+
+
+def test_cache_follows_its_files(tmp_path):
+    root = make_rendered(tmp_path / "crops", shards=1)
+    data = open_dataset(f"rendered:{root}")
+    first = cached(data, tmp_path / "cache")
+    os.utime(root / "shard-00000.tar", (1, 1))
+    second = cached(open_dataset(f"rendered:{root}"), tmp_path / "cache")
+    assert first.folder != second.folder
+    parts = [cached(data.subset(rows), tmp_path / "cache") for rows in ([0, 1], [2, 3])]
+    assert parts[0].folder != parts[1].folder
+    assert torch.equal(parts[1][0]["image"], data[2]["image"])
+    (second.folder / "images.npy").write_bytes(b"damaged")
+    assert torch.equal(
+        cached(open_dataset(f"rendered:{root}"), tmp_path / "cache")[1]["image"], data[1]["image"]
+    )
+
+
+def test_cache_leaves_out_broken_pictures_and_says_so(tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        data = open_dataset(f"gaze360:{broken_gaze360(tmp_path / 'g')}")
+    once = cached(data, tmp_path / "cache")
+    assert len(once) == len(data) - 1
+    assert once.problems[-1].row == 13
+    assert [once.where(k)[1] for k in range(len(once))] == [
+        line for line in (data.where(k)[1] for k in range(len(data))) if line != 13
+    ]
+    broken = next(k for k in range(len(data)) if data.where(k)[1] == 13)
+    assert once[broken]["gaze"].tolist() == data.labels()["gaze"][broken + 1].tolist()
+    data.strict = True
+    with pytest.raises(DataError, match=r"12\.jpg"):
+        cached(data, tmp_path / "cache")
+
+
+def test_a_failed_cache_leaves_nothing(tmp_path, rendered, monkeypatch):
+    data = open_dataset(f"rendered:{rendered}")
+    (tmp_path / "x.partial").mkdir()  # of who knows whom: left alone
+
+    def interrupted(row):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(data, "_picture", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        cached(data, tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["x.partial"]
+    monkeypatch.setattr("shutil.disk_usage", lambda _: os.terminal_size((1, 1)))
+    monkeypatch.setattr("train.data.cache.shutil.disk_usage", lambda _: Free())
+    with pytest.raises(DataError, match=r"need 0\.0 GB, 0\.0 GB are free"):
+        cached(data, tmp_path)
+
+
+class Free:
+    free = 1000
+
+
+def test_workers_that_are_spawned_read_all_formats(tmp_path, xgaze, rendered):
+    data = open_dataset(
+        [
+            f"eth_xgaze:{xgaze}?people=subject0000",
+            f"rendered:{rendered}",
+            f"gaze360:{make_gaze360(tmp_path / 'g')}",
+        ]
+    )
+    data[0]  # an open HDF5 file must not be pickled
+    both = open_dataset(f"rendered:{rendered}"), cached(data, tmp_path / "cache")
+    from train.data.views import Joined
+
+    everything = Joined([data, *both])
+    loader = DataLoader(everything, batch_size=16, num_workers=2, multiprocessing_context="spawn")
+    batches = list(loader)
+    index = torch.cat([batch["index"] for batch in batches])
+    assert index.tolist() == list(range(len(everything)))
+    first = batches[0]
+    assert {key: (value.dtype, tuple(value.shape[1:])) for key, value in first.items()} == {
+        "image": (torch.uint8, (3, 224, 224)),
+        "gaze": (torch.float32, (2,)),
+        "head": (torch.float32, (2,)),
+        "person": (torch.int64, ()),
+        "identity": (torch.float32, (100,)),
+        "factors": (torch.uint8, (len(FACTORS),)),
+        "index": (torch.int64, ()),
+    }
+    images = torch.cat([batch["image"] for batch in batches])
+    assert all(torch.equal(images[k], everything[k]["image"]) for k in (0, 31, 38, 40, 60))
+
+
+# python -m train.data check
+
+
+def test_check_of_a_good_data_set(xgaze, tmp_path, capsys):
+    assert main(["check", f"eth_xgaze:{xgaze}", "--out", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert "60 samples of 2 people; 60 pictures read" in said
+    assert "nothing is wrong" in said
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["wrong"] == []
+    assert report["people"] == {"subject0000": 30, "subject0001": 30}
+    assert report["correlation"]["yaw"] > 0.5
+    assert report["angles_rad"]["gaze pitch"]["max"] < 0.7
+    assert cv2.imread(str(tmp_path / "contact_sheet.png")).shape == (1280, 1280, 3)
+    assert cv2.imread(str(tmp_path / "angles.png")).std() > 1
+
+
+def test_check_says_what_is_wrong_and_where(tmp_path, capsys):
+    root = broken_gaze360(tmp_path / "g")
+    (root / "Image" / "train" / "Face" / "2.jpg").write_bytes(
+        jpeg(np.full((224, 224, 3), 9, np.uint8))
+    )
+    assert main(["check", f"gaze360:{root}?strict=1", "--out", str(tmp_path / "out")]) == 1
+    said = capsys.readouterr().out
+    assert "train.label, row 7: 2DGaze says" in said
+    assert "train.label, row 13:" in said
+    assert "train.label, row 3: the picture is of one colour" in said
+    assert "7 things are wrong" in said
+    assert len(json.loads((tmp_path / "out" / "report.json").read_text())["wrong"]) == 7
+    assert (tmp_path / "out" / "contact_sheet.png").is_file()
+
+
+def test_check_of_what_cannot_be_opened(tmp_path, capsys):
+    assert main(["check", f"gaze360:{tmp_path / 'no'}", "--out", str(tmp_path / "out")]) == 1
+    assert "does not exist" in capsys.readouterr().out
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["report.json"]
+    root = make_gaze360(tmp_path / "g", rows=["0.6258,-0.3859,-0.6778 -0.7455,0.3962"])
+    assert main(["check", f"gaze360:{root}"]) == 1
+    assert "yaw -0.7455" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main([])
+
+
+def test_check_finds_a_negated_head(tmp_path, capsys):
+    root = make_xgaze(tmp_path)
+    for path in (root / "train").iterdir():
+        with h5py.File(path, "a") as file:
+            file["face_head_pose"][:] = -file["face_head_pose"][:]
+    assert main(["check", f"eth_xgaze:{root}", "--images", "5"]) == 1
+    said = capsys.readouterr().out
+    assert "gaze and head go against each other in yaw" in said
+    assert "5 of 60 pictures were read" in said
+
+
+def test_check_tells_of_mirrored_rows_and_scaling(tmp_path, capsys):
+    root = make_mpii(tmp_path)
+    assert main(["check", f"mpiifacegaze:{root}", "--undo-scaling"]) == 0
+    said = capsys.readouterr().out
+    assert "undo_scaling=1: 6 samples" in said
+    assert "mean yaw of 4 pictures as taken" in said
+    assert "agree with 3DGaze" in said
+
+
+def test_check_counts_factors(rendered, tmp_path):
+    assert main(["check", f"rendered:{rendered}", "--out", str(tmp_path)]) == 0
+    factors = json.loads((tmp_path / "report.json").read_text())["factors"]
+    assert factors["smile"] == {"on": 8, "known": 8}
+    assert factors["bald"] == {"on": 0, "known": 0}
+
+
+@pytest.mark.parametrize(
+    ("pitch_yaw", "tip"),
+    [((0.0, 0.5), (-1, 0)), ((0.0, -0.5), (1, 0)), ((0.5, 0.0), (0, -1)), ((-0.5, 0.0), (0, 1))],
+)
+def test_arrows_follow_the_convention(pitch_yaw, tip):
+    """Positive yaw points to the image's left, positive pitch up."""
+    image = np.zeros((101, 101, 3), np.uint8)
+    arrow(image, np.array(pitch_yaw, np.float32), 40, (255, 255, 255))
+    rows, columns = np.nonzero(image[..., 0])
+    middle = np.array([columns.mean() - 50, rows.mean() - 50])
+    assert middle @ np.array(tip) > 3
+    assert abs(middle @ np.array(tip)[::-1]) < 1.5
+
+
+def test_mirror_convention_of_the_vectors():
+    gaze, _ = spread(5)
+    mirrored = vector_from_angles(gaze * (1, -1))
+    np.testing.assert_allclose(
+        angle_between(mirrored, vector_from_angles(gaze) * (-1, 1, 1)), 0, atol=1e-6
+    )

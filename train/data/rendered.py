@@ -1,0 +1,194 @@
+"""Rendered people: shards of the product "crops" that ``python -m train.synth write`` made.
+
+Pictures are read from the tar files where they lie, by an index of offsets.  A factor is
+:data:`~train.data.samples.UNKNOWN` where its phrase cannot be said of the picture.
+"""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from train.data.layouts import chosen_people, listing, told
+from train.data.samples import (
+    IDENTITY,
+    MOST_PITCH,
+    MOST_YAW,
+    UNKNOWN,
+    BrokenSample,
+    DataError,
+    GazeDataset,
+    Pixels,
+    Problem,
+    Table,
+)
+from train.factors import FACTORS
+from train.synth.shards import decode_labels, decode_picture
+
+MANIFEST = "manifest.json"
+_NAMES = tuple(f.name for f in FACTORS)
+
+
+class Rendered(GazeDataset):
+    """Crops of one folder; a person is ``SEED-NUMBER``, and its identity is known."""
+
+    layout = f"{MANIFEST} and shard-NNNNN.tar, written with `--product crops`"
+
+    def __init__(
+        self, root: Path, *, people: Sequence[str] | None = None, strict: bool = False
+    ) -> None:
+        promised = _shards(root)
+        self._paths = list(promised)
+        self._manifest = root / MANIFEST
+        problems: list[Problem] = []
+        rows: list[_Row] = []
+        for number, path in enumerate(self._paths):
+            rows += _read(number, path, promised[path], problems)
+        told("rendered", problems, strict)
+        if not rows:
+            why = f": {problems[0]}" if problems else ""
+            raise DataError(f"rendered: {root} has no readable sample{why}")
+        every = sorted({row.person for row in rows}, key=_natural)
+        names = chosen_people("rendered", every, people)
+        if people is not None:
+            rows = [row for row in rows if row.person in names]
+        number_of = {person: k for k, person in enumerate(names)}
+        identities = np.full((len(names), IDENTITY), np.nan, np.float32)
+        for row in rows:
+            identities[number_of[row.person]] = row.identity
+        table = Table(
+            np.array([row.gaze for row in rows], np.float32),
+            np.array([number_of[row.person] for row in rows], np.int64),
+            np.array([row.head for row in rows], np.float32),
+            factors=np.array([row.factors for row in rows], np.uint8),
+        )
+        super().__init__(
+            "rendered", names, table, strict=strict, problems=problems, identities=identities
+        )
+        self._keys = [row.key for row in rows]
+        self._place = np.array([row.place for row in rows], np.int64)
+        """(N, 3): shard, and where the picture starts and how long it is."""
+
+    @staticmethod
+    def recognises(root: Path) -> bool:
+        """Whether a folder is laid out so."""
+        return (root / MANIFEST).is_file() or any(root.glob("shard-*.tar"))
+
+    def _picture(self, row: int) -> Pixels:
+        shard, start, size = (int(v) for v in self._place[row])
+        path = self._paths[shard]
+        try:
+            with path.open("rb") as file:
+                file.seek(start)
+                return decode_picture(file.read(size), f"{path}: {self._keys[row]}.jpg")
+        except (OSError, ValueError) as error:
+            raise BrokenSample(Problem(*self.where(row), str(error))) from None
+
+    def where(self, index: int) -> tuple[str, int | str]:
+        """Shard and key."""
+        return str(self._paths[self._place[index, 0]]), self._keys[index]
+
+    def files(self) -> list[Path]:
+        """Manifest and shards."""
+        return [self._manifest, *self._paths]
+
+
+class _Row:
+    """Labels of a sample and where its picture lies."""
+
+    __slots__ = ("factors", "gaze", "head", "identity", "key", "person", "place")
+
+    def __init__(self, key: str, place: tuple[int, int, int], record: dict[str, Any]) -> None:
+        """Raises :class:`ValueError` or :class:`KeyError` for a record that is not a crop's."""
+        self.key, self.place = key, place
+        self.person = str(record["person"])
+        self.gaze = _angles(record, "crop_gaze_pitch_yaw_rad")
+        self.head = _angles(record, "crop_head_pitch_yaw_rad")
+        self.identity = np.asarray(record["identity"], np.float32)
+        if self.identity.shape != (IDENTITY,) or not np.isfinite(self.identity).all():
+            raise ValueError(f"identity has shape {self.identity.shape}; expected ({IDENTITY},)")
+        self.factors: NDArray[np.uint8] = np.full(len(_NAMES), UNKNOWN, np.uint8)
+        shown = set(record["shown"])
+        for number, name in enumerate(_NAMES):
+            if name in shown:
+                self.factors[number] = bool(record["factors"][name])
+
+
+def _angles(record: dict[str, Any], key: str) -> NDArray[np.float32]:
+    angles = np.asarray(record[key], np.float32)
+    # ~(a <= b) and not a > b, which NaN would pass
+    if angles.shape != (2,) or not (np.abs(angles) <= (MOST_PITCH, MOST_YAW)).all():
+        raise ValueError(f"{key} is {record[key]}; expected pitch and yaw in radians")
+    return angles
+
+
+def _shards(root: Path) -> dict[Path, int]:
+    """Shards and how many samples each is to hold."""
+    manifest = root / MANIFEST
+    try:
+        there = json.loads(manifest.read_text())
+        product = there["product"]
+        shards = {root / str(s["name"]): int(s["count"]) for s in there["shards"]}
+    except FileNotFoundError:
+        raise DataError(
+            f"{root} holds no {MANIFEST} but {listing(root)}; write crops with "
+            "`python -m train.synth write --product crops`"
+        ) from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{manifest} is damaged ({error!r}); write the shards again") from None
+    if product != "crops":
+        raise DataError(
+            f"{root} holds {product}; expected crops: `python -m train.synth write --product crops`"
+        )
+    if not shards:
+        raise DataError(f"{root} has no finished shard; run its `write` command again")
+    return shards
+
+
+def _read(number: int, path: Path, promised: int, problems: list[Problem]) -> list[_Row]:
+    """Samples of a shard whose labels are whole; the pictures are not looked at."""
+    parts: dict[str, dict[str, tuple[int, int]]] = {}
+    rows: list[_Row] = []
+    if not path.is_file():
+        problems.append(Problem(str(path), None, "missing; run its `write` command again"))
+        return []
+    try:
+        with tarfile.open(path, "r:") as tar:
+            for member in tar:
+                key, _, suffix = member.name.partition(".")
+                parts.setdefault(key, {})[suffix] = member.offset_data, member.size
+    except (OSError, tarfile.TarError) as error:
+        why = f"damaged after {len(parts)} samples ({error}); run its `write` command again"
+        problems.append(Problem(str(path), None, why))
+    else:
+        if len(parts) != promised:
+            why = f"{len(parts)} samples; {MANIFEST} says {promised}"
+            problems.append(Problem(str(path), None, why))
+    if not parts:
+        return []
+    with path.open("rb") as file:
+        for key, found in parts.items():
+            try:
+                start, size = found["json"]
+                file.seek(start)
+                record = decode_labels(file.read(size), f"{key}.json")
+                rows.append(_Row(key, (number, *found["jpg"]), record))
+            except (ValueError, TypeError) as error:
+                problems.append(Problem(str(path), key, str(error)))
+            except KeyError as error:
+                problems.append(Problem(str(path), key, f"there is no {error.args[0]}"))
+    return rows
+
+
+def _natural(person: str) -> tuple[int, ...] | tuple[float, str]:
+    """Puts 0-2 before 0-10."""
+    try:
+        return tuple(int(part) for part in person.split("-"))
+    except ValueError:
+        return float("inf"), person
