@@ -15,10 +15,8 @@ from train.synth.occluders import GESTURES, occluders
 from train.synth.streams import Streams
 from train.synth.wearables import (
     clothes,
-    covers_hair,
     glasses,
     headwear,
-    hidden_scalp,
     mask,
 )
 
@@ -80,8 +78,6 @@ def test_nothing_is_worn_that_is_not_asked_for(kit, people):
     assert headwear(streams, kit, calm, {"cap": False}) == []
     assert mask(streams, kit, calm, {}) == []
     assert occluders(streams, calm[kit.landmarks], {}, np.ones(3, np.float32)) == []
-    assert covers_hair({}) == 0.0
-    assert hidden_scalp(streams, kit, calm, {}).max() == 0.0
 
 
 def test_glasses_sit_before_the_eyes(kit, people):
@@ -189,17 +185,6 @@ def test_brims_are_above_the_eyes(kit, people, name):
         if name == "helmet":
             front = front[front[:, 1] < 60]
         assert front[:, 1].max() < eyes[:, 1].min() - 3, (seed, front[:, 1].max())
-
-
-def test_hair_is_hidden_by_what_covers_it(kit, people):
-    calm = people[1]
-    top = int(np.argmin(calm[: PARTS["head"][1], 1]))
-    for name in HATS:
-        hidden = hidden_scalp(Streams(11, 0), kit, calm, {name: True})
-        assert hidden.shape == (26719,)
-        assert hidden[top] == 1.0
-        assert 0.5 < covers_hair({name: True}) <= 1.0
-        assert hidden[kit.landmarks[30]] == (1.0 if name == "head_scarf" else 0.0)
 
 
 def test_the_mask_follows_the_jaw(kit, people):

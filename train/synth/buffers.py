@@ -13,6 +13,7 @@ from train.synth.detail import coarse_triangles
 from train.synth.facekit import NARROW_FACE_VERTICES, PARTS, FaceKit
 from train.synth.gl import Context
 from train.synth.hair import Strands
+from train.synth.headwear import Rim
 from train.synth.meshes import Mesh
 
 LASH_LENGTH_CM = 0.95
@@ -143,26 +144,15 @@ class HairArray:
         offset = np.where(anchor[:, None] >= 0, moved[np.maximum(anchor, 0)], np.float32(0))
         self._position.write((self.strands.vertices + offset).astype("f4"))
 
-    def hide_under(self, hat: NDArray[np.float32], *, coarse: bool) -> int:
-        """Leave out triangles that a hat (N, 3 vertices) covers; returns how many indices remain.
+    def hide_under(self, rim: Rim, center: NDArray[np.floating], *, coarse: bool) -> int:
+        """Leave out what a hat covers; returns how many indices remain.
 
-        A vertex is covered when, seen from the head's middle, it is higher than the hat's lower
-        edge at its side of the head.
+        ``rim`` says how high over the head's ``center`` the hat's lower edge is on each side.
         """
-        middle = np.array([0.0, -20.0, 85.0], np.float32)
-
-        def polar(points: NDArray[np.float32]) -> tuple[NDArray[Any], NDArray[Any]]:
-            p = points - middle
-            azimuth = np.arctan2(p[:, 0], p[:, 2]) / (2 * np.pi) + 0.5
-            height = np.arctan2(-p[:, 1], np.hypot(p[:, 0], p[:, 2]))
-            return (azimuth * 24).astype(int) % 24, height
-
-        side, height = polar(hat)
-        edge = np.full(24, np.inf)
-        np.minimum.at(edge, side, height)
-        edge = np.where(np.isfinite(edge), edge, np.nanmin(np.where(np.isfinite(edge), edge, 2)))
-        side, height = polar(self.strands.vertices)
-        covered = height > edge[side] - 0.03
+        ray = self.strands.vertices - center
+        azimuth = np.arctan2(ray[:, 0], -ray[:, 2])
+        elevation = np.arctan2(-ray[:, 1], np.hypot(ray[:, 0], ray[:, 2]))
+        covered = elevation > rim.elevation(azimuth) + 0.02
         faces = self.strands.triangles[: self.strands.coarse if coarse else None]
         kept = faces[~covered[faces].any(1)]
         self._index.write(kept.astype("i4").tobytes())

@@ -70,6 +70,8 @@ class Person:
     kappa_rad: tuple[float, float]
     """Angle of the visual axis from the optical axis: (nasal, up), radians."""
     hair_color: Floats
+    hair_gloss: float
+    """0 dull to 1 sleek."""
     hair: Strands | None
     beard: Strands | None
     scalp: Floats
@@ -148,6 +150,7 @@ class People:
                 float(np.radians(rng.normal(1.5, 1.2))),
             ),
             hair_color=hair,
+            hair_gloss=float(looks("hair gloss").uniform(0.15, 1.0)),
             hair=scalp_hair(looks, kit, calm, on),
             beard=facial_hair(looks, kit, calm, on),
             scalp=scalp_cover(looks, kit, calm, on),

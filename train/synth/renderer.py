@@ -20,6 +20,7 @@ from train.synth.gl import (
 )
 from train.synth.glasses import glasses
 from train.synth.hair import strand_texture
+from train.synth.headwear import Head, rim_of
 from train.synth.occluders import occluders
 from train.synth.people import Person, face_center, to_head
 from train.synth.posing import Labels, Posed, Poser
@@ -103,12 +104,12 @@ class Renderer:
         posed = self.poser.pose(person, scene)
         labels = self.poser.label(person, scene, posed)
         self._head.write(posed.vertices, posed.normals)
-        hats, parts = self._worn(person, scene, posed)
+        parts = self._worn(person, scene, posed)
         view = np.eye(4)
         view[:3, :3], view[:3, 3] = scene.camera_from_head, scene.face_center_mm
         programs = [self._programs["solid"], self._programs["lens"], self._depth]
         solids = Batch(self.context, programs, [part.mesh for part in parts])
-        hair = self._visible_hair(person, scene, posed, hats)
+        hair = self._visible_hair(person, scene, posed)
         shadows = self._draw_shadows(scene, view, solids, parts, hair)
         target = self.context.target(window[2], window[3])
         target.drawn.use()
@@ -295,7 +296,7 @@ class Renderer:
     def _draw_hair(self, person: Person, hair: list[tuple[HairArray, int]]) -> None:
         program = self._programs["hair"]
         set_uniform(program, "hair_color", person.hair_color)
-        set_uniform(program, "hair_gloss", 1.0)
+        set_uniform(program, "hair_gloss", person.hair_gloss)
         set_uniform(program, "curly", 1.0 if person.factors["curly_hair"] else 0.0)
         self.context.coverage(True)
         for array, count in hair:
@@ -303,19 +304,21 @@ class Renderer:
         self.context.coverage(False)
 
     def _visible_hair(
-        self, person: Person, scene: Scene, posed: Posed, hats: list[Part]
+        self, person: Person, scene: Scene, posed: Posed
     ) -> list[tuple[HairArray, int]]:
         """Hair arrays with their index counts: less of it far away, none under hats."""
         out = []
         coarse = scene.face_px < FAR_FACE_PX
+        rim = rim_of(scene.streams, scene.factors)
         for array in self._hair_arrays:
             if array.moves and scene.factors["face_mask"]:
                 continue  # a beard is pressed flat under it
             if array.moves:
                 array.follow(posed.vertices - person.calm)
             count = array.coarse if coarse else array.count
-            if hats and not array.moves:
-                count = array.hide_under(hats[0].mesh.vertices, coarse=coarse)
+            if rim is not None and not array.moves:
+                center = Head(self.kit, person.calm).center
+                count = array.hide_under(rim, center, coarse=coarse)
             elif not array.moves:
                 array.show_all()
             if count:
@@ -387,15 +390,15 @@ class Renderer:
     def _worn(self, person: Person, scene: Scene, posed: Posed) -> tuple[list[Part], list[Part]]:
         """What is on the head, and all that is worn or held before the face."""
         on, streams, kit = scene.factors, scene.streams, self.kit
-        hats = headwear(streams, kit, person.calm, on)
-        parts = hats + clothes(streams, kit, person.calm, on)
+        parts = headwear(streams, kit, person.calm, on)
+        parts += clothes(streams, kit, person.calm, on)
         parts += mask(streams, kit, posed.vertices, on)
         parts += glasses(streams, kit, person.calm, on)
         marks = posed.vertices[kit.landmarks]
         sight = -scene.face_center_mm / np.linalg.norm(scene.face_center_mm)
         camera = scene.camera_from_head.T @ sight
         skin = person.skin.base_color
-        return hats, parts + occluders(streams, marks, on, skin, toward_camera=camera)
+        return parts + occluders(streams, marks, on, skin, toward_camera=camera)
 
     def _load_person(self, person: Person) -> None:
         """Upload what belongs to the person, unless it is the one of the last picture."""
