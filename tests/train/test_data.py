@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import socket
+import subprocess
+import sys
 import tarfile
 import warnings
 
@@ -178,7 +181,7 @@ def broken_gaze360(root):
 
 def test_broken_rows_are_reported_and_left_out(tmp_path):
     root = broken_gaze360(tmp_path)
-    with pytest.warns(DataWarning, match="left out what 5 problems concern"):
+    with pytest.warns(DataWarning, match="left out what is broken, problems: 5"):
         data = open_dataset(f"gaze360:{root}")
     assert len(data) == 16
     label = str(root / "Label" / "train.label")
@@ -190,7 +193,7 @@ def test_broken_rows_are_reported_and_left_out(tmp_path):
     assert "length nan" in why[9]
     assert why[11] == f"no picture {root / 'Image' / 'train' / 'Face' / '10.jpg'}"
     assert why[22] == "3 columns; expected 6, as in the header"
-    with pytest.raises(DataError, match="5 problems in all, and strict is on"):
+    with pytest.raises(DataError, match="problems in all: 5; strict is on"):
         open_dataset(f"gaze360:{root}?strict=1")
 
 
@@ -384,7 +387,7 @@ def test_xgaze_broken_files(tmp_path):
     (root / "train" / "subject0001.h5").unlink()
     with h5py.File(root / "train" / "subject0002.h5", "a") as file:
         file["face_gaze"][1] = np.nan
-    with pytest.warns(DataWarning, match="3 problems"):
+    with pytest.warns(DataWarning, match="problems: 3"):
         data = open_dataset(f"eth_xgaze:{root}")
     why = {os.path.basename(p.file): (p.row, p.why) for p in data.problems}
     assert why["subject0000.h5"][1].startswith("not readable as HDF5")
@@ -655,8 +658,10 @@ def test_cache_leaves_out_broken_pictures_and_says_so(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         data = open_dataset(f"gaze360:{broken_gaze360(tmp_path / 'g')}")
-    once = cached(data, tmp_path / "cache")
+    with pytest.warns(DataWarning, match=r"problems: 1; the first: .*12\.jpg does not decode"):
+        once = cached(data, tmp_path / "cache")
     assert len(once) == len(data) - 1
+    assert len(once.problems) == 6
     assert once.problems[-1].row == 13
     assert [once.where(k)[1] for k in range(len(once))] == [
         line for line in (data.where(k)[1] for k in range(len(data))) if line != 13
@@ -679,7 +684,6 @@ def test_a_failed_cache_leaves_nothing(tmp_path, rendered, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         cached(data, tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["x.partial"]
-    monkeypatch.setattr("shutil.disk_usage", lambda _: os.terminal_size((1, 1)))
     monkeypatch.setattr("train.data.cache.shutil.disk_usage", lambda _: Free())
     with pytest.raises(DataError, match=r"need 0\.0 GB, 0\.0 GB are free"):
         cached(data, tmp_path)
@@ -687,6 +691,21 @@ def test_a_failed_cache_leaves_nothing(tmp_path, rendered, monkeypatch):
 
 class Free:
     free = 1000
+
+
+def test_leftovers_of_dead_processes_are_removed(tmp_path, rendered):
+    host = socket.gethostname().replace(".", "-")
+    process = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.getpid())"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    names = [f"old.{host}.{process.stdout.strip()}.partial", f"busy.{host}.{os.getpid()}.partial"]
+    for name in names:
+        (tmp_path / name).mkdir()
+    cached(open_dataset(f"rendered:{rendered}"), tmp_path)
+    assert [p.name for p in tmp_path.glob("*.partial")] == names[1:]
 
 
 def test_workers_that_are_spawned_read_all_formats(tmp_path, xgaze, rendered):
@@ -747,7 +766,7 @@ def test_check_says_what_is_wrong_and_where(tmp_path, capsys):
     assert "train.label, row 7: 2DGaze says" in said
     assert "train.label, row 13:" in said
     assert "train.label, row 3: the picture is of one colour" in said
-    assert "7 things are wrong" in said
+    assert "things that are wrong: 7" in said
     assert len(json.loads((tmp_path / "out" / "report.json").read_text())["wrong"]) == 7
     assert (tmp_path / "out" / "contact_sheet.png").is_file()
 
@@ -781,6 +800,19 @@ def test_check_tells_of_mirrored_rows_and_scaling(tmp_path, capsys):
     assert "undo_scaling=1: 6 samples" in said
     assert "mean yaw of 4 pictures as taken" in said
     assert "agree with 3DGaze" in said
+
+
+def test_check_tells_of_mirrored_heads_that_cannot_be(tmp_path, capsys):
+    gaze, head = spread(200)
+    head[2::3, 1] *= 0.01
+    rows = [
+        mpii_row("p00", n % 3 + 1, gaze[n], head[n], "right" if n % 3 == 2 else "left")
+        for n in range(200)
+    ]
+    make_mpii(tmp_path, ("p00",))
+    (tmp_path / "Label" / "p00.label").write_text("\n".join([MPII_HEADER, *rows]))
+    assert main(["check", f"mpiifacegaze:{tmp_path}", "--images", "3"]) == 0
+    assert "what mirrored 2DHead is wrong in this copy" in capsys.readouterr().out
 
 
 def test_check_counts_factors(rendered, tmp_path):

@@ -16,7 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
+from train.data.layouts import told
 from train.data.samples import (
     SIZE_PX,
     BrokenSample,
@@ -50,9 +53,13 @@ class CachedDataset(GazeDataset):
         self._images: Any = None
 
     def _picture(self, row: int) -> Pixels:
+        return self.image(row).permute(1, 2, 0).contiguous().numpy()
+
+    def image(self, index: int) -> Tensor:
+        """(3, 224, 224) uint8 RGB, a copy."""
         if self._images is None:
             self._images = np.load(self.folder / _IMAGES, mmap_mode="r")
-        return np.ascontiguousarray(self._images[row].transpose(1, 2, 0))
+        return torch.from_numpy(np.array(self._images[index]))
 
     def where(self, index: int) -> tuple[str, int | str]:
         """File and row of the original."""
@@ -111,9 +118,9 @@ def cached(dataset: GazeDataset, folder: Path | str) -> GazeDataset:
 
 def _opened(place: Path, dataset: GazeDataset) -> CachedDataset:
     found = CachedDataset(place, strict=dataset.strict)
-    broken = len(found.problems) - len(dataset.problems)
-    if dataset.strict and len(found) != len(dataset):
-        raise DataError(f"{found.problems[-1]} ({broken} broken pictures, and strict is on)")
+    broken = len(dataset) - len(found)
+    if broken:
+        told(found.name, found.problems[-broken:], dataset.strict)
     return found
 
 
@@ -137,7 +144,7 @@ def _write(dataset: GazeDataset, folder: Path, key: str) -> None:
         folder / _IMAGES, mode="w+", dtype=np.uint8, shape=(count, 3, SIZE_PX, SIZE_PX)
     )
     kept: list[int] = []
-    problems = list(dataset.problems)
+    problems: list[Problem] = []
     for index in tqdm(range(count), desc=f"decoding {dataset.name}", disable=None):
         try:
             rgb = dataset.picture(index)
@@ -151,6 +158,8 @@ def _write(dataset: GazeDataset, folder: Path, key: str) -> None:
     if not kept:
         raise DataError(f"{dataset.name}: no picture can be read; the last: {problems[-1]}")
     images.flush()
+    # What an earlier reading met is among the new ones; those come last.
+    problems = [problem for problem in dataset.problems if problem not in problems] + problems
     rows = Table(**dataset.labels()).rows(np.array(kept, np.int64))
     for column in fields(Table):
         np.save(folder / f"{column.name}.npy", getattr(rows, column.name))
@@ -159,7 +168,7 @@ def _write(dataset: GazeDataset, folder: Path, key: str) -> None:
         "key": key,
         "name": dataset.name,
         "people": dataset.people,
-        "problems": [asdict(problem) for problem in dict.fromkeys(problems)],
+        "problems": [asdict(problem) for problem in problems],
         "where": [dataset.where(index) for index in kept],
     }
     (folder / _META).write_text(json.dumps(meta))

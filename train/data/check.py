@@ -74,7 +74,9 @@ class Report:
             lines += [f"  {title}: {entry}" for entry in entries[:most]]
             if len(entries) > most:
                 lines.append(f"  {title}: {len(entries) - most} more")
-        lines.append(f"{len(self.wrong)} things are wrong" if self.wrong else "nothing is wrong")
+        lines.append(
+            f"things that are wrong: {len(self.wrong)}" if self.wrong else "nothing is wrong"
+        )
         return "\n".join(lines)
 
 

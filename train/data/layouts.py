@@ -65,9 +65,9 @@ def told(name: str, problems: Sequence[Problem], strict: bool) -> None:
     if not problems:
         return
     if strict:
-        raise DataError(f"{problems[0]} ({len(problems)} problems in all, and strict is on)")
+        raise DataError(f"{problems[0]} (problems in all: {len(problems)}; strict is on)")
     warnings.warn(
-        f"{name}: left out what {len(problems)} problems concern; the first: {problems[0]}",
+        f"{name}: left out what is broken, problems: {len(problems)}; the first: {problems[0]}",
         DataWarning,
         stacklevel=3,
     )

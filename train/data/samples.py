@@ -202,7 +202,7 @@ class GazeDataset(Dataset[Sample], ABC):
         for tried in range(min(_TRIES, len(self))):
             row = (index + tried) % len(self)
             try:
-                return self._sample(row, self.picture(row))
+                return self._sample(row, self.image(row))
             except BrokenSample as error:
                 if self.strict:
                     raise
@@ -224,6 +224,10 @@ class GazeDataset(Dataset[Sample], ABC):
         # Areas are averaged when a picture shrinks, so that fine detail does not turn to noise.
         way = cv2.INTER_AREA if width > SIZE_PX else cv2.INTER_LINEAR
         return np.asarray(cv2.resize(rgb, (SIZE_PX, SIZE_PX), interpolation=way), np.uint8)
+
+    def image(self, index: int) -> Tensor:
+        """(3, 224, 224) uint8 RGB; raises :class:`BrokenSample`, strict or not."""
+        return torch.from_numpy(np.ascontiguousarray(self.picture(index).transpose(2, 0, 1)))
 
     def labels(self) -> Labels:
         """Copies of all labels, (N, …) arrays."""
@@ -268,7 +272,7 @@ class GazeDataset(Dataset[Sample], ABC):
                 digest.update(f"{path.name} {about.st_size} {about.st_mtime_ns}".encode())
         return digest.hexdigest()
 
-    def _sample(self, row: int, rgb: Pixels) -> Sample:
+    def _sample(self, row: int, image: Tensor) -> Sample:
         t = self._table
         person = int(t.person[row])
         if self._identities is None:
@@ -276,7 +280,7 @@ class GazeDataset(Dataset[Sample], ABC):
         else:
             identity = torch.from_numpy(self._identities[person].copy())
         return {
-            "image": torch.from_numpy(np.ascontiguousarray(rgb.transpose(2, 0, 1))),
+            "image": image,
             "gaze": torch.from_numpy(t.gaze[row].copy()),
             "head": torch.from_numpy(t.head[row].copy()),
             "person": torch.tensor(person),

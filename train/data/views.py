@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from train.data.samples import (
     DataError,
@@ -51,6 +52,10 @@ class Subset(GazeDataset):
 
     def _picture(self, row: int) -> Pixels:
         return self.parent.picture(int(self.indices[row]))
+
+    def image(self, index: int) -> Tensor:
+        """As of the parent."""
+        return self.parent.image(int(self.indices[index]))
 
     def where(self, index: int) -> tuple[str, int | str]:
         """As of the parent."""
@@ -101,6 +106,11 @@ class Joined(GazeDataset):
     def _picture(self, row: int) -> Pixels:
         part, its = self._part(row)
         return part.picture(its)
+
+    def image(self, index: int) -> Tensor:
+        """As of the part that the sample is from."""
+        part, its = self._part(index)
+        return part.image(its)
 
     def where(self, index: int) -> tuple[str, int | str]:
         """As of the part that the sample is from."""
