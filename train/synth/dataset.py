@@ -95,7 +95,7 @@ class RenderedCrops(Dataset[Item]):
         if self._studio is None or self._process != os.getpid():
             from train.synth.facekit import load_facekit
 
-            os.environ.setdefault("LP_NUM_THREADS", "1")
+            os.environ.setdefault("LP_NUM_THREADS", "0")
             self._studio = Studio(load_facekit(self.facekit))
             self._process = os.getpid()
         return self._studio

@@ -221,7 +221,7 @@ def _worker(options: WriteOptions, start: int) -> dict[str, Any]:
 def _studio(facekit: Path) -> Studio:
     """A studio of this process; raises :class:`WriteError` where nothing can be drawn."""
     # The software rasteriser would start a thread per core in every worker.
-    os.environ.setdefault("LP_NUM_THREADS", "1")
+    os.environ.setdefault("LP_NUM_THREADS", "0")
     import cv2
 
     from train.synth.facekit import load_facekit
