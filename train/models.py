@@ -1,0 +1,229 @@
+"""The gaze CNN of CLIP-Gaze: backbone E, feature separator M, fully connected F.
+
+    x ──E──> f ──M──> f_re ──F──> (pitch, yaw)
+
+Any CNN of timm can be E, besides ``small``, this project's own for CPUs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from train.networks import Block, conv
+
+SIZE_PX = 224
+BAND = (32, 128)
+"""Rows of a 224 × 224 crop that hold the eyes and their surroundings."""
+
+MEAN, STD = (0.45, 0.40, 0.37), (0.25, 0.24, 0.24)
+"""Of pixels in [0, 1], for weights that start at random."""
+
+LOG_SIGMA = -2.5
+"""Natural log of the standard deviation in radians (4.7°) that an untrained model states."""
+
+
+class Outputs(NamedTuple):
+    """What the model says of B crops; everything is float32, whatever the precision."""
+
+    gaze: Tensor
+    """(B, 2) pitch and yaw in radians."""
+    log_sigma: Tensor
+    """(B, 1) natural log of one standard deviation of the gaze's angular error, in radians."""
+    f: Tensor
+    """(B, width) feature before the separator."""
+    f_re: Tensor
+    """(B, width) feature after it."""
+    feature_map: Tensor
+    """(B, C, h, w) the backbone's last map, before pooling."""
+
+
+class ModelError(ValueError):
+    """A model that cannot be had, or weights that do not fit; says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """What weights must agree with; travels with every checkpoint."""
+
+    backbone: str = "resnet18"
+    """``small`` (this project's), or a CNN that timm knows by this name."""
+    width: int = 512
+    """Of f and f_re; CLIP's, where a method compares them (512 for ViT-B)."""
+    band: bool = False
+    """Look at rows 32 to 127 of the crop only."""
+    separator: bool = True
+    """With M; without, f_re is f."""
+    pretrained: bool = False
+    """Started from timm's weights for ImageNet, which have licences of their own."""
+    mean: tuple[float, ...] = field(default=MEAN)
+    std: tuple[float, ...] = field(default=STD)
+
+    @property
+    def input_px(self) -> tuple[int, int]:
+        """Height and width of what the backbone sees."""
+        return (BAND[1] - BAND[0] if self.band else SIZE_PX), SIZE_PX
+
+    def to_dict(self) -> dict[str, Any]:
+        """For cards and checkpoints."""
+        return asdict(self) | {"mean": list(self.mean), "std": list(self.std)}
+
+
+class SmallBackbone(nn.Module):
+    """1.5 million parameters for CPUs: residual stages, then all places of the last map, flattened.
+
+    Pooling would lose where in the picture an iris is; the flattened map keeps it.
+    """
+
+    def __init__(self, height: int, width_px: int, width: int, channels: int = 16) -> None:
+        super().__init__()
+        w = channels
+        cells = -(-height // 32) * -(-width_px // 32)
+        last = 64 if cells <= 24 else 32
+        self.stages = nn.Sequential(
+            conv(3, w, 2),
+            Block(w, 2 * w),
+            Block(2 * w, 4 * w),
+            Block(4 * w, 7 * w),
+            Block(7 * w, 8 * w),
+        )
+        self.squeeze = conv(8 * w, last, size=1)
+        self.linear = nn.Linear(last * cells, width)
+        self.num_features = 8 * w
+
+    def forward_features(self, image: Tensor) -> Tensor:
+        """(B, 128, h/32, w/32)."""
+        return self.stages(image)
+
+    def forward_head(self, feature_map: Tensor) -> Tensor:
+        """(B, width)."""
+        return F.relu(self.linear(self.squeeze(feature_map).flatten(1)))
+
+
+class GazeModel(nn.Module):
+    """Gaze of face crops: ``GazeModel("resnet18")(uint8 images (B, 3, 224, 224)).gaze``.
+
+    Takes RGB as uint8 or as float in [0, 1], whole 224 × 224 crops (with ``band`` also the 96 rows
+    alone), and normalises by its own mean and std.  The backbone runs in the precision around it,
+    what follows in float32.  The projection to ``width`` where a backbone has another one, M's
+    shape (Linear, ReLU, Linear) and the uncertainty head are ours; that head reads f_re detached,
+    so that it describes the gaze without changing it.
+
+    Raises :class:`ModelError` for a backbone that timm has not, or weights that it cannot get.
+    """
+
+    def __init__(
+        self,
+        backbone: str = "resnet18",
+        width: int = 512,
+        pretrained: bool = False,
+        *,
+        band: bool = False,
+        separator: bool = True,
+    ) -> None:
+        super().__init__()
+        if width < 1:
+            raise ModelError(f"width is {width}; expected CLIP's, such as 512")
+        height = BAND[1] - BAND[0] if band else SIZE_PX
+        mean, std = MEAN, STD
+        if backbone == "small":
+            if pretrained:
+                raise ModelError("the small backbone has no pretrained weights; leave them out")
+            self.backbone: Any = SmallBackbone(height, SIZE_PX, width)
+            pooled = width
+        else:
+            self.backbone = _timm_backbone(backbone, pretrained)
+            pooled = _pooled_width(self.backbone, backbone)
+            if pretrained:
+                mean, std = (tuple(self.backbone.pretrained_cfg[k]) for k in ("mean", "std"))
+        self.architecture = Architecture(
+            backbone, width, band, separator, pretrained, tuple(mean), tuple(std)
+        )
+        self.map_channels = int(self.backbone.num_features)
+        self.projection = nn.Identity() if pooled == width else nn.Linear(pooled, width)
+        self.separator: nn.Module = nn.Identity()
+        if separator:
+            self.separator = nn.Sequential(
+                nn.Linear(width, width), nn.ReLU(inplace=True), nn.Linear(width, width)
+            )
+        self.gaze = nn.Linear(width, 2)
+        self.sigma = nn.Sequential(nn.Linear(width, 64), nn.ReLU(inplace=True), nn.Linear(64, 1))
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
+
+    def forward(self, image: Tensor) -> Outputs:
+        """See the class."""
+        feature_map = self.backbone.forward_features(self.normalized(image))
+        pooled = self.backbone.forward_head(feature_map)
+        # bfloat16 keeps three digits, too few for angles and for differences of cosines.
+        with torch.autocast(image.device.type, enabled=False):
+            f = self.projection(pooled.float())
+            f_re = self.separator(f)
+            log_sigma = self.sigma(f_re.detach()) + LOG_SIGMA
+            return Outputs(self.gaze(f_re), log_sigma, f, f_re, feature_map.float())
+
+    def pixels(self, image: Tensor) -> Tensor:
+        """What the backbone looks at, float in [0, 1], (B, 3, 96 or 224, 224)."""
+        if self.architecture.band and image.shape[-2] == SIZE_PX:
+            image = image[..., BAND[0] : BAND[1], :]
+        return image if image.is_floating_point() else image.float() / 255
+
+    def normalized(self, image: Tensor) -> Tensor:
+        """Pixels less the mean, over the standard deviation."""
+        x = (self.pixels(image) - self.mean) / self.std
+        return x.contiguous(memory_format=torch.channels_last)
+
+    def card(self) -> dict[str, Any]:
+        """Architecture, input and size, to write beside the weights."""
+        return {
+            "architecture": self.architecture.to_dict(),
+            "input_px": list(self.architecture.input_px),
+            "parameters": sum(p.numel() for p in self.parameters()),
+        }
+
+
+def model_of(architecture: Architecture) -> GazeModel:
+    """A model with random weights of this architecture, to load weights into."""
+    a = architecture
+    model = GazeModel(a.backbone, a.width, band=a.band, separator=a.separator)
+    model.architecture = architecture
+    model.mean.copy_(torch.tensor(a.mean).view(1, 3, 1, 1))  # type: ignore[operator]
+    model.std.copy_(torch.tensor(a.std).view(1, 3, 1, 1))  # type: ignore[operator]
+    return model
+
+
+def _timm_backbone(name: str, pretrained: bool) -> nn.Module:
+    import timm
+
+    if not timm.is_model(name):
+        near = ", ".join(timm.list_models(f"*{name[:6]}*")[:5]) or "resnet18, mobilenetv3_small_100"
+        raise ModelError(f"timm has no backbone {name!r}; expected small, or such as {near}")
+    try:
+        backbone = timm.create_model(name, pretrained=pretrained, num_classes=0, global_pool="avg")
+    except Exception as error:  # of whichever library fetches the weights
+        if not pretrained:
+            raise ModelError(f"timm cannot build {name!r} with average pooling: {error}") from error
+        raise ModelError(
+            f"cannot get the pretrained weights of {name!r} ({error}); they are downloaded once, "
+            "so either allow that or start from random weights"
+        ) from error
+    return backbone
+
+
+def _pooled_width(backbone: Any, name: str) -> int:
+    """Width after pooling (a MobileNet's head widens it); refuses what is not a CNN."""
+    training = backbone.training
+    try:
+        with torch.no_grad():
+            feature_map = backbone.eval().forward_features(torch.zeros(1, 3, 96, SIZE_PX))
+            width = int(backbone.forward_head(feature_map).shape[-1])
+        if feature_map.ndim != 4 or feature_map.shape[1] != backbone.num_features:
+            raise ValueError(f"its feature has shape {tuple(feature_map.shape)}")
+    except Exception as error:  # of whatever kind the backbone raises
+        raise ModelError(f"{name!r} is no CNN that takes any size ({error}); take one") from None
+    backbone.train(training)
+    return width
