@@ -1,0 +1,69 @@
+"""What CLIP says of a data set, made ready for training: image features, texts per person."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from train.clip_models import cached_features, load_clip
+from train.methods.clip_gaze import CachedImages, ClipGazeOptions, Guide, PersonTexts, TextFeatures
+from train.prompts import HandWritten, PersonTextFeatures, Prompts, load_prompts
+from train.tables import GazeDataset
+
+_PEOPLE_AT_ONCE = 16
+
+
+@dataclass(frozen=True, slots=True)
+class GuideOptions:
+    """Which CLIP, which prompts, and where its features are kept."""
+
+    clip: str
+    """As :func:`train.clip_models.load_clip` takes it."""
+    cache: Path
+    prompts: Path | None = None
+    """Folder that ``python -m train.prompt_tuning`` wrote, for learnt prompts."""
+    device: str = "cpu"
+    workers: int = 0
+
+
+def make_guide(source: GazeDataset, method: ClipGazeOptions, options: GuideOptions) -> Guide:
+    """Features of every picture (cached on disk) and the texts' features of every person.
+
+    Raises :class:`ValueError` where prompts are missing, or of another kind than the recipe's.
+    """
+    kind = method.prompts
+    if kind != "hand" and options.prompts is None:
+        raise ValueError(
+            f"prompts of kind {kind} are learnt: give their folder (--prompts), made by "
+            "`python -m train.prompt_tuning`, or set prompts=hand"
+        )
+    clip = load_clip(options.clip, device=options.device)
+    prompts: Prompts
+    if options.prompts is None or kind == "hand":
+        prompts = HandWritten(clip)
+    else:
+        prompts = load_prompts(options.prompts, clip).to(options.device)
+        if prompts.kind != kind:
+            raise ValueError(
+                f"{options.prompts} holds prompts of kind {prompts.kind}; the recipe's are {kind}: "
+                f"give others, or set prompts={prompts.kind}"
+            )
+    table = cached_features(clip, source, options.cache, workers=options.workers)
+    images = CachedImages(torch.from_numpy(np.array(table)))
+    name = f"{clip.name} ({clip.fingerprint}), prompts {kind}"
+    return Guide(images, _texts(source, prompts), name)
+
+
+def _texts(source: GazeDataset, prompts: Prompts) -> TextFeatures:
+    """A table by person, which spares every step a look at the CPU; CoCoOp's cannot be one."""
+    if prompts.kind == "cocoop":
+        return PersonTextFeatures(prompts)
+    if prompts.kind != "pco":
+        return PersonTexts(PersonTextFeatures(prompts).features(torch.zeros(1).long())[None])
+    identities = torch.from_numpy(source.identities())
+    personal = PersonTextFeatures(prompts, identities)
+    people = torch.arange(len(source.people)).split(_PEOPLE_AT_ONCE)
+    return PersonTexts(torch.cat([personal.features(some) for some in people]))
