@@ -47,7 +47,7 @@ from train.clip_models import (
 )
 from train.factors import FACTORS, PROMPT, is_shown
 from train.prompts import proxy_loss, side_weights
-from train.states import halved, load_state, log_line, save_state, trim_log, whole
+from train.states import load_state, log_line, save_state, trim_log, whole, write_halves
 from train.tables import (
     UNKNOWN,
     GazeDataset,
@@ -73,12 +73,12 @@ class Options:
     out: Path
     cache: Path
     config: Path = FACE_CLIP
-    steps: int = 2000
+    steps: int = 1500
     batch: int = 128
     learning_rate: float = 1e-3
     weight_decay: float = 0.05
     warm_up: int = 100
-    factor_weight: float = 1.0
+    factor_weight: float = 10.0
     """Of the single-factor sentences' loss; 0 trains with captions alone."""
     held_out: float = 0.1
     """Share of people kept for evaluation."""
@@ -314,10 +314,10 @@ def _write(
     seconds: float,
 ) -> Path:
     from open_clip import SimpleTokenizer
-    from safetensors.torch import load_file, save_file
+    from safetensors.torch import load_file
 
     model, out = trainer.model, options.out
-    save_file(halved(model), out / WEIGHTS)
+    write_halves(model, out / WEIGHTS)
     config = {
         "model_cfg": trainer.config.get("model_cfg", trainer.config),
         "preprocess_cfg": {k: model.visual.preprocess_cfg[k] for k in _PREPROCESS},
@@ -387,9 +387,7 @@ def manifest_sha256(source: str) -> str | None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m train.pretrain_clip", description=__doc__)
-    parser.add_argument(
-        "--source", required=True, help="rendered:DIR, crops of `train.synth write`"
-    )
+    parser.add_argument("--source", required=True, nargs="+", help="rendered:DIR")
     parser.add_argument("--out", type=Path, required=True, help="folder of the model")
     parser.add_argument("--cache", type=Path, required=True, help="folder for prepared crops")
     parser.add_argument("--config", type=Path, default=FACE_CLIP, help="architecture (open_clip)")

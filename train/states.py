@@ -100,12 +100,14 @@ def trim_log(folder: Path, step: int) -> None:
         path.write_text("".join(f"{line}\n" for line in lines))
 
 
-def halved(model: nn.Module) -> dict[str, Tensor]:
-    """The weights as they are published: float16, counters as they are."""
+def write_halves(model: nn.Module, path: Path) -> None:
+    """Weights as they are published: float16, counters as they are, readable by everybody."""
     tensors = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
-    return {k: v.half() if v.is_floating_point() else v.clone() for k, v in tensors.items()}
+    halves = {k: v.half() if v.is_floating_point() else v.clone() for k, v in tensors.items()}
+    save_file(halves, path)
+    path.chmod(0o644)
 
 
 def whole(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """float32 of :func:`halved` weights."""
+    """float32 of weights of :func:`write_halves`."""
     return {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}

@@ -268,3 +268,21 @@ def test_pretraining_refuses_what_it_cannot_use(tmp_path: Path) -> None:
         pretrain_clip.pretrain(_options(tmp_path / "a", batch=64), FakeFaces())
     with pytest.raises(ValueError, match="batch of at least 2"):
         _options(tmp_path / "a", batch=1)
+
+
+def test_command_line(tmp_path: Path, monkeypatch, capsys) -> None:  # type: ignore[no-untyped-def]
+    asked = []
+
+    def opened(source: tuple[str, ...]) -> FakeFaces:
+        asked.append(source)
+        return FakeFaces(6, 4)
+
+    monkeypatch.setattr("train.data.registry.open_dataset", opened)
+    (tmp_path / "tiny.json").write_text(json.dumps(TINY))
+    given = f"--source rendered:a rendered:b --out {tmp_path / 'out'} --cache {tmp_path / 'cache'}"
+    given += f" --config {tmp_path / 'tiny.json'} --steps 1 --threads 1 --device cpu --batch"
+    pretrain_clip.main([*given.split(), "8"])
+    assert asked == [("rendered:a", "rendered:b")]
+    assert "zero-shot balanced accuracy on held-out people" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="fewer than a batch"):
+        pretrain_clip.main([*given.split(), "500"])

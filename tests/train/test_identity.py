@@ -167,3 +167,13 @@ def test_landmark_basis_is_in_millimetres(kit) -> None:  # type: ignore[no-untyp
     length = basis.norm(dim=-1).mean(-1)
     assert 1 < float(length[0]) < 20
     assert float(length[:10].mean()) > 3 * float(length[-10:].mean())
+
+
+def test_command_line(tmp_path: Path, monkeypatch, capsys) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setattr("train.data.registry.open_dataset", lambda source: FakeFaces(6, 3))
+    given = f"--source rendered:a --out {tmp_path / 'out'} --cache {tmp_path / 'cache'} --steps 1"
+    given += f" --backbone {BACKBONE} --size-px 32 --threads 1 --device cpu --batch"
+    identity.main([*given.split(), "8"])
+    assert "held-out people: R²" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="a batch is 99"):
+        identity.main([*given.split(), "99"])

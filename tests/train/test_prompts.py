@@ -323,3 +323,15 @@ def test_tuning_refuses_what_it_cannot_use(clip: Clip, tmp_path: Path) -> None:
     # Others need no identity.
     prompt_tuning.run(_options(tmp_path / "b", "hand"), clip, FakeFaces(5, 2).without_identity())
     assert DIMENSIONS[-1] == "image quality"
+
+
+def test_command_line(tmp_path: Path, monkeypatch, capsys) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setattr("train.data.registry.open_dataset", lambda source: FakeFaces(6, 2))
+    clip = tiny_clip_folder(tmp_path / "clip")
+    given = f"--clip {clip} --source rendered:a --out {tmp_path / 'out'} --threads 1 --device cpu"
+    given += f" --cache {tmp_path / 'cache'} --dimensions wearable --seeds 3 4 --kind"
+    prompt_tuning.main([*given.split(), "hand"])
+    assert "hand, seed 4: balanced" in capsys.readouterr().out
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text())["seeds"] == [3, 4]
+    with pytest.raises(SystemExit, match="need at least 20"):
+        prompt_tuning.main([*given.split(), "pco"])
