@@ -1,0 +1,87 @@
+"""CLIP's features made ready for gaze training, with a CLIP of a few numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from tests.train.fake_faces import tiny_clip_folder
+from train.clip_models import load_clip
+from train.fit import train_one
+from train.fit_bench import RandomCrops
+from train.guide import GuideOptions, make_guide
+from train.methods.clip_gaze import ClipGazeOptions
+from train.prompts import PersonTextFeatures, load_prompts, make_prompts, save_prompts
+from train.recipes import changed, find_recipe
+from train.trainer import RunOptions, collate
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+
+
+class KnownCrops(RandomCrops):
+    """With identities."""
+
+    def identities(self):
+        return np.random.default_rng(0).normal(size=(len(self.people), 100)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tiny_clip_folder(tmp_path_factory.mktemp("clip"))
+
+
+@pytest.fixture(scope="module")
+def source():
+    return KnownCrops(6, people=3)
+
+
+def tuned(kind, folder, out):
+    torch.manual_seed(1)
+    save_prompts(make_prompts(kind, load_clip(str(folder)), ("appearance", "wearable")), out)
+    return out
+
+
+def test_hand_written_prompts_are_the_same_for_all(folder, source, tmp_path):
+    guide = make_guide(source, ClipGazeOptions(prompts="hand"), GuideOptions(str(folder), tmp_path))
+    batch = collate([source[4], source[1]])
+    found = guide.of(batch)
+    clip = load_clip(str(folder))
+    expected = clip.encode_images(batch["image"])
+    assert torch.allclose(found["image_features"], expected, atol=1e-3)  # kept in float16
+    assert found["text_features"].ndim == 2
+    assert "hand" in guide.name
+
+
+@pytest.mark.parametrize("kind", ["coop", "pco"])
+def test_learnt_prompts_are_a_table_of_people(kind, folder, source, tmp_path):
+    prompts = tuned(kind, folder, tmp_path / kind)
+    options = GuideOptions(str(folder), tmp_path, prompts)
+    guide = make_guide(source, ClipGazeOptions(prompts=kind), options)
+    batch = collate([source[4], source[1], source[0]])
+    found = guide.of(batch)["text_features"]
+    own = load_prompts(prompts, load_clip(str(folder)))
+    personal = PersonTextFeatures(own, torch.from_numpy(source.identities()))
+    assert torch.allclose(found, personal.features(batch["person"]), atol=1e-3)
+    if kind == "pco":
+        assert not torch.allclose(found[0], found[2])
+
+
+def test_prompts_that_are_missing_or_of_another_kind_are_refused(folder, source, tmp_path):
+    with pytest.raises(ValueError, match="kind pco are learnt: give their folder"):
+        make_guide(source, ClipGazeOptions(), GuideOptions(str(folder), tmp_path))
+    options = GuideOptions(str(folder), tmp_path, tuned("coop", folder, tmp_path / "coop"))
+    with pytest.raises(ValueError, match=r"of kind coop; the recipe's are pco: .*prompts=coop"):
+        make_guide(source, ClipGazeOptions(), options)
+
+
+@pytest.mark.parametrize("kind", ["hand", "cocoop", "pco"])
+def test_clip_gaze_trains_from_end_to_end(kind, folder, source, tmp_path):
+    settings = {"prompts": kind, "backbone": "small", "width": "16", "band": "true"}
+    recipe = changed(find_recipe("clip_gaze"), settings | {"batch": "2", "steps": "2"})
+    prompts = None if kind == "hand" else tuned(kind, folder, tmp_path / kind)
+    guide = make_guide(source, recipe.method, GuideOptions(str(folder), tmp_path, prompts))
+    options = RunOptions(accelerator="cpu", progress=False, tensorboard=False)
+    metrics = train_one(recipe, source, tmp_path / "run", guide=guide, options=options)
+    assert np.isfinite([metrics[k] for k in ("distil", "separate", "rank", "loss")]).all()
+    assert metrics["finished"] == 1
