@@ -36,8 +36,8 @@ SEED = 900
 COUNT = 6480
 
 BINS: dict[str, tuple[float, ...]] = {
-    "gaze_deg": (0, 10, 20, 30, 45, 90),
-    "head_deg": (0, 15, 30, 45, 60, 90),
+    "gaze_deg": (0, 10, 20, 30, 45, 180),
+    "head_deg": (0, 15, 30, 45, 60, 180),
     "face_px": (0, 60, 100, 160, 225),
 }
 """Edges: angle of the gaze, and of the head, from the line of sight; pixels across 140 mm."""
