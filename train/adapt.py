@@ -148,7 +148,7 @@ def adapt(
             if before.f is not None:
                 f = torch.from_numpy(before.f)
                 _tune_head(tuned, f[chosen], gaze[chosen], options, draw)
-                said = _head_gaze(tuned, f[test])
+                said: NDArray[Any] = _head_gaze(tuned, f[test])
             else:
                 _tune_all(tuned, target, chosen, options, draw)
                 said = predict(tuned, _part(target, test), device=device, workers=workers).gaze

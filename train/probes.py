@@ -76,7 +76,8 @@ def ridges(x: Floats, y: Floats, strengths: Sequence[float]) -> list[Floats]:
     for strength in strengths:
         shrink = np.full(len(gram), strength * len(x))
         shrink[-1] = 1e-9
-        out.append(np.linalg.solve(gram + np.diag(shrink), right))
+        weights = np.linalg.solve(gram + np.diag(shrink), right)
+        out.append(np.asarray(weights, np.float64))
     return out
 
 
