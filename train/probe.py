@@ -3,7 +3,8 @@
 Trains the same small gaze network for the same number of steps on crops of three domains, with more
 and more of the renderer switched on, and measures it on the other domains of the frozen evaluation
 set, which have everything on.  The network sees the eye band at half its resolution, so that
-minutes on a CPU are enough for it to learn.  Resumes where it was stopped; prints and writes a table.
+minutes on a CPU are enough for it to learn.  Resumes where it was stopped; prints and writes a
+table.
 """
 
 from __future__ import annotations
