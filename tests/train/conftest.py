@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("torch", reason="training tests need the extra [train]")
-pytest.importorskip("moderngl", reason="training tests need the extra [train]")
-pytest.importorskip("scipy", reason="training tests need the extra [train]")
+for module in ("torch", "moderngl", "scipy", "h5py", "lightning", "open_clip", "sklearn", "timm"):
+    pytest.importorskip(module, reason="training tests need the extra [train]")
 
 
 @pytest.fixture(scope="session")
