@@ -140,7 +140,11 @@ def write_cards(report: dict[str, Any], models: Path) -> None:
     sdk, network = report["sdk"], report["gaze_network"]
     kept = ("faces", "people", "uncertainty_rank_correlation")
     shares = {
-        "gaze": {k: v for k, v in network.items() if k.startswith("gaze") or k in kept}
+        "gaze": {
+            k: v
+            for k, v in network.items()
+            if (k.startswith("gaze") and not isinstance(v, dict)) or k in kept
+        }
         | {"whole_sdk_gaze_mean_deg": sdk["gaze_mean_deg"]},
         "face_landmarks": {
             k: sdk[k] for k in ("landmark_error_of_interocular", "head_pose_mean_deg")
