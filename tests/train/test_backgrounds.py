@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from train.synth import textures
-from train.synth.backgrounds import KINDS, Backgrounds, baked, sample_background
+from train.synth.backgrounds import KINDS, Backgrounds, baked
 from train.synth.lighting import LUMINANCE, backdrop, sample_lighting
 from train.synth.scenery import SIDE
 
@@ -82,9 +82,3 @@ def test_fractal_noise_is_standard_and_stretches():
     assert noise.std() == pytest.approx(1, abs=1e-3)
     along, across = np.abs(np.diff(noise, axis=1)).mean(), np.abs(np.diff(noise, axis=0)).mean()
     assert along < 0.5 * across
-
-
-def test_the_quick_backgrounds_are_bytes():
-    image = sample_background(np.random.default_rng(0), 90, 70)
-    assert image.shape == (70, 90, 3)
-    assert image.dtype == np.uint8

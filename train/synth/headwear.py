@@ -17,10 +17,8 @@ from train.synth.fitting import (
     Numbers,
     Part,
     anatomy,
-    bar,
     dye,
     ellipsoid,
-    rgb,
     sheet,
     surface,
     weave,
@@ -287,6 +285,3 @@ def anatomy_top(head: Head, middle: Numbers, up: Numbers) -> float:
     """Height of the skull above a hat's rim (mm)."""
     azimuth, elevation = np.meshgrid(AZIMUTH[::6], np.radians([50.0, 70.0, 88.0]))
     return float(((head.lifted(azimuth, elevation, 0.0 * azimuth) - middle) @ up).max())
-
-
-__all__ = ["HATS", "Head", "Rim", "bar", "draw_rim", "headwear", "rgb", "rim_of"]

@@ -1,7 +1,7 @@
 #version 330
 #include common
 uniform sampler2D skin_map;      // painted per person: albedo (sRGB), height of pores and wrinkles
-uniform vec3 skin_color, hair_color, cloth_color, teeth_color;
+uniform vec3 skin_color, hair_color, teeth_color;
 uniform float skin_gloss, relief;
 in vec3 v_position, v_normal, v_model, v_diffuse, v_sheen;
 in vec2 v_uv, v_material, v_shadow;
