@@ -34,6 +34,7 @@ TASK_OUTPUTS: dict[str, dict[str, tuple[int | str, ...]]] = {
 _IMAGE = ("batch", 3, "height", "width")
 """The shape of the one input, ``image``."""
 _LEAST_STD = 1e-6
+PRECISIONS = ("fp32", "fp16", "int8")
 _REQUIRED_TEXTS = ("name", "task", "file", "sha256", "licence", "version")
 
 
@@ -79,6 +80,12 @@ class ModelCard:
     """Measured figures by name."""
     intended_use: str = ""
     limits: str = ""
+    precision: str = "fp32"
+    """"fp32", "fp16" or "int8": what convolutions and matrix products compute in."""
+    base_sha256: str = ""
+    """Of the FP32 file from which this one was made; empty for an FP32 file."""
+    kept: tuple[str, ...] = ()
+    """Names of the convolutions and matrix products that stay out of the precision."""
 
     @classmethod
     def load(cls, path: str | Path) -> ModelCard:
@@ -109,6 +116,9 @@ class ModelCard:
             figures=_mapping(data, "figures", path) if "figures" in data else {},
             intended_use=_optional_text(data, "intended_use"),
             limits=_optional_text(data, "limits"),
+            precision=_precision(data, path),
+            base_sha256=_optional_text(data, "base_sha256"),
+            kept=_names(data, "kept", path),
         )
         card._check_task_tensors()
         return card
@@ -260,6 +270,23 @@ def _text(data: Mapping[str, Any], key: str, path: Path) -> str:
 def _optional_text(data: Mapping[str, Any], key: str) -> str:
     value = data.get(key, "")
     return value if isinstance(value, str) else json.dumps(value)
+
+
+def _precision(data: Mapping[str, Any], path: Path) -> str:
+    value = data.get("precision", "fp32")
+    if value not in PRECISIONS:
+        raise ModelError(
+            f"card {str(path)!r} has precision {value!r}; expected one of {', '.join(PRECISIONS)}. "
+            "Take the card that came with the model."
+        )
+    return str(value)
+
+
+def _names(data: Mapping[str, Any], key: str, path: Path) -> tuple[str, ...]:
+    value = data.get(key, [])
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        raise _lacks(path, key, "a list of texts")
+    return tuple(value)
 
 
 def _mapping(data: Mapping[str, Any], key: str, path: Path) -> Mapping[str, Any]:
