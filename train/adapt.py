@@ -34,7 +34,7 @@ from train.checkpoints import MODEL, CheckpointError, check_same, load_model, wr
 from train.data.samples import DataError
 from train.losses import angular_error, uncertainty
 from train.methods.base import SIGMA_WEIGHT
-from train.models import BAND, LOG_SIGMA, SIZE_PX, GazeModel
+from train.models import LOG_SIGMA, GazeModel
 from train.protocol import (
     Figures,
     ProtocolError,
@@ -269,8 +269,9 @@ def _tune_all(
     samples = collate([target[int(row)] for row in chosen])
     optimizer = _optimizer(list(model.parameters()), options)
     device = model.gaze.weight.device
-    rows_px = BAND if model.architecture.band else (0, SIZE_PX)
-    augment = Augmentation(options.augment, seed=options.seed * 1009 + draw, rows=rows_px)
+    seen = model.architecture
+    seed = options.seed * 1009 + draw
+    augment = Augmentation(options.augment, seed=seed, rows=seen.rows, half=seen.half)
     for step, rows in enumerate(_batches(len(chosen), options, draw)):
         batch = augment({k: v[torch.from_numpy(rows)].to(device) for k, v in samples.items()}, step)
         out = model(batch["image"])

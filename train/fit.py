@@ -73,6 +73,7 @@ def train_one(
         recipe.width,
         recipe.pretrained,
         band=recipe.band,
+        half=recipe.half,
         separator=recipe.separator,
     )
     method = make_method(model, recipe.method)

@@ -81,7 +81,13 @@ def timed(recipe: Recipe, source: RandomCrops, options: RunOptions, steps: int) 
     fabric = make_fabric(recipe, options)
     recipe = replace(recipe, steps=10_000)
     torch.backends.cudnn.benchmark = True
-    model = GazeModel(recipe.backbone, recipe.width, band=recipe.band, separator=recipe.separator)
+    model = GazeModel(
+        recipe.backbone,
+        recipe.width,
+        band=recipe.band,
+        half=recipe.half,
+        separator=recipe.separator,
+    )
     method = make_method(model, recipe.method)
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(
@@ -148,6 +154,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--methods", nargs="+", default=["erm", "clip_gaze"])
     parser.add_argument("--backbone", default="resnet18")
     parser.add_argument("--band", action="store_true")
+    parser.add_argument("--half", action="store_true")
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--precision", default="auto")
@@ -166,6 +173,7 @@ def main(arguments: list[str] | None = None) -> None:
             find_recipe(name),
             backbone=args.backbone,
             band=args.band,
+            half=args.half,
             batch=args.batch,
             precision=args.precision,
         )

@@ -7,6 +7,7 @@ Any CNN of timm can be E, besides ``small``, this project's own for CPUs.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
@@ -56,6 +57,8 @@ class Architecture:
     """Of f and f_re; CLIP's, where a method compares them (512 for ViT-B)."""
     band: bool = False
     """Look at rows 32 to 127 of the crop only."""
+    half: bool = False
+    """Look at half the resolution: a quarter of the work, for studies on a CPU."""
     separator: bool = True
     """With M; without, f_re is f."""
     pretrained: bool = False
@@ -64,9 +67,15 @@ class Architecture:
     std: tuple[float, ...] = field(default=STD)
 
     @property
+    def rows(self) -> tuple[int, int]:
+        """First row of the 224 × 224 crop that the backbone sees, and the one after the last."""
+        return BAND if self.band else (0, SIZE_PX)
+
+    @property
     def input_px(self) -> tuple[int, int]:
         """Height and width of what the backbone sees."""
-        return (BAND[1] - BAND[0] if self.band else SIZE_PX), SIZE_PX
+        shrink = 2 if self.half else 1
+        return (self.rows[1] - self.rows[0]) // shrink, SIZE_PX // shrink
 
     def to_dict(self) -> dict[str, Any]:
         """For cards and checkpoints."""
@@ -76,27 +85,25 @@ class Architecture:
 class SmallBackbone(nn.Module):
     """1.5 million parameters for CPUs: residual stages, then all places of the last map, flattened.
 
-    Pooling would lose where in the picture an iris is; the flattened map keeps it.
+    Pooling would lose where in the picture an iris is; the flattened map keeps it.  A picture of
+    half the resolution has one stage less, for a map of as many places.
     """
 
     def __init__(self, height: int, width_px: int, width: int, channels: int = 16) -> None:
         super().__init__()
-        w = channels
-        cells = -(-height // 32) * -(-width_px // 32)
+        widths = [channels * k for k in (1, 2, 4, 7, 8)]
+        if width_px < SIZE_PX:
+            widths.pop()
+        cells = -(-height >> len(widths)) * -(-width_px >> len(widths))
         last = 64 if cells <= 24 else 32
-        self.stages = nn.Sequential(
-            conv(3, w, 2),
-            Block(w, 2 * w),
-            Block(2 * w, 4 * w),
-            Block(4 * w, 7 * w),
-            Block(7 * w, 8 * w),
-        )
-        self.squeeze = conv(8 * w, last, size=1)
+        blocks = [Block(a, b) for a, b in itertools.pairwise(widths)]
+        self.stages = nn.Sequential(conv(3, channels, 2), *blocks)
+        self.squeeze = conv(widths[-1], last, size=1)
         self.linear = nn.Linear(last * cells, width)
-        self.num_features = 8 * w
+        self.num_features = widths[-1]
 
     def forward_features(self, image: Tensor) -> Tensor:
-        """(B, 128, h/32, w/32)."""
+        """(B, C, h/32, w/32); /16 at half the resolution."""
         return self.stages(image)
 
     def forward_head(self, feature_map: Tensor) -> Tensor:
@@ -108,10 +115,10 @@ class GazeModel(nn.Module):
     """Gaze of face crops: ``GazeModel("resnet18")(uint8 images (B, 3, 224, 224)).gaze``.
 
     Takes RGB as uint8 or as float in [0, 1], whole 224 × 224 crops (with ``band`` also the 96 rows
-    alone), and normalises by its own mean and std.  The backbone runs in the precision around it,
-    what follows in float32.  The projection to ``width`` where a backbone has another one, M's
-    shape (Linear, ReLU, Linear) and the uncertainty head are ours; that head reads f_re detached,
-    so that it describes the gaze without changing it.
+    alone, with ``half`` also what is shrunk already), and normalises by its own mean and std.  The
+    backbone runs in the precision around it, what follows in float32.  The projection to ``width``
+    where a backbone has another one, M's shape (Linear, ReLU, Linear) and the uncertainty head are
+    ours; that head reads f_re detached, so that it describes the gaze without changing it.
 
     Raises :class:`ModelError` for a backbone that timm has not, or weights that it cannot get.
     """
@@ -123,17 +130,17 @@ class GazeModel(nn.Module):
         pretrained: bool = False,
         *,
         band: bool = False,
+        half: bool = False,
         separator: bool = True,
     ) -> None:
         super().__init__()
         if width < 1:
             raise ModelError(f"width is {width}; expected CLIP's, such as 512")
-        height = BAND[1] - BAND[0] if band else SIZE_PX
         mean, std = MEAN, STD
         if backbone == "small":
             if pretrained:
                 raise ModelError("the small backbone has no pretrained weights; leave them out")
-            self.backbone: Any = SmallBackbone(height, SIZE_PX, width)
+            self.backbone: Any = SmallBackbone(*Architecture(band=band, half=half).input_px, width)
             pooled = width
         else:
             self.backbone = _timm_backbone(backbone, pretrained)
@@ -141,7 +148,7 @@ class GazeModel(nn.Module):
             if pretrained:
                 mean, std = (tuple(self.backbone.pretrained_cfg[k]) for k in ("mean", "std"))
         self.architecture = Architecture(
-            backbone, width, band, separator, pretrained, tuple(mean), tuple(std)
+            backbone, width, band, half, separator, pretrained, tuple(mean), tuple(std)
         )
         self.map_channels = int(self.backbone.num_features)
         self.projection = nn.Identity() if pooled == width else nn.Linear(pooled, width)
@@ -167,10 +174,13 @@ class GazeModel(nn.Module):
             return Outputs(self.gaze(f_re), log_sigma, f, f_re, feature_map.float())
 
     def pixels(self, image: Tensor) -> Tensor:
-        """What the backbone looks at, float in [0, 1], (B, 3, 96 or 224, 224)."""
-        if self.architecture.band and image.shape[-2] == SIZE_PX:
-            image = image[..., BAND[0] : BAND[1], :]
-        return image if image.is_floating_point() else image.float() / 255
+        """What the backbone looks at, float in [0, 1], (B, 3, *input_px)."""
+        if image.shape[-2] == SIZE_PX:
+            image = image[..., slice(*self.architecture.rows), :]
+        if not image.is_floating_point():
+            image = image.float() / 255
+        shrink = self.architecture.half and image.shape[-1] == SIZE_PX
+        return F.avg_pool2d(image, 2) if shrink else image
 
     def normalized(self, image: Tensor) -> Tensor:
         """Pixels less the mean, over the standard deviation."""
@@ -189,7 +199,7 @@ class GazeModel(nn.Module):
 def model_of(architecture: Architecture) -> GazeModel:
     """A model with random weights of this architecture, to load weights into."""
     a = architecture
-    model = GazeModel(a.backbone, a.width, band=a.band, separator=a.separator)
+    model = GazeModel(a.backbone, a.width, band=a.band, half=a.half, separator=a.separator)
     model.architecture = architecture
     model.mean.copy_(torch.tensor(a.mean).view(1, 3, 1, 1))  # type: ignore[operator]
     model.std.copy_(torch.tensor(a.std).view(1, 3, 1, 1))  # type: ignore[operator]

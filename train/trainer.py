@@ -33,7 +33,6 @@ from train.gather import BatchSampler, gather
 from train.methods import Method
 from train.methods.base import Untouched
 from train.methods.clip_gaze import Guide
-from train.models import BAND, SIZE_PX
 from train.recipes import Recipe
 from train.states import log_line, trim_log
 from train.tables import GazeDataset
@@ -125,8 +124,10 @@ class Trainer:
         ]
         self.optimizers: list[Any] = [fabric.setup_optimizers(o) for o in made]
         self.average = {k: v.detach().clone() for k, v in method.model.state_dict().items()}
-        rows = BAND if recipe.band else (0, SIZE_PX)
-        self.augment = Augmentation(recipe.augment, seed=recipe.seed, rows=rows)
+        seen = method.model.architecture
+        self.augment = Augmentation(
+            recipe.augment, seed=recipe.seed, rows=seen.rows, half=seen.half
+        )
         self.scalars: dict[str, float] = {}
         self._sums: dict[str, Tensor] = {}
         self._summed = 0

@@ -53,6 +53,22 @@ def test_bytes_and_floats_and_the_band_alone_are_the_same_picture(batch):
     assert torch.equal(model(batch["image"][..., BAND[0] : BAND[1], :]).gaze, whole)
 
 
+@pytest.mark.parametrize("band", [True, False])
+def test_half_the_resolution_is_shrunk_once(band, batch):
+    model = GazeModel("small", WIDTH, band=band, half=True).eval()
+    assert model.architecture.input_px == ((48 if band else 112), 112)
+    whole = model(batch["image"])
+    assert whole.feature_map.shape[-2:] == ((3 if band else 7), 7)
+    seen = model.pixels(batch["image"])
+    assert torch.equal(model(seen).gaze, whole.gaze)
+    rows = slice(*model.architecture.rows)
+    mean = batch["image"][0, :, rows].float()[:, :2, :2].mean((1, 2)) / 255
+    assert torch.allclose(seen[0, :, 0, 0], mean, atol=1e-6)
+    again = model_of(model.architecture)
+    again.load_state_dict(model.state_dict())
+    assert again.architecture.half
+
+
 def test_only_the_gaze_reaches_the_backbone(batch):
     model = small()
     model(batch["image"]).log_sigma.sum().backward()
@@ -249,6 +265,11 @@ def test_a_turned_camera_sees_a_point_where_its_labels_say():
     assert middle.tolist() == pytest.approx(expected.tolist(), abs=0.1)
     # The band alone is the same rows.
     assert torch.allclose(turn_images(image, turn, zoom, (32, 128))[0, 0], new[32:128], atol=1e-5)
+    # At half the resolution the same place has moved alike.
+    small = turn_images(torch.nn.functional.avg_pool2d(image, 2), turn, zoom)[0, 0]
+    places = torch.arange(112) * 2 + 0.5
+    middle = torch.stack([(small * places).sum(), (small * places[:, None]).sum()]) / small.sum()
+    assert middle.tolist() == pytest.approx(expected.tolist(), abs=0.3)
 
 
 def test_labels_turn_as_vectors_and_back():
@@ -263,8 +284,10 @@ def test_labels_turn_as_vectors_and_back():
 
 def test_no_turn_changes_nothing():
     image = torch.rand(2, 3, 224, 224)
-    same = turn_images(image, torch.eye(3).expand(2, 3, 3), torch.ones(2))
-    assert torch.allclose(same, image, atol=2e-3)  # a grid in float32 misses pixels by 1e-4
+    for size in (224, 112):
+        part = image[..., :size, :size]
+        same = turn_images(part, torch.eye(3).expand(2, 3, 3), torch.ones(2))
+        assert torch.allclose(same, part, atol=2e-3)  # a grid in float32 misses pixels by 1e-4
 
 
 def test_augmentation_is_the_same_however_a_batch_is_shared(source):

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from train import losses
 from train.methods.base import Method, Scalars, TensorBatch
-from train.models import BAND, SIZE_PX, GazeModel, Outputs
+from train.models import SIZE_PX, GazeModel, Outputs
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +30,12 @@ class PureGazeOptions:
     """Likeness below which a pixel counts as purified."""
     mask_sigma: float = 0.12
     """Reach of the mask around either eye, in widths of the face crop."""
-    rebuilt_px: int = 112
-    """Width of the rebuilt picture: 56, 112 or 224."""
+    shrink: int = 2
+    """The rebuilt picture is so many times smaller than what the model sees: 1, 2 or 4."""
 
     def __post_init__(self) -> None:
-        if self.rebuilt_px not in (56, 112, 224):
-            raise ValueError(f"rebuilt_px is {self.rebuilt_px}; expected 56, 112 or 224")
+        if self.shrink not in (1, 2, 4):
+            raise ValueError(f"shrink is {self.shrink}; expected 1, 2 or 4")
 
 
 class Decoder(nn.Module):
@@ -81,10 +81,10 @@ class PureGaze(Method):
         super().__init__(model)
         self.options = options
         height, width = model.architecture.input_px
-        shrink = SIZE_PX // options.rebuilt_px
-        self.decoder = Decoder(model.map_channels, height // shrink, width // shrink)
-        top = BAND[0] if model.architecture.band else 0
-        mask = losses.eye_mask(height // shrink, width // shrink, top=top, sigma=options.mask_sigma)
+        rebuilt = height // options.shrink, width // options.shrink
+        self.decoder = Decoder(model.map_channels, *rebuilt)
+        top = model.architecture.rows[0]
+        mask = losses.eye_mask(*rebuilt, top=top, sigma=options.mask_sigma)
         self.register_buffer("mask", mask, persistent=False)
         self._seen: tuple[Tensor, Tensor] | None = None
 

@@ -32,6 +32,8 @@ class Recipe:
     """Of the feature; CLIP's."""
     band: bool = False
     """See rows 32 to 127 of the crop only."""
+    half: bool = False
+    """See half the resolution; a quarter of the work."""
     separator: bool = False
     """With M between the backbone and the last layer."""
     pretrained: bool = False
