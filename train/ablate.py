@@ -237,6 +237,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--source", nargs="+", default=[], metavar="NAME:PATH", help="instead of --data")
     add("--target", nargs="+", default=[], metavar="NAME:PATH")
     add("--clip", help="NAME:PRETRAINED, or the folder of a face CLIP")
+    add("--identity", type=Path, help="folder of train.identity, for sources of photographs")
     add("--set", action="append", default=[], metavar="NAME=VALUE", help="of every run's recipe")
     add("--seeds", type=int, nargs="+", help="of the main table")
     add("--row-seeds", type=int, nargs="+", help="of the other tables")
@@ -271,7 +272,7 @@ def _bench(args: argparse.Namespace, preset: Preset) -> Bench:
         )
     minutes = args.max_minutes
     deadline = None if minutes is None else time.monotonic() + 60 * minutes
-    place = Place(args.out, clip, args.device, args.workers, args.threads, deadline)
+    place = Place(args.out, clip, args.device, args.workers, args.threads, args.identity, deadline)
     return open_bench(sources, targets, preset, place, decoded=args.decoded)
 
 

@@ -51,6 +51,8 @@ class Place:
     device: str = "cpu"
     workers: int = 0
     threads: int = 1
+    identity: Path | None = None
+    """Folder of ``train.identity``, for sources of photographs."""
     deadline: float | None = None
     """By :func:`time.monotonic`; no run is begun after it, and the one at work stops."""
 
@@ -114,7 +116,12 @@ class Bench:
             prompts = self.prompts(variant.prompts) / f"seed{seed}"
         place = self.place
         options = GuideOptions(
-            place.clip, place.out / "cache", prompts, place.device, place.workers
+            place.clip,
+            place.out / "cache",
+            prompts,
+            place.device,
+            place.workers,
+            place.identity,
         )
         guide = make_guide(self.source, method, options)
         name = f"{guide.name}, {variant.prompts}"
@@ -151,6 +158,7 @@ class Bench:
                     out=out,
                     cache=place.out / "cache",
                     shuffle_identity=shuffle,
+                    identity=place.identity,
                     epochs=epochs,
                     seeds=seeds,
                     threads=place.threads,

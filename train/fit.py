@@ -247,6 +247,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--held-out", help="NAME:PATH whose mean error is told at the end")
     add("--clip", help="NAME:PRETRAINED of open_clip, or a folder of train.pretrain_clip")
     add("--prompts", type=Path, help="folder of train.prompt_tuning, for learnt prompts")
+    add("--identity", type=Path, help="folder of train.identity, for PCO on photographs")
     add("--cache", type=Path, help="folder of CLIP's features (beside --out by default)")
     for name in _SHORT:
         default = getattr(Recipe(), name)
@@ -288,6 +289,7 @@ def _prepared(args: argparse.Namespace, fabric: Fabric, recipe: Recipe) -> tuple
             args.prompts,
             str(fabric.device),
             args.workers,
+            args.identity,
         )
         with fabric.rank_zero_first():  # which makes the cache that the others read
             guide = make_guide(source, recipe.method, about)

@@ -55,8 +55,12 @@ class RandomCrops:
         }
 
     def labels(self) -> dict[str, Any]:
-        """Gaze and person."""
-        return {"gaze": self.gaze.numpy().copy(), "person": self.person.numpy().copy()}
+        """Gaze, person, and heads that nobody knows."""
+        return {
+            "gaze": self.gaze.numpy().copy(),
+            "head": np.full((len(self), 2), np.nan, np.float32),
+            "person": self.person.numpy().copy(),
+        }
 
     def identities(self) -> np.ndarray[Any, np.dtype[np.float32]]:
         """Unknown."""

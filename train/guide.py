@@ -27,12 +27,15 @@ class GuideOptions:
     """Folder that ``python -m train.prompt_tuning`` wrote, for learnt prompts."""
     device: str = "cpu"
     workers: int = 0
+    identity: Path | None = None
+    """Folder that ``python -m train.identity`` wrote, for photographs and PCO's prompts."""
 
 
 def make_guide(source: GazeDataset, method: ClipGazeOptions, options: GuideOptions) -> Guide:
     """Features of every picture (cached on disk) and the texts' features of every person.
 
-    Raises :class:`ValueError` where prompts are missing, or of another kind than the recipe's.
+    Raises :class:`ValueError` where prompts are missing, or of another kind than the recipe's, or
+    somebody's identity that they need is unknown.
     """
     kind = method.prompts
     if kind != "hand" and options.prompts is None:
@@ -54,16 +57,19 @@ def make_guide(source: GazeDataset, method: ClipGazeOptions, options: GuideOptio
     table = cached_features(clip, source, options.cache, workers=options.workers)
     images = CachedImages(torch.from_numpy(np.array(table)))
     name = f"{clip.name} ({clip.fingerprint}), prompts {kind}"
-    return Guide(images, _texts(source, prompts), name)
+    return Guide(images, _texts(source, prompts, options), name)
 
 
-def _texts(source: GazeDataset, prompts: Prompts) -> TextFeatures:
+def _texts(source: GazeDataset, prompts: Prompts, options: GuideOptions) -> TextFeatures:
     """A table by person, which spares every step a look at the CPU; CoCoOp's cannot be one."""
     if prompts.kind == "cocoop":
         return PersonTextFeatures(prompts)
     if prompts.kind != "pco":
         return PersonTexts(PersonTextFeatures(prompts).features(torch.zeros(1).long())[None])
-    identities = torch.from_numpy(source.identities())
-    personal = PersonTextFeatures(prompts, identities)
+    from train.identity import identities_of
+
+    # Nobody asks for people without crops; their coefficients may be unknown.
+    known = np.nan_to_num(identities_of(source, options.identity, device=options.device))
+    personal = PersonTextFeatures(prompts, torch.from_numpy(known))
     people = torch.arange(len(source.people)).split(_PEOPLE_AT_ONCE)
     return PersonTexts(torch.cat([personal.features(some) for some in people]))

@@ -170,6 +170,26 @@ def people_identities(
     return found
 
 
+def identities_of(
+    dataset: GazeDataset, folder: Path | None, *, device: str = "cpu"
+) -> NDArray[np.float32]:
+    """(people, 100) coefficients, of unknown people by the regressor in ``folder``.
+
+    Raises :class:`ValueError` for people of the data set's crops whose coefficients stay unknown.
+    """
+    regressor = None if folder is None else load_identity(folder, device=device)
+    found = people_identities(dataset, regressor)
+    seen = np.unique(dataset.labels()["person"])
+    lacking = [p for p in seen if not np.isfinite(found[p]).all()]
+    if lacking:
+        raise ValueError(
+            f"{dataset.name} knows no identity of {len(lacking)} of {len(seen)} people, such as "
+            f"{dataset.people[lacking[0]]}; give --identity DIR of `python -m train.identity`, or "
+            "prompts of a kind that needs none"
+        )
+    return found
+
+
 def load_identity(folder: Path, *, device: str = "cpu") -> IdentityRegressor:
     """The regressor of a run's folder, for use; raises :class:`FileNotFoundError` for none."""
     from safetensors.torch import load_file

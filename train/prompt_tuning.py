@@ -108,14 +108,10 @@ def make_task(options: Options, clip: Clip, dataset: GazeDataset, rows: Sequence
     identity = torch.from_numpy(np.asarray(dataset.identities(), np.float32))
     seen = np.unique(labels["person"])
     if options.kind == "pco":
-        identity = _identities(options, dataset, identity)
-        lacking = [p for p in seen if not torch.isfinite(identity[p]).all()]
-        if lacking:
-            raise ValueError(
-                f"{dataset.name} knows no identity of {len(lacking)} of {len(seen)} people, such "
-                f"as {dataset.people[lacking[0]]}; give --identity DIR of `python -m train."
-                "identity`, or a kind that does not need it"
-            )
+        from train.identity import identities_of
+
+        known = identities_of(dataset, options.identity, device=options.device)
+        identity = torch.from_numpy(known)
         if len(seen) < FEWEST_PEOPLE:
             raise ValueError(
                 f"{dataset.name} has {len(seen)} people; personalised prompts need at least "
@@ -124,15 +120,6 @@ def make_task(options: Options, clip: Clip, dataset: GazeDataset, rows: Sequence
     features = np.array(cached_features(clip, dataset, options.cache), np.float32)
     unit = torch.nn.functional.normalize(torch.from_numpy(features), dim=-1)
     return Task(unit.to(options.device), factors, labels["person"], identity.to(options.device))
-
-
-def _identities(options: Options, dataset: GazeDataset, known: Tensor) -> Tensor:
-    if options.identity is None:
-        return known
-    from train.identity import load_identity, people_identities
-
-    regressor = load_identity(options.identity, device=options.device)
-    return torch.from_numpy(people_identities(dataset, regressor))
 
 
 def shuffled(identity: Tensor, people: NDArray[np.int64], seed: int) -> Tensor:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from tests.train.fake_faces import tiny_clip_folder
+from train import identity
 from train.clip_models import load_clip
 from train.fit import train_one
 from train.fit_bench import RandomCrops
@@ -14,6 +18,7 @@ from train.guide import GuideOptions, make_guide
 from train.methods.clip_gaze import ClipGazeOptions
 from train.prompts import PersonTextFeatures, load_prompts, make_prompts, save_prompts
 from train.recipes import changed, find_recipe
+from train.states import write_halves
 from train.trainer import RunOptions, collate
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
@@ -73,6 +78,27 @@ def test_prompts_that_are_missing_or_of_another_kind_are_refused(folder, source,
     options = GuideOptions(str(folder), tmp_path, tuned("coop", folder, tmp_path / "coop"))
     with pytest.raises(ValueError, match=r"of kind coop; the recipe's are pco: .*prompts=coop"):
         make_guide(source, ClipGazeOptions(), options)
+
+
+def test_identities_of_photographs_are_told_by_the_regressor(folder, tmp_path):
+    photographs = RandomCrops(6, people=3)
+    prompts = tuned("pco", folder, tmp_path / "pco")
+    options = GuideOptions(str(folder), tmp_path, prompts)
+    with pytest.raises(ValueError, match=r"no identity of 3 of 3 people.*--identity DIR"):
+        make_guide(photographs, ClipGazeOptions(), options)
+    regressor = identity.IdentityRegressor("mobilenetv3_small_050", 32)
+    told = tmp_path / "identity"
+    told.mkdir()
+    write_halves(regressor, told / identity.WEIGHTS)
+    about = {"backbone": regressor.backbone, "size_px": regressor.size_px}
+    (told / identity.CARD).write_text(json.dumps(about))
+    guide = make_guide(photographs, ClipGazeOptions(), replace(options, identity=told))
+    found = guide.of(collate([photographs[4], photographs[0]]))["text_features"]
+    known = identity.people_identities(photographs, identity.load_identity(told))
+    assert np.ptp(known, axis=0).max() > 0
+    own = load_prompts(prompts, load_clip(str(folder)))
+    personal = PersonTextFeatures(own, torch.from_numpy(known))
+    assert torch.allclose(found, personal.features(torch.tensor([1, 0])), atol=1e-3)
 
 
 @pytest.mark.parametrize("kind", ["hand", "cocoop", "pco"])
