@@ -1,0 +1,186 @@
+"""What a network sees at run time: its inputs, recorded while the SDK works on rendered pictures.
+
+The SDK itself cuts the crops, so that calibration and checks see what run time sees, with the
+detector's and the landmark network's errors.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clipgaze_sdk import Camera, EstimatorOptions, GazeEstimator
+from clipgaze_sdk.backends import Backend
+from export.model_files import ExportError, Network
+from train.synth.shards import Sample, file_sha256, read_shard
+
+CALIBRATION_IMAGES = 256
+"""Inputs that calibration uses of each network; the detector's are of several sizes."""
+CROP_PX = 224
+"""Side of the crops that `train.synth write --product crops` writes."""
+
+Images = list[NDArray[np.float32]]
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """Recorded inputs of a network."""
+
+    images: Images
+    """Each (1, 3, H, W), normalised."""
+    sha256: str
+    """Of all shapes and values."""
+
+
+class _Recorder:
+    """A backend that remembers what it was given."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self.images: Images = []
+
+    def run(self, images: NDArray[np.float32]) -> Mapping[str, NDArray[np.float32]]:
+        self.images += [image[None].copy() for image in images]
+        return self._backend.run(images)
+
+    def close(self) -> None:
+        self._backend.close()
+
+
+def recorded_inputs(
+    network: Network, folders: Sequence[Path], *, limit: int, cache: Path | None = None
+) -> Inputs:
+    """At most ``limit`` inputs of the network, evenly from the pictures of all folders' shards.
+
+    With ``cache``, inputs are kept there under a key of everything that they depend on.  Raises
+    :class:`ExportError` where there are no shards, or nothing in them reaches the network.
+    """
+    shards = _shards(folders)
+    stored = None if cache is None else cache / f"{_key(network, shards, limit)}.npz"
+    if stored is not None and (images := _read(stored)):
+        return Inputs(images, inputs_sha256(images))
+    images = _thinned(_recorded(network, shards), limit)
+    if not images:
+        where = ", ".join(map(str, folders))
+        raise ExportError(
+            f"no picture of {where} reaches the network {network.card.task}: no face was found in "
+            "them. Expected rendered pictures or frames: `python -m train.synth write --product "
+            "pictures --out DIR`"
+        )
+    if stored is not None:
+        _write(stored, images)
+    return Inputs(images, inputs_sha256(images))
+
+
+def inputs_sha256(images: Images) -> str:
+    """SHA-256 of all shapes and values, in order."""
+    digest = hashlib.sha256()
+    for image in images:
+        digest.update(json.dumps(image.shape).encode())
+        digest.update(np.ascontiguousarray(image).tobytes())
+    return digest.hexdigest()
+
+
+def _shards(folders: Sequence[Path]) -> list[Path]:
+    found = []
+    for folder in folders:
+        shards = sorted(folder.glob("shard-*.tar"))
+        if not shards:
+            state = "is empty or has other files" if folder.is_dir() else "is no folder"
+            raise ExportError(
+                f"{folder} {state}; expected shard-*.tar of rendered pictures: write some with "
+                "`python -m train.synth write --product pictures --out DIR`"
+            )
+        found += shards
+    return found
+
+
+def _recorded(network: Network, shards: Sequence[Path]) -> Images:
+    images: Images = []
+    options = EstimatorOptions(color="rgb", threads=1)
+    try:
+        with GazeEstimator(network.path, options=options) as estimator:
+            recorder = _attached(estimator, network.card.task)
+            for sample in itertools.chain.from_iterable(map(read_shard, shards)):
+                if "crop_gaze_pitch_yaw_rad" in sample.labels:
+                    recorder.images += _of_crop(network, sample)
+                else:
+                    _look_at(estimator, sample)
+            images = recorder.images
+    except (ValueError, KeyError, TypeError) as error:
+        raise ExportError(
+            f"{shards[0].parent} cannot be used ({type(error).__name__}: {error}). Expected "
+            "rendered pictures, frames or crops of `python -m train.synth write`"
+        ) from error
+    return images
+
+
+def _attached(estimator: GazeEstimator, task: str) -> _Recorder:
+    """Put a recorder before the network of a task."""
+    front_end = estimator._front_end
+    owner: Any = {
+        "face_detector": getattr(front_end._finder, "_detector", None),
+        "face_landmarks": front_end._landmarks,
+        "gaze": estimator._gaze,
+    }[task]
+    owner._backend = _Recorder(owner._backend)
+    return owner._backend
+
+
+def _look_at(estimator: GazeEstimator, sample: Sample) -> None:
+    """Run the SDK on a picture, with the picture's own camera."""
+    rgb = np.ascontiguousarray(sample.rgb)
+    matrix = np.array(sample.labels["camera_matrix"], np.float64)
+    # A camera for each picture, without loading three networks for each.
+    estimator._sized_camera = Camera(matrix, size_px=(rgb.shape[1], rgb.shape[0]))
+    estimator.estimate(rgb)
+
+
+def _of_crop(network: Network, sample: Sample) -> Images:
+    """The gaze network's input from a crop that was normalised already: its rows of it."""
+    card = network.card
+    if card.task != "gaze":
+        raise ValueError(f"crops hold nothing that a {card.task} sees")
+    height, width = (int(n) for n in card.inputs[0].shape[2:])
+    x, y = card.numbers("center_px", 2)
+    top, left = round((CROP_PX - 1) / 2 - y), round((CROP_PX - 1) / 2 - x)
+    mean, std = (np.array(v, np.float32) for v in card.mean_std())
+    part = sample.rgb[top : top + height, left : left + width].astype(np.float32) / 255
+    return [((part - mean) / std).transpose(2, 0, 1)[None].copy()]
+
+
+def _thinned(images: Images, limit: int) -> Images:
+    """At most ``limit`` of the images, evenly spaced."""
+    if len(images) <= limit:
+        return images
+    return [images[i] for i in np.linspace(0, len(images) - 1, limit).round().astype(int)]
+
+
+def _key(network: Network, shards: Sequence[Path], limit: int) -> str:
+    about = [network.card.sha256, limit, *(file_sha256(shard) for shard in shards)]
+    return f"{network.card.task}-{hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16]}"
+
+
+def _read(path: Path) -> Images:
+    """The images of a cache file; none where it is missing or damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return [file[name] for name in sorted(file.files)]
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        return []
+
+
+def _write(path: Path, images: Images) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.stem + ".partial.npz")
+    np.savez(partial, **{f"{i:06d}": image for i, image in enumerate(images)})  # type: ignore[arg-type]
+    partial.replace(path)

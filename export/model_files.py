@@ -1,0 +1,144 @@
+"""Reading networks with their cards, and writing new ones: whole, or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import onnx
+from google.protobuf.message import DecodeError, EncodeError
+from onnx import ModelProto, TensorProto, ValueInfoProto
+
+from clipgaze_sdk import ClipGazeError
+from clipgaze_sdk._cards import ModelCard, TensorSpec
+from clipgaze_sdk._models import load_model_file
+
+MODELS = Path(__file__).resolve().parents[1] / "sdk" / "clipgaze_sdk" / "models"
+BUNDLED = tuple(MODELS / f"{name}.onnx" for name in ("face_detector", "face_landmarks", "gaze"))
+
+OLDEST_OPSET, NEWEST_OPSET = 13, 20
+"""Per-channel scales came with 13; TensorRT 10.3, the oldest supported, reads up to 20."""
+OLDEST_IR = 9
+"""ONNX Runtime 1.18, the oldest that the SDK supports, reads up to IR version 10."""
+
+_TYPES = {TensorProto.FLOAT: "float32", TensorProto.FLOAT16: "float16", TensorProto.INT64: "int64"}
+
+
+class ExportError(ValueError):
+    """Something given that cannot be used, or a file that cannot be written; says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """An FP32 network of this project: graph, card, and the card's JSON as it is."""
+
+    path: Path
+    model: ModelProto
+    card: ModelCard
+    entries: dict[str, Any]
+
+
+def load_network(path: Path) -> Network:
+    """The FP32 network of a file with its card beside it.
+
+    Raises :class:`ExportError` for anything else: no card, no ONNX, another precision, an operator
+    set outside of :data:`OLDEST_OPSET` to :data:`NEWEST_OPSET`, or other tensors than the card's.
+    """
+    try:
+        file = load_model_file(path)
+    except ClipGazeError as error:
+        raise ExportError(str(error)) from None
+    card = file.card
+    if card.precision != "fp32":
+        raise ExportError(
+            f"{path} is in {card.precision} already; expected the FP32 file from which it was made"
+        )
+    model = _parsed(path)
+    opset = max((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), default=0)
+    if not OLDEST_OPSET <= opset <= NEWEST_OPSET:
+        raise ExportError(
+            f"{path} has opset {opset}; expected {OLDEST_OPSET} to {NEWEST_OPSET}, which every "
+            "supported runtime reads. Export it again with `python export/export_onnx.py`"
+        )
+    try:
+        card.check_tensors(
+            inputs=[_spec(value) for value in model.graph.input],
+            outputs=[_spec(value) for value in model.graph.output],
+        )
+    except ClipGazeError as error:
+        raise ExportError(str(error)) from None
+    return Network(path, model, card, json.loads(card.path.read_text(encoding="utf-8")))
+
+
+def _parsed(path: Path) -> ModelProto:
+    try:
+        model = onnx.load(path)
+        if not model.graph.node:
+            raise DecodeError("it has no node")
+        onnx.checker.check_model(model)
+    except (DecodeError, onnx.checker.ValidationError) as error:
+        raise ExportError(
+            f"{path} is no ONNX file ({' '.join(str(error).split())[:200]}); expected one that "
+            "`python export/export_onnx.py` wrote"
+        ) from None
+    return model
+
+
+def _spec(value: ValueInfoProto) -> TensorSpec:
+    tensor = value.type.tensor_type
+    shape = tuple(
+        d.dim_value if d.HasField("dim_value") else (d.dim_param or "any") for d in tensor.shape.dim
+    )
+    return TensorSpec(value.name, _TYPES.get(tensor.elem_type, str(tensor.elem_type)), shape)
+
+
+def serialized(model: ModelProto) -> bytes:
+    """The bytes of a checked model; the same for the same model.
+
+    Raises :class:`ExportError` where the checker finds fault, which is a bug of the conversion.
+    """
+    try:
+        onnx.checker.check_model(model, full_check=True)
+        return bytes(model.SerializeToString(deterministic=True))
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, EncodeError) as e:
+        raise ExportError(f"the converted graph is not valid ({e}); please report this") from None
+
+
+def write_network(path: Path, model: bytes, card: dict[str, Any]) -> Path:
+    """Write ``NAME.onnx`` and its card ``NAME.json``, to which file and SHA-256 are added."""
+    entries = card | {"file": path.name, "sha256": hashlib.sha256(model).hexdigest()}
+    text = json.dumps(entries, indent=2) + "\n"
+    write_files({path: model, path.with_suffix(".json"): text.encode()})
+    return path
+
+
+def write_files(files: dict[Path, bytes]) -> None:
+    """Write all files, each whole, or leave everything as it was.
+
+    Raises :class:`ExportError` where that cannot be: a read-only folder, a full disk.
+    """
+    partials = {path: path.with_name(path.name + ".partial") for path in files}
+    try:
+        for path, data in files.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with partials[path].open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        for path, partial in partials.items():
+            partial.replace(path)
+    except OSError as error:
+        for partial in partials.values():
+            with contextlib.suppress(OSError):
+                partial.unlink()
+        names = ", ".join(path.name for path in files)
+        folder = next(iter(files)).parent
+        raise ExportError(
+            f"cannot write {names} into {folder} ({error.strerror or error}); nothing was left "
+            "half-written. Make room, or give a folder that can be written to"
+        ) from None

@@ -1,0 +1,133 @@
+"""FP16 and INT8 graphs of FP32 networks: ``python export/precisions.py --calibration DIR``.
+
+From each ``NAME.onnx`` with its card, by default the three bundled ones, this makes::
+
+    NAME.fp16.onnx      half precision, for TensorRT and for GPUs
+    NAME.int8.onnx      Q/DQ with int8 activations, for TensorRT
+    NAME.int8_cpu.onnx  Q/DQ with uint8 activations, for ONNX Runtime on CPUs
+
+each with a card beside it that says from which file it was made, and how.  Inputs and outputs stay
+FP32.  Check what was made with ``python export/verify.py``.
+"""
+
+from __future__ import annotations
+
+if not __package__:
+    import script_path  # noqa: F401 - run by its path
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from export.calibration import CALIBRATION_IMAGES, Inputs, recorded_inputs
+from export.half_graph import HalfRangeError, half_precision
+from export.int8_graph import METHODS, calibrated_ranges, quantized, quantized_for_cpu
+from export.model_files import (
+    BUNDLED,
+    ExportError,
+    Network,
+    load_network,
+    serialized,
+    write_network,
+)
+
+MADE_BY = "python export/precisions.py"
+RUNTIMES = {
+    "fp16": "TensorRT, and ONNX Runtime on GPUs; ONNX Runtime's CPU computes it in FP32",
+    "int8": "TensorRT; ONNX Runtime's CPU has no integer kernels for this placement",
+    "int8_cpu": "ONNX Runtime on CPUs; TensorRT refuses uint8 activations",
+}
+"""By kind of file: what it is meant for."""
+
+
+def write_fp16(network: Network, out: Path) -> Path:
+    """Write ``NAME.fp16.onnx`` and its card."""
+    try:
+        half, kept = half_precision(network.model)
+    except HalfRangeError as error:
+        raise ExportError(f"{network.path}: {error}") from None
+    card = derived_card(network, "fp16", kept=kept)
+    return write_network(_path(network, "fp16", out), serialized(half), card)
+
+
+def write_int8(
+    network: Network, out: Path, *, inputs: Inputs, method: str, command: str
+) -> list[Path]:
+    """Write ``NAME.int8.onnx`` and ``NAME.int8_cpu.onnx``, of the same ranges, and their cards."""
+    ranges = calibrated_ranges(network.model, inputs.images, method)
+    calibration = {
+        "method": method,
+        "images": len(inputs.images),
+        "sha256": inputs.sha256,
+        "command": command,
+    }
+    paths = []
+    for kind, convert in (("int8", quantized), ("int8_cpu", quantized_for_cpu)):
+        graph, kept = convert(network.model, ranges)
+        card = derived_card(network, kind, kept=kept) | {"calibration": calibration}
+        paths.append(write_network(_path(network, kind, out), serialized(graph), card))
+    return paths
+
+
+def derived_card(network: Network, kind: str, *, kept: Sequence[str]) -> dict[str, Any]:
+    """The FP32 card's entries, less its figures, with what became of the network."""
+    entries = {k: v for k, v in network.entries.items() if k not in ("file", "sha256")}
+    return entries | {
+        "precision": kind.split("_")[0],
+        "base_sha256": network.card.sha256,
+        "kept": list(kept),
+        "runs_on": RUNTIMES[kind],
+        "figures": {},
+    }
+
+
+def _path(network: Network, kind: str, out: Path) -> Path:
+    return out / f"{network.path.stem}.{kind}.onnx"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=MADE_BY, description=__doc__)
+    parser.add_argument(
+        "models", type=Path, nargs="*", metavar="MODEL.onnx", help="default: the bundled networks"
+    )
+    parser.add_argument(
+        "--calibration",
+        type=Path,
+        nargs="+",
+        required=True,
+        metavar="DIR",
+        help="shards of rendered pictures or frames, on which INT8 is calibrated",
+    )
+    parser.add_argument("--method", choices=sorted(METHODS), default="entropy")
+    parser.add_argument("--images", type=int, default=CALIBRATION_IMAGES, help="inputs at most")
+    parser.add_argument("--out", type=Path, help="folder; default: beside each model")
+    parser.add_argument("--cache", type=Path, help="folder that keeps recorded inputs")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point."""
+    args = _parser().parse_args(arguments)
+    if args.images < 1:
+        raise SystemExit(f"error: --images is {args.images}; expected 1 or more")
+    folders = " ".join(folder.name for folder in args.calibration)
+    command = f"{MADE_BY} --calibration {folders} --method {args.method} --images {args.images}"
+    try:
+        networks = [load_network(path) for path in args.models or BUNDLED]
+        for network in networks:
+            out = args.out or network.path.parent
+            inputs = recorded_inputs(network, args.calibration, limit=args.images, cache=args.cache)
+            paths = [
+                write_fp16(network, out),
+                *write_int8(network, out, inputs=inputs, method=args.method, command=command),
+            ]
+            print(f"{network.card.task}: {len(inputs.images)} inputs, SHA-256 {inputs.sha256[:12]}")
+            for path in paths:
+                print(f"  wrote {path} ({path.stat().st_size / 1e6:.2f} MB)", flush=True)
+    except ExportError as error:
+        raise SystemExit(f"error: {error}") from None
+
+
+if __name__ == "__main__":
+    main()
