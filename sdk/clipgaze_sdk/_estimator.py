@@ -50,8 +50,10 @@ class GazeEstimator:
     give each camera an estimator of its own.
 
     Args:
-        model: None for the bundled networks; an ``.onnx`` file with its card beside it; or a folder
-            with some or all of ``face_detector.onnx``, ``face_landmarks.onnx``, ``gaze.onnx``.
+        model: None for the bundled networks; an ``.onnx`` file with its card beside it; a TensorRT
+            ``.engine`` with its side-car, built on this machine by ``clipgaze build-engine``; or a
+            folder with some or all of ``face_detector``, ``face_landmarks`` and ``gaze``, each as
+            ``.engine`` or ``.onnx``.  What is not given comes from the wheel, on ONNX Runtime.
         camera: of the images.  Without it, a horizontal field of view is assumed (see
             ``EstimatorOptions.horizontal_fov_deg``), and results say so.
         options: see :class:`EstimatorOptions`.
@@ -59,7 +61,8 @@ class GazeEstimator:
     Raises:
         ConfigurationError: an argument is of a wrong type.
         ModelError: a model file or its card is missing, damaged, or does not match the other.
-        BackendError: a network's runtime is not installed.
+        BackendError: a network's runtime is not installed, or an engine was built for another
+            machine or version.
 
     Example:
         >>> import numpy as np

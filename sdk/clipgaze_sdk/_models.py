@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ._cards import TASK_OUTPUTS, ModelCard
-from ._errors import BackendError, ModelError
+from ._engine_info import ENGINE_SUFFIX, sidecar_path
+from ._errors import ModelError
 
 BUNDLED_FOLDER = Path(__file__).parent / "models"
 TASKS = tuple(TASK_OUTPUTS)
@@ -26,14 +27,14 @@ def resolve_models(
     """Return a file for each task.
 
     Args:
-        model: None for the wheel's networks; an ``.onnx`` file, which serves the task that its card
-            names; or a folder with some or all of ``face_detector.onnx``, ``face_landmarks.onnx``
-            and ``gaze.onnx``.  What is not given comes from the wheel.
+        model: None for the wheel's networks; an ``.onnx`` or ``.engine`` file, which serves the
+            task that its card names; or a folder with some or all of ``face_detector``,
+            ``face_landmarks`` and ``gaze``, each as ``.engine`` or ``.onnx`` (an engine goes first:
+            it was built on purpose).  What is not given comes from the wheel.
         tasks: the tasks that are needed.
 
     Raises:
         ModelError: a file or card is missing, damaged, or does not match the other.
-        BackendError: the file's kind needs a backend that is not available.
     """
     given = {} if model is None else _given_models(Path(model))
     return {task: given.get(task) or _bundled_model(task) for task in tasks}
@@ -42,25 +43,24 @@ def resolve_models(
 def load_model_file(path: Path) -> ModelFile:
     """Return a model file with its card, after checking its SHA-256.
 
+    The card of ``NAME.onnx`` is ``NAME.json``; that of ``NAME.engine`` is ``NAME.engine.json``.
+
     Raises:
         ModelError: either is missing or damaged, or they do not match.
-        BackendError: the file's kind needs a backend that is not available.
     """
     if not path.is_file():
         raise ModelError(
             f"model file {str(path)!r} does not exist; expected an .onnx file with its card "
-            "(.json) beside it. Check the path."
+            "(.json) beside it, or an .engine file with its side-car (.engine.json). Check the "
+            "path."
         )
-    if path.suffix == ".engine":
-        raise BackendError(
-            f"{str(path)!r} is a TensorRT engine, and the TensorRT backend is not available in "
-            "this version. Pass the .onnx file from which the engine was built."
-        )
-    if path.suffix != ".onnx":
+    if path.suffix not in (".onnx", ENGINE_SUFFIX):
         raise ModelError(
-            f"model file {str(path)!r} ends in {path.suffix!r}; expected an .onnx file or a folder."
+            f"model file {str(path)!r} ends in {path.suffix!r}; expected an .onnx file, an .engine "
+            "file or a folder."
         )
-    card = ModelCard.load(path.with_suffix(".json"))
+    is_engine = path.suffix == ENGINE_SUFFIX
+    card = ModelCard.load(sidecar_path(path) if is_engine else path.with_suffix(".json"))
     card.check_file(path)
     return ModelFile(path, card)
 
@@ -71,7 +71,7 @@ def _given_models(path: Path) -> dict[str, ModelFile]:
         return {found.card.task: found}
     models = {}
     for task in TASKS:
-        for suffix in (".onnx", ".engine"):
+        for suffix in (ENGINE_SUFFIX, ".onnx"):
             candidate = path / f"{task}{suffix}"
             if candidate.is_file():
                 models[task] = _checked_task(load_model_file(candidate), task)
@@ -79,8 +79,9 @@ def _given_models(path: Path) -> dict[str, ModelFile]:
     if not models:
         raise ModelError(
             f"model folder {str(path)!r} holds none of "
-            f"{', '.join(f'{task}.onnx' for task in TASKS)}; expected at least one of them, with "
-            "its card (.json). Rename the files, or pass one .onnx file itself."
+            f"{', '.join(f'{task}.onnx' for task in TASKS)}, nor an .engine of these names; "
+            "expected at least one of them, with its card (.json). Rename the files, or pass one "
+            "file itself."
         )
     return models
 
@@ -100,7 +101,7 @@ def _checked_task(found: ModelFile, task: str) -> ModelFile:
     if found.card.task != task:
         raise ModelError(
             f"{str(found.path)!r} is named for the task {task!r}, but its card says "
-            f"{found.card.task!r}. Name the file {found.card.task}.onnx and its card "
-            f"{found.card.task}.json."
+            f"{found.card.task!r}. Name the file {found.card.task}{found.path.suffix}, and its "
+            "card likewise."
         )
     return found

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._cards import ModelCard
+from .._engine_info import ENGINE_SUFFIX
 
 __all__ = ["Backend", "load_backend"]
 
@@ -37,12 +38,16 @@ def load_backend(path: Path, card: ModelCard, *, threads: int) -> Backend:
     Args:
         path: the model file, checked against its card by SHA-256 already.
         card: its card; the loaded tensors are checked against it.
-        threads: CPU threads for this network.
+        threads: CPU threads for this network; of no use to an engine.
 
     Raises:
         ModelError: the file is no such model, or its tensors are not those of the card.
-        BackendError: the runtime is not installed.
+        BackendError: the runtime is not installed, or an engine was built for another machine.
     """
+    if path.suffix == ENGINE_SUFFIX:
+        from .tensorrt import TensorRTBackend
+
+        return TensorRTBackend(path, card)
     from .onnx_runtime import OnnxRuntimeBackend
 
     return OnnxRuntimeBackend(path, card, threads=threads)

@@ -1,7 +1,7 @@
 """The command ``clipgaze``.
 
-Exit codes: 0 done, 1 something failed (one line ``error: …`` says what), 2 wrong arguments, 130
-stopped by Ctrl-C.
+Exit codes: 0 done, 1 something failed (one line ``error: …`` says what), 2 wrong arguments, 3
+``build-engine`` found no TensorRT, 130 stopped by Ctrl-C.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 
 from .. import __version__
 from .._errors import ClipGazeError, ConfigurationError
-from . import bench, doctor, models, run
+from . import bench, build_engine, doctor, models, run
 
 __all__ = ["main", "make_parser"]
 
@@ -45,7 +45,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"clipgaze {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_CommandParser)
-    for module in (run, bench, models, doctor):
+    for module in (run, bench, build_engine, models, doctor):
         module.add_parser(commands)
     return parser
 

@@ -1,0 +1,311 @@
+"""From a model's graph to a TensorRT engine and its side-car, checked before they are written."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ._cards import TASK_OUTPUTS, ModelCard
+from ._engine_files import write_files
+from ._engine_info import ENGINE_SUFFIX, EngineInfo, Machine, Profile, sidecar_path
+from ._engine_network import CompiledGraph, CompileOptions, Progress, compile_graph
+from ._engine_precision import check_products, read_layers
+from ._engine_samples import sample_images
+from ._errors import BackendError, ConfigurationError, ModelError
+from ._models import BUNDLED_FOLDER, ModelFile, load_model_file
+from .backends.cuda_runtime import gpu_context, import_cuda, import_tensorrt, this_machine
+from .backends.engine_runner import EngineRunner
+from .backends.onnx_runtime import OnnxRuntimeBackend
+
+_SAMPLES = 4
+_TOLERANCES = {"fp32": 0.01, "fp16": 0.05, "int8": 0.25}
+"""Largest difference to ONNX Runtime on the same graph, in units of an output's largest magnitude.
+They are wide: they find an engine that computes something else.  What a precision costs in degrees
+is measured by ``export/verify.py``, on real crops."""
+_DEFAULT_BATCH = {"face_detector": (1, 1, 1)}  # whole images come one by one
+_OTHER_BATCH = (1, 1, 8)
+_OPT_ASPECT = 16 / 9
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildOptions:
+    """What engine to build.
+
+    Raises:
+        ConfigurationError: a value is outside its range, or two do not go together.
+    """
+
+    precision: str
+    """"fp32", "fp16" or "int8"."""
+    batch: tuple[int, int, int] | None = None
+    """Least, usual and largest batch; None: 1, 1, 8 for crops, 1 for the face detector."""
+    workspace_mib: int = 1024
+    """GPU memory that a layer may use while it works."""
+    dla_core: int | None = None
+    """Deep learning accelerator of an Orin to use; FP16 and one batch size only."""
+    timing_cache: Path | None = None
+    """Kept from build to build, so that later ones are quicker."""
+
+    def __post_init__(self) -> None:
+        if self.batch is not None and not 1 <= self.batch[0] <= self.batch[1] <= self.batch[2]:
+            raise ConfigurationError(
+                f"batch is {self.batch}; expected three rising numbers of at least 1: least, "
+                "usual, largest, for instance 1,1,8."
+            )
+        if self.workspace_mib < 1:
+            raise ConfigurationError(f"workspace is {self.workspace_mib} MiB; expected at least 1.")
+        if self.dla_core is None:
+            return
+        if self.precision != "fp16" or (self.batch is not None and len(set(self.batch)) > 1):
+            raise ConfigurationError(
+                f"a DLA was asked for with {self.precision} and batch {self.batch}; it takes FP16 "
+                "and one batch size, for instance --fp16 --batch 1,1,1."
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedGraph:
+    """A graph that ONNX Runtime runs, and what it answers there."""
+
+    source: str
+    model: ModelFile
+    base_sha256: str
+    """Of the FP32 file."""
+    images: NDArray[np.float32]
+    expected: Mapping[str, NDArray[np.float32]]
+
+
+def find_graph(source: str, precision: str) -> tuple[ModelFile, str]:
+    """Return the graph that has a precision, and the SHA-256 of its FP32 file.
+
+    Args:
+        source: a bundled network's name, or the path of an FP32 ``NAME.onnx`` with
+            ``NAME.fp16.onnx`` and ``NAME.int8.onnx`` beside it, or of one of these.
+        precision: "fp32", "fp16" or "int8".
+
+    Raises:
+        ModelError: a file is missing, damaged, or made from another model.
+        ConfigurationError: the file given has another precision.
+    """
+    path = BUNDLED_FOLDER / f"{source}.onnx" if source in TASK_OUTPUTS else Path(source)
+    if path.suffix == ENGINE_SUFFIX:
+        raise ConfigurationError(f"{source!r} is an engine already; give the .onnx file.")
+    base = load_model_file(path)
+    if base.card.precision == precision:
+        return base, base.card.base_sha256 or base.card.sha256
+    if base.card.precision != "fp32":
+        raise ConfigurationError(
+            f"{source!r} is a graph of {base.card.precision}, and {precision} was asked for; give "
+            "the FP32 file, or the other precision."
+        )
+    graph_path = path.with_name(f"{path.stem}.{precision}.onnx")
+    make = "Make it, in the project's repository: python export/precisions.py"
+    if not graph_path.is_file():
+        raise ModelError(
+            f"{source!r} has no graph of {precision}: {str(graph_path)!r} is missing. {make}"
+        )
+    graph = load_model_file(graph_path)
+    if graph.card.base_sha256 != base.card.sha256 or graph.card.precision != precision:
+        raise ModelError(
+            f"graph {str(graph_path)!r} is of {graph.card.precision}, made from a model with "
+            f"SHA-256 {graph.card.base_sha256 or 'unknown'}; {str(path)!r} has "
+            f"{base.card.sha256}. {make}"
+        )
+    return graph, base.card.sha256
+
+
+def check_graph(source: str, options: BuildOptions, *, threads: int) -> CheckedGraph:
+    """Find a graph and run it on sample images in ONNX Runtime.
+
+    Raises:
+        ModelError, ConfigurationError: as :func:`find_graph`, or the graph is not what its card
+            says.
+        BackendError: it does not run, or gives numbers that are not finite.
+    """
+    model, base_sha256 = find_graph(source, options.precision)
+    shape = profile_of(model.card, options).opt
+    images = sample_images(model.card, (_SAMPLES, *shape[1:]))
+    backend = OnnxRuntimeBackend(model.path, model.card, threads=threads)
+    try:
+        expected = backend.run(images)
+    finally:
+        backend.close()
+    for name, values in expected.items():
+        if not np.all(np.isfinite(values)):
+            raise BackendError(
+                f"{str(model.path)!r} gives {name} that is not finite on sample images in ONNX "
+                "Runtime; such a graph cannot be used. Take another precision."
+            )
+    return CheckedGraph(source, model, base_sha256, images, expected)
+
+
+def build_engine(
+    graph: CheckedGraph, output: Path, options: BuildOptions, *, say: Say, progress: Progress
+) -> EngineInfo:
+    """Compile a graph, check the engine, and write it with its side-car.
+
+    The engine is written only if every convolution and matrix product has the precision asked for,
+    except those that the graph's card keeps out, and if it agrees with ONNX Runtime.
+
+    Args:
+        graph: of :func:`check_graph`.
+        output: the engine; its side-car lies beside it.
+        options: what to build.
+        say: called with lines for a person.
+        progress: called with a line for each step of TensorRT.
+
+    Raises:
+        MissingRuntimeError: TensorRT, pycuda or a GPU is missing.
+        ModelError, ConfigurationError, BackendError: as their messages say; nothing is written.
+        InputError: the output cannot be written.
+    """
+    trt, cuda = import_tensorrt(), import_cuda()
+    card, machine = graph.model.card, this_machine(trt, cuda)
+    compile_options = CompileOptions(
+        precision=options.precision,
+        profile=profile_of(card, options),
+        workspace_mib=options.workspace_mib,
+        dla_core=options.dla_core,
+        timing_cache=_read_cache(options.timing_cache),
+    )
+    say(
+        f"building {output} from {graph.model.path.name} for {machine.gpu_name}, TensorRT "
+        f"{machine.tensorrt_version}; the first build takes minutes"
+    )
+    data = graph.model.path.read_bytes()
+    with gpu_context(cuda):
+        compiled = compile_graph(
+            trt, data, name=str(graph.model.path), options=compile_options, progress=progress
+        )
+    info = _checked_info(graph, compiled, output, machine, options)
+    if options.timing_cache is not None and compiled.timing_cache is not None:
+        write_files({options.timing_cache: compiled.timing_cache})
+    sidecar = _sidecar(card, output, compiled.engine, info).encode()
+    write_files({output: compiled.engine, sidecar_path(output): sidecar})
+    return info
+
+
+def _checked_info(
+    graph: CheckedGraph,
+    compiled: CompiledGraph,
+    output: Path,
+    machine: Machine,
+    options: BuildOptions,
+) -> EngineInfo:
+    """Run the engine, compare it with ONNX Runtime, and look up its layers."""
+    card = graph.model.card
+    runner = EngineRunner(compiled.engine, name=str(output))
+    try:
+        card.check_tensors(inputs=runner.inputs, outputs=runner.outputs)
+        products = check_products(
+            read_layers(runner.layers()),
+            compiled.products,
+            precision=options.precision,
+            kept=card.kept,
+        )
+        parity = _compare(graph.expected, runner.run(graph.images), options.precision)
+        profile = runner.profile
+    finally:
+        runner.close()
+    return EngineInfo(
+        machine=machine,
+        source=graph.source,
+        base_sha256=graph.base_sha256,
+        onnx_sha256=card.sha256,
+        calibration_sha256=_calibration_sha256(card),
+        arguments=_arguments(graph.source, options),
+        profile=profile,
+        strongly_typed=compiled.strongly_typed,
+        products=products,
+        parity=parity,
+    )
+
+
+def profile_of(card: ModelCard, options: BuildOptions) -> Profile:
+    """Return the shapes that an engine is built for.
+
+    A free height and width are the face detector's: from one step of its strides to the card's
+    longest side, and usually that of a 16:9 image.
+    """
+    fallback = _OTHER_BATCH if options.dla_core is None else (1, 1, 1)
+    batch = options.batch or _DEFAULT_BATCH.get(card.task, fallback)
+    _, channels, height, width = card.inputs[0].shape
+    if isinstance(height, int) and isinstance(width, int):
+        sizes = [(height, width)] * 3
+    elif options.dla_core is not None:
+        raise ConfigurationError(
+            f"a DLA was asked for the {card.task}, whose images have many sizes; a DLA takes one. "
+            "Leave out --dla."
+        )
+    else:
+        step = int(card.number("multiple_px"))
+        longest = -(-int(max(card.numbers("long_side_px"))) // step) * step
+        usual = -(-round(longest / _OPT_ASPECT) // step) * step
+        sizes = [(step, step), (usual, longest), (longest, longest)]
+    least, best, most = ((n, int(channels), *size) for n, size in zip(batch, sizes, strict=True))
+    return Profile(least, best, most)
+
+
+def _compare(
+    expected: Mapping[str, NDArray[np.float32]],
+    found: Mapping[str, NDArray[np.float32]],
+    precision: str,
+) -> dict[str, float]:
+    parity = {}
+    for name, values in expected.items():
+        scale = max(float(np.abs(values).max()), 1e-6)
+        apart = np.abs(found[name].astype(np.float64) - values)
+        parity[name] = float(apart.max()) / scale if np.all(np.isfinite(apart)) else np.inf
+    limit = _TOLERANCES[precision]
+    worst = max(parity, key=lambda name: parity[name])
+    if parity[worst] > limit:
+        raise BackendError(
+            f"the engine's {worst} differs from ONNX Runtime's by {parity[worst]:.3g} of its "
+            f"largest magnitude on sample images; expected at most {limit:g}. It was not written. "
+            "Try another precision, and report this with the TensorRT version."
+        )
+    return parity
+
+
+def _arguments(source: str, options: BuildOptions) -> tuple[str, ...]:
+    words = [source, f"--{options.precision}"]
+    if options.batch is not None:
+        words += ["--batch", ",".join(map(str, options.batch))]
+    words += ["--workspace", str(options.workspace_mib)]
+    if options.dla_core is not None:
+        words += ["--dla", str(options.dla_core)]
+    return tuple(words)
+
+
+def _sidecar(card: ModelCard, output: Path, engine: bytes, info: EngineInfo) -> str:
+    """Return the graph's card with the engine's name and hash, and what it was built for."""
+    data: dict[str, Any] = json.loads(card.path.read_text(encoding="utf-8"))
+    data |= {
+        "file": output.name,
+        "sha256": hashlib.sha256(engine).hexdigest(),
+        "engine": info.to_dict(),
+    }
+    return json.dumps(data, indent=2) + "\n"
+
+
+def _calibration_sha256(card: ModelCard) -> str:
+    data = json.loads(card.path.read_text(encoding="utf-8")).get("calibration")
+    return str(data.get("sha256", "")) if isinstance(data, dict) else ""
+
+
+def _read_cache(path: Path | None) -> bytes | None:
+    if path is None:
+        return None
+    try:
+        return path.read_bytes() if path.exists() else b""
+    except OSError as error:
+        raise ConfigurationError(f"timing cache {str(path)!r} cannot be read: {error}.") from error

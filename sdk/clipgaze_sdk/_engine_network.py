@@ -1,0 +1,244 @@
+"""An ONNX graph compiled by TensorRT, with the same code on TensorRT 10 and 11.
+
+The graph says the precision.  TensorRT 11 always obeys it; 10.x does when a network is made
+strongly typed.  What a version can do is found out by its features, never by its number.
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from ._engine_info import Profile
+from ._errors import BackendError, ConfigurationError, ModelError
+from .backends.cuda_runtime import tensorrt_log
+
+_ONNX_NODE = re.compile(r"\[ONNX Layer: ([^\]]+)\]")
+_MEMORY = re.compile(r"out of memory|cudaErrorMemoryAllocation|OutOfMemory", re.IGNORECASE)
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class CompileOptions:
+    """How a graph is compiled."""
+
+    precision: str
+    """"fp32", "fp16" or "int8", as the graph is."""
+    profile: Profile
+    workspace_mib: int
+    dla_core: int | None = None
+    """Deep learning accelerator to use where possible; None for the GPU alone."""
+    timing_cache: bytes | None = None
+    """What an earlier build measured, empty to begin one; None to keep none."""
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledGraph:
+    """What TensorRT made of a graph."""
+
+    engine: bytes
+    products: tuple[str, ...]
+    """ONNX names of the convolutions and matrix products."""
+    strongly_typed: bool
+    timing_cache: bytes | None
+
+
+def onnx_names(text: str) -> list[str]:
+    """Return the ONNX nodes that a layer's metadata names."""
+    return _ONNX_NODE.findall(text)
+
+
+def is_strongly_typed(trt: Any, options: CompileOptions) -> bool:
+    """Say whether this TensorRT is to be bound to the graph's types.
+
+    TensorRT 11 knows nothing else.  Up to 10.11 strong typing of a quantised graph is not
+    complete: it is from 10.12, which also brought the type E8M0.  There INT8 graphs, and
+    everything on a DLA before TensorRT 11, take builder flags instead; that the flags led to the
+    precision asked for is then known by the engine inspector alone.
+    """
+    if not hasattr(trt.BuilderFlag, "FP16"):
+        return True
+    if options.dla_core is not None:
+        return False
+    if not hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED"):
+        return False
+    return options.precision != "int8" or hasattr(trt.DataType, "E8M0")
+
+
+def network_flags(trt: Any, options: CompileOptions) -> int:
+    """Return the flags with which a network is created."""
+    kinds = trt.NetworkDefinitionCreationFlag
+    if is_strongly_typed(trt, options) and hasattr(kinds, "STRONGLY_TYPED"):
+        return 1 << int(kinds.STRONGLY_TYPED)
+    return 0
+
+
+def precision_flags(trt: Any, options: CompileOptions) -> list[Any]:
+    """Return the builder flags that allow the precision; none where the graph's types bind."""
+    if is_strongly_typed(trt, options) or options.precision == "fp32":
+        return []
+    flags = [trt.BuilderFlag.FP16]
+    if options.precision == "int8":
+        flags.append(trt.BuilderFlag.INT8)
+    return flags
+
+
+def compile_graph(
+    trt: Any, graph: bytes, *, name: str, options: CompileOptions, progress: Progress
+) -> CompiledGraph:
+    """Compile a graph; this takes minutes.
+
+    Args:
+        trt: the module ``tensorrt``.
+        graph: ONNX.
+        name: of the graph, for messages.
+        options: how.
+        progress: called with a line for each step.
+
+    Raises:
+        ModelError: TensorRT cannot read the graph.
+        ConfigurationError: there is no such DLA.
+        BackendError: TensorRT failed.
+    """
+    log = tensorrt_log(trt)
+    log.errors.clear()
+    builder = trt.Builder(log)
+    network = builder.create_network(network_flags(trt, options))
+    _parse(trt, network, graph, name=name)
+    config = builder.create_builder_config()
+    _configure(trt, builder, network, config, options=options)
+    cache = _attach_timing_cache(config, options.timing_cache, progress)
+    with _interrupt_noted() as interrupted:
+        if hasattr(trt, "IProgressMonitor"):
+            config.progress_monitor = _make_monitor(trt, progress, interrupted)
+        plan = builder.build_serialized_network(network, config)
+    if interrupted.is_set():
+        raise KeyboardInterrupt
+    if plan is None:
+        raise _build_error(trt, name, options)
+    return CompiledGraph(
+        engine=bytes(plan),
+        products=_products(trt, network),
+        strongly_typed=is_strongly_typed(trt, options),
+        timing_cache=None if cache is None else bytes(cache.serialize()),
+    )
+
+
+def _parse(trt: Any, network: Any, graph: bytes, *, name: str) -> None:
+    log = tensorrt_log(trt)
+    parser = trt.OnnxParser(network, log)
+    if parser.parse(graph):
+        return
+    reasons = [
+        f"{error.node_operator()} {error.node_name()}: {error.desc()}".strip()
+        for error in (parser.get_error(index) for index in range(parser.num_errors))
+    ]
+    raise ModelError(
+        f"TensorRT {trt.__version__} cannot read {name!r}: "
+        f"{' '.join('; '.join(reasons).split()) or log.take()}. Its operators or its opset are "
+        "newer than this TensorRT, or it is no model of this project."
+    )
+
+
+def _configure(
+    trt: Any, builder: Any, network: Any, config: Any, *, options: CompileOptions
+) -> None:
+    config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace_mib << 20)
+    # Anything less, and the inspector does not tell the layers' types.
+    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
+    for flag in precision_flags(trt, options):
+        config.set_flag(flag)
+    if options.dla_core is not None:
+        if options.dla_core >= builder.num_DLA_cores:
+            raise ConfigurationError(
+                f"DLA {options.dla_core} was asked for; TensorRT {trt.__version__} finds "
+                f"{builder.num_DLA_cores} here. Leave out --dla."
+            )
+        config.default_device_type = trt.DeviceType.DLA
+        config.DLA_core = options.dla_core
+        config.set_flag(trt.BuilderFlag.GPU_FALLBACK)
+    profile = builder.create_optimization_profile()
+    shapes = options.profile
+    profile.set_shape(network.get_input(0).name, shapes.min, shapes.opt, shapes.max)
+    config.add_optimization_profile(profile)
+
+
+def _attach_timing_cache(config: Any, data: bytes | None, progress: Progress) -> Any:
+    """Return the cache that the build will fill; None if none is to be kept."""
+    if data is None:
+        return None
+    cache = config.create_timing_cache(data)
+    if cache is None or not config.set_timing_cache(cache, False):
+        progress("the timing cache is of another machine or TensorRT; a new one is begun")
+        cache = config.create_timing_cache(b"")
+        config.set_timing_cache(cache, False)
+    return cache
+
+
+def _products(trt: Any, network: Any) -> tuple[str, ...]:
+    kinds = (
+        trt.LayerType.CONVOLUTION,
+        trt.LayerType.DECONVOLUTION,
+        trt.LayerType.MATRIX_MULTIPLY,
+    )
+    names: dict[str, None] = {}  # in order, each once
+    for index in range(network.num_layers):
+        layer = network.get_layer(index)
+        if layer.type in kinds:
+            names.update(dict.fromkeys(onnx_names(layer.metadata) or [layer.name]))
+    return tuple(names)
+
+
+@contextmanager
+def _interrupt_noted() -> Iterator[threading.Event]:
+    """Turn Ctrl-C into an event while TensorRT runs.
+
+    It calls the logger and the monitor from C++, where an exception would end the process.
+    """
+    noted = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield noted
+        return
+    before = signal.signal(signal.SIGINT, lambda *_: noted.set())
+    try:
+        yield noted
+    finally:
+        signal.signal(signal.SIGINT, before or signal.SIG_DFL)
+
+
+def _make_monitor(trt: Any, progress: Progress, interrupted: threading.Event) -> Any:
+    """Return a monitor that reports steps, and stops the build once interrupted."""
+
+    class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
+        def __init__(self) -> None:
+            trt.IProgressMonitor.__init__(self)
+            self._steps: dict[str, int] = {}
+
+        def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
+            self._steps[phase_name] = num_steps
+
+        def phase_finish(self, phase_name: str) -> None:
+            self._steps.pop(phase_name, None)
+
+        def step_complete(self, phase_name: str, step: int) -> bool:
+            progress(f"{phase_name}: {step + 1} of {self._steps.get(phase_name, step + 1)}")
+            return not interrupted.is_set()
+
+    return Monitor()
+
+
+def _build_error(trt: Any, name: str, options: CompileOptions) -> BackendError:
+    reason = tensorrt_log(trt).take()
+    if _MEMORY.search(reason):
+        advice = (
+            "The GPU has no memory left: close what else uses it, or give less by --workspace "
+            f"(now {options.workspace_mib} MiB) and --batch."
+        )
+    else:
+        advice = "Try --workspace with more memory, or another precision."
+    return BackendError(f"TensorRT {trt.__version__} cannot build {name!r}: {reason}. {advice}")

@@ -1,0 +1,198 @@
+"""One engine in memory on the GPU: buffers, stream, and runs of any batch."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._cards import TensorSpec
+from .._engine_info import Profile
+from .._errors import BackendError
+from .cuda_runtime import gpu_context, import_cuda, import_tensorrt, tensorrt_log
+
+_FREE = -1
+
+
+@dataclass(slots=True, eq=False)
+class _Buffer:
+    """Memory of one tensor at its largest, pinned on the host and on the device."""
+
+    host: Any
+    device: Any = None
+
+
+class EngineRunner:
+    """Runs a serialised engine on a stream of its own; several threads may share it.
+
+    Args:
+        data: the engine.
+        name: of the engine, for messages.
+
+    Raises:
+        MissingRuntimeError: TensorRT, pycuda or a GPU is missing.
+        BackendError: the engine cannot be loaded; nothing stays allocated.
+    """
+
+    def __init__(self, data: bytes, *, name: str) -> None:
+        self._name = name
+        self._lock = threading.Lock()
+        self._trt: Any = import_tensorrt()
+        self._cuda: Any = import_cuda()
+        self._log: Any = tensorrt_log(self._trt)
+        self._runtime: Any = None
+        self._engine: Any = None
+        self._context: Any = None
+        self._stream: Any = None
+        self._buffers: dict[str, _Buffer] = {}
+        self._closed = False
+        try:
+            with gpu_context(self._cuda):
+                self._load(data)
+                self.inputs, self.outputs = self._specs()
+                self.profile = self._read_profile()
+                self._allocate()
+        except BaseException:
+            self.close()
+            raise
+
+    def run(self, images: NDArray[np.float32]) -> Mapping[str, NDArray[np.float32]]:
+        """Return every output by name; batches beyond the profile are run in parts.
+
+        Args:
+            images: (N, 3, H, W) float32, N at least 1.
+
+        Raises:
+            BackendError: the shape is outside of the profile, the runtime failed, or it is closed.
+        """
+        with self._lock:
+            if self._closed:
+                raise BackendError(f"the network {self._name!r} is closed; make a new estimator.")
+            least, most = self.profile.min[0], self.profile.max[0]
+            if len(images) == 0 or not self.profile.holds((least, *images.shape[1:])):
+                raise BackendError(
+                    f"engine {self._name!r} got an input of shape {images.shape}; it was built for "
+                    f"{self.profile.min} to {self.profile.max}. Build it for this shape."
+                )
+            parts = []
+            with gpu_context(self._cuda):
+                for start in range(0, len(images), most):
+                    part = images[start : start + most]
+                    parts.append(self._run_part(part, pad_to=least))
+        return {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
+
+    def layers(self) -> str:
+        """Return TensorRT's description of the engine's layers, as JSON.
+
+        Raises:
+            BackendError: the runtime failed.
+        """
+        with self._lock, gpu_context(self._cuda):
+            inspector = self._engine.create_engine_inspector()
+            # Without a context whose shapes are set, dynamic layers tell no type.
+            inspector.execution_context = self._context
+            return str(inspector.get_engine_information(self._trt.LayerInformationFormat.JSON))
+
+    def close(self) -> None:
+        """Release everything on the GPU; a second call does nothing."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            with gpu_context(self._cuda):
+                self._context = self._engine = self._runtime = None
+                for buffer in self._buffers.values():
+                    if buffer.device is not None:
+                        buffer.device.free()
+                    buffer.host.base.free()
+                self._buffers.clear()
+                self._stream = None
+
+    def _load(self, data: bytes) -> None:
+        self._log.errors.clear()
+        self._runtime = self._trt.Runtime(self._log)
+        self._engine = self._runtime.deserialize_cuda_engine(data)
+        if self._engine is None:
+            raise BackendError(
+                f"TensorRT {self._trt.__version__} cannot load the engine {self._name!r}: "
+                f"{self._log.take()}."
+            )
+        self._context = self._engine.create_execution_context()
+        if self._context is None:
+            raise BackendError(
+                f"TensorRT has no context for the engine {self._name!r}: {self._log.take()}. "
+                "Usually the GPU has no memory left: close what else uses it."
+            )
+        self._stream = self._cuda.Stream()
+
+    def _specs(self) -> tuple[list[TensorSpec], list[TensorSpec]]:
+        engine = self._engine
+        inputs: list[TensorSpec] = []
+        outputs: list[TensorSpec] = []
+        for index in range(engine.num_io_tensors):
+            name = engine.get_tensor_name(index)
+            shape = tuple("any" if n == _FREE else int(n) for n in engine.get_tensor_shape(name))
+            dtype = np.dtype(self._trt.nptype(engine.get_tensor_dtype(name))).name
+            is_input = engine.get_tensor_mode(name) == self._trt.TensorIOMode.INPUT
+            (inputs if is_input else outputs).append(TensorSpec(name, dtype, shape))
+        if len(inputs) != 1:
+            raise BackendError(
+                f"engine {self._name!r} has {len(inputs)} inputs; expected one, 'image'. Build it "
+                "from one of this project's models."
+            )
+        return inputs, outputs
+
+    def _read_profile(self) -> Profile:
+        shapes = self._engine.get_tensor_profile_shape(self.inputs[0].name, 0)
+        least, best, most = (tuple(int(n) for n in shape) for shape in shapes)
+        return Profile(least, best, most)
+
+    def _allocate(self) -> None:
+        self._set_shape(self.profile.max)
+        for spec in (*self.inputs, *self.outputs):
+            count = int(np.prod(self._shape_of(spec.name)))
+            host = self._cuda.pagelocked_empty(count, np.dtype(spec.dtype))
+            buffer = self._buffers[spec.name] = _Buffer(host)
+            buffer.device = self._cuda.mem_alloc(host.nbytes)
+            if not self._context.set_tensor_address(spec.name, int(buffer.device)):
+                raise self._failed(f"TensorRT refused the memory of {spec.name!r}")
+
+    def _run_part(
+        self, images: NDArray[np.float32], *, pad_to: int
+    ) -> dict[str, NDArray[np.float32]]:
+        count = len(images)
+        shape = (max(count, pad_to), *images.shape[1:])
+        name = self.inputs[0].name
+        self._set_shape(shape)
+        buffer = self._buffers[name]
+        staged = buffer.host[: int(np.prod(shape))]
+        staged[images.size :] = 0
+        staged[: images.size] = images.reshape(-1)
+        self._cuda.memcpy_htod_async(buffer.device, staged, self._stream)
+        if not self._context.execute_async_v3(self._stream.handle):
+            raise self._failed(f"TensorRT failed on an input of shape {images.shape}")
+        results = {}
+        for spec in self.outputs:
+            buffer = self._buffers[spec.name]
+            out_shape = self._shape_of(spec.name)
+            results[spec.name] = buffer.host[: int(np.prod(out_shape))].reshape(out_shape)
+            self._cuda.memcpy_dtoh_async(results[spec.name], buffer.device, self._stream)
+        self._stream.synchronize()
+        return {key: value[:count].copy() for key, value in results.items()}
+
+    def _set_shape(self, shape: tuple[int, ...]) -> None:
+        if not self._context.set_input_shape(self.inputs[0].name, shape):
+            raise self._failed(f"TensorRT refused an input of shape {shape}")
+
+    def _shape_of(self, name: str) -> tuple[int, ...]:
+        shape = tuple(int(n) for n in self._context.get_tensor_shape(name))
+        if _FREE in shape:
+            raise self._failed(f"the shape of {name!r} is not known before a run: {shape}")
+        return shape
+
+    def _failed(self, what: str) -> BackendError:
+        return BackendError(f"engine {self._name!r}: {what}: {self._log.take()}.")

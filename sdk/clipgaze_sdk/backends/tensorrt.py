@@ -1,0 +1,99 @@
+"""Networks as TensorRT engines, on the GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._cards import TASK_OUTPUTS, ModelCard
+from .._engine_info import EngineInfo, Machine
+from .._errors import BackendError, ModelError
+from .cuda_runtime import import_cuda, import_tensorrt, this_machine
+from .engine_runner import EngineRunner
+
+
+class TensorRTBackend:
+    """An engine with its side-car; see :class:`~clipgaze_sdk.backends.Backend`.
+
+    Args:
+        path: the engine, checked against its side-car by SHA-256 already.
+        card: the side-car, read as a card.
+
+    Raises:
+        ModelError: the side-car is incomplete, or says other tensors than the engine has.
+        BackendError: TensorRT, pycuda or a GPU is missing; the engine was built for another
+            version of TensorRT, another GPU, another system or other weights; or it cannot be
+            loaded.
+    """
+
+    def __init__(self, path: Path, card: ModelCard) -> None:
+        info = EngineInfo.load(card.path)
+        again = f"Build it again, on this machine: {info.build_command(path)}"
+        _check_machine(path, info.machine, again=again)
+        _check_weights(path, card, info, again=again)
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise ModelError(
+                f"engine {str(path)!r} cannot be read ({error}). Check the path."
+            ) from error
+        try:
+            self._runner = EngineRunner(data, name=str(path))
+        except BackendError as error:
+            raise BackendError(f"{error} {again}") from error
+        try:
+            card.check_tensors(inputs=self._runner.inputs, outputs=self._runner.outputs)
+            if self._runner.profile != info.profile:
+                raise ModelError(
+                    f"engine {str(path)!r} takes shapes {self._runner.profile}; its side-car says "
+                    f"{info.profile}. {again}"
+                )
+        except ModelError:
+            self._runner.close()
+            raise
+
+    def run(self, images: NDArray[np.float32]) -> Mapping[str, NDArray[np.float32]]:
+        """Return every output by name for images (N, 3, H, W) float32.
+
+        Raises:
+            BackendError: the shape is outside of the engine's, TensorRT failed, or the backend is
+                closed.
+        """
+        return self._runner.run(images)
+
+    def close(self) -> None:
+        """Release the engine and its memory; a second call does nothing."""
+        self._runner.close()
+
+
+def _check_machine(path: Path, built_for: Machine, *, again: str) -> None:
+    here = this_machine(import_tensorrt(), import_cuda())
+    names = [field.name for field in fields(Machine)]
+    wrong = [
+        f"{name.replace('_', ' ')} {getattr(built_for, name)} (here {getattr(here, name)})"
+        for name in names
+        if getattr(built_for, name) != getattr(here, name)
+    ]
+    if wrong:
+        raise BackendError(
+            f"engine {str(path)!r} was built for {', '.join(wrong)}; an engine runs only where it "
+            f"was built. {again}"
+        )
+
+
+def _check_weights(path: Path, card: ModelCard, info: EngineInfo, *, again: str) -> None:
+    """Refuse an engine of bundled weights that an update of this package has replaced."""
+    if info.source not in TASK_OUTPUTS:
+        return
+    from .._models import BUNDLED_FOLDER
+
+    bundled = BUNDLED_FOLDER / f"{card.task}.json"
+    if bundled.is_file() and ModelCard.load(bundled).sha256 != info.base_sha256:
+        raise BackendError(
+            f"engine {str(path)!r} was built from the bundled {card.task} network of another "
+            f"version of clipgaze-sdk. {again}"
+        )

@@ -1,0 +1,176 @@
+"""``clipgaze build-engine``: TensorRT engines for the machine that this runs on."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .._errors import ConfigurationError
+from .run import positive_int
+from .versions import cpu_count
+
+if TYPE_CHECKING:
+    from .._engine_info import EngineInfo
+
+MISSING_RUNTIME = 3
+_EPILOG = (
+    "Exit codes: 0 built, 1 failed, 2 wrong arguments, 3 the graphs are in order but TensorRT, "
+    "pycuda or a GPU is missing here, 130 stopped by Ctrl-C."
+)
+
+
+def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
+    """Add ``build-engine`` and its arguments."""
+    parser = commands.add_parser(
+        "build-engine",
+        help="build TensorRT engines for this machine",
+        description="Build a TensorRT engine and its side-car (.engine.json) on the machine, and "
+        "with the TensorRT, that will run it. The precision is in the graph: NAME.fp16.onnx or "
+        "NAME.int8.onnx beside NAME.onnx. An engine whose layers do not have the precision asked "
+        "for, or that disagrees with ONNX Runtime, is not written.",
+        epilog=_EPILOG,
+    )
+    add_arguments(parser)
+    parser.set_defaults(command=build_engine_command)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what an engine is built from, and how."""
+    parser.add_argument(
+        "model",
+        metavar="MODEL",
+        nargs="?",
+        help="a bundled network (gaze, face_landmarks, face_detector) or an FP32 .onnx file with "
+        "its card; gaze if not given",
+    )
+    precision = parser.add_mutually_exclusive_group(required=True)
+    for name in ("fp16", "int8", "fp32"):
+        precision.add_argument(
+            f"--{name}", dest="precision", action="store_const", const=name, help=f"build {name}"
+        )
+    parser.add_argument("--all", action="store_true", help="build all three bundled networks")
+    parser.add_argument(
+        "--batch",
+        metavar="LEAST,USUAL,MOST",
+        type=_batch,
+        help="batch sizes (1,1,8; 1,1,1 for the face detector); larger batches run in parts",
+    )
+    parser.add_argument(
+        "--workspace", metavar="MIB", type=positive_int, default=1024, help="GPU memory (1024)"
+    )
+    parser.add_argument(
+        "--timing-cache", metavar="FILE", type=Path, help="kept between builds, to shorten them"
+    )
+    parser.add_argument("--dla", metavar="N", type=int, help="use this deep learning accelerator")
+    parser.add_argument(
+        "--output",
+        metavar="PATH",
+        type=Path,
+        help="the engine (NAME.PRECISION.engine); with --all a folder (engines_PRECISION)",
+    )
+    parser.add_argument("--force", action="store_true", help="overwrite another model's engine")
+
+
+def build_engine_command(args: argparse.Namespace) -> int:
+    """Carry out ``clipgaze build-engine``.
+
+    Raises:
+        ClipGazeError: as its message says.
+    """
+    from .._engine_builder import BuildOptions, build_engine, check_graph, find_graph
+    from .._engine_files import check_engine_output
+    from ..backends.cuda_runtime import MissingRuntimeError
+
+    options = BuildOptions(
+        precision=args.precision,
+        batch=args.batch,
+        workspace_mib=args.workspace,
+        dla_core=args.dla,
+        timing_cache=args.timing_cache,
+    )
+    outputs = _outputs(args)
+    graphs = []
+    for source, output in outputs.items():
+        _, base_sha256 = find_graph(source, args.precision)
+        check_engine_output(
+            output, base_sha256=base_sha256, precision=args.precision, force=args.force
+        )
+        graph = check_graph(source, options, threads=cpu_count())
+        graphs.append((graph, output))
+        _say(f"{graph.model.path.name}: SHA-256 matches, ONNX Runtime runs it")
+    line = _ProgressLine()
+    try:
+        for graph, output in graphs:
+            try:
+                info = build_engine(graph, output, options, say=_say, progress=line.show)
+            finally:
+                line.clear()
+            print(_summary(output, info))
+    except MissingRuntimeError as error:
+        _say(f"error: {error} The graphs are in order; no engine was built.")
+        return MISSING_RUNTIME
+    return 0
+
+
+def _outputs(args: argparse.Namespace) -> dict[str, Path]:
+    """Return what is built, and where to."""
+    from .._models import TASKS
+
+    if not args.all:
+        source = args.model or "gaze"
+        default = Path(f"{Path(source).stem}.{args.precision}.engine")
+        return {source: args.output or default}
+    if args.model is not None:
+        raise ConfigurationError(
+            f"{args.model!r} was given with --all, which builds the bundled networks. Leave out "
+            "one of the two."
+        )
+    folder: Path = args.output or Path(f"engines_{args.precision}")
+    if folder.suffix == ".engine" or folder.is_file():
+        raise ConfigurationError(f"--all writes three engines; expected a folder, not {folder}.")
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"cannot make folder {str(folder)!r}: {error}.") from error
+    return {task: folder / f"{task}.engine" for task in TASKS}
+
+
+def _summary(output: Path, info: EngineInfo) -> str:
+    counts = ", ".join(f"{count} {name}" for name, count in sorted(info.products.items()))
+    worst = max(info.parity.values())
+    typed = "strongly typed" if info.strongly_typed else "by builder flags"
+    return (
+        f"wrote {output} ({output.stat().st_size / 1e6:.1f} MB) and {output.name}.json: "
+        f"convolutions and matrix products {counts} ({typed}); largest difference to ONNX Runtime "
+        f"{100 * worst:.2g} % of an output's magnitude"
+    )
+
+
+def _batch(text: str) -> tuple[int, int, int]:
+    least, usual, most = (int(part) for part in text.split(","))
+    return least, usual, most
+
+
+class _ProgressLine:
+    """TensorRT's current step, drawn again and again on a terminal; silent elsewhere."""
+
+    def __init__(self) -> None:
+        self._shown = sys.stderr.isatty()
+
+    def show(self, text: str) -> None:
+        if self._shown:
+            width = shutil.get_terminal_size().columns - 1
+            sys.stderr.write("\r" + text[:width].ljust(width))
+            sys.stderr.flush()
+
+    def clear(self) -> None:
+        if self._shown:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+
+
+def _say(text: str) -> None:
+    print(" ".join(text.split()), file=sys.stderr, flush=True)
