@@ -72,9 +72,9 @@ def is_strongly_typed(trt: Any, options: CompileOptions) -> bool:
 
 def network_flags(trt: Any, options: CompileOptions) -> int:
     """Return the flags with which a network is created."""
-    kinds = trt.NetworkDefinitionCreationFlag
-    if is_strongly_typed(trt, options) and hasattr(kinds, "STRONGLY_TYPED"):
-        return 1 << int(kinds.STRONGLY_TYPED)
+    has_flag = hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED")
+    if has_flag and is_strongly_typed(trt, options):
+        return 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The double of ``pycuda.driver``.  Copies and runs wait on their stream until it is synchronised."""
+"""The double of ``pycuda.driver``: copies and runs wait until their stream is synchronised."""
 
 from __future__ import annotations
 

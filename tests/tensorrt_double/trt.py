@@ -239,7 +239,7 @@ def _classes(world: World, version: str, module: types.ModuleType) -> dict[str, 
         if monitor is None:
             return True
         monitor.phase_start("Building Engine", None, 3)
-        going_on = all([monitor.step_complete("Building Engine", step) for step in range(3)])
+        going_on = all(monitor.step_complete("Building Engine", step) for step in range(3))
         monitor.phase_finish("Building Engine")
         return going_on
 
@@ -385,8 +385,8 @@ def _classes(world: World, version: str, module: types.ModuleType) -> dict[str, 
     def nptype(trt_type: Any) -> type:
         return {"FLOAT": np.float32, "HALF": np.float16, "INT8": np.int8}[trt_type.name]
 
-    hidden = ("world", "version", "module", "is_eleven", "strong", "Counted")
-    return {k: v for k, v in locals().items() if k not in hidden and not k.startswith("_")}
+    besides = ("world", "version", "module", "is_eleven", "strong", "Counted", "besides")
+    return {k: v for k, v in locals().items() if k not in besides and not k.startswith("_")}
 
 
 def _described(

@@ -122,9 +122,10 @@ def gpu_context(cuda: Any) -> Iterator[None]:
     try:
         with _lock:
             if cuda not in _primary_contexts:
-                _primary_contexts[cuda] = cuda.Device(0).retain_primary_context()
-            context = _primary_contexts[cuda]
-        context.push()
+                device = cuda.Device(0)
+                _primary_contexts[cuda] = device.retain_primary_context()
+            gpu = _primary_contexts[cuda]
+        gpu.push()
         try:
             yield
         finally:
