@@ -19,14 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clipgaze_sdk import Camera, EstimatorOptions, GazeEstimator
+from clipgaze_sdk._cards import ModelCard
 from clipgaze_sdk.backends import Backend
 from export.model_files import ExportError, Network
+from train.synth.products import NORMALIZATION
 from train.synth.shards import Sample, file_sha256, read_shard
 
 CALIBRATION_IMAGES = 256
 """Inputs that calibration uses of each network; the detector's are of several sizes."""
-CROP_PX = 224
-"""Side of the crops that `train.synth write --product crops` writes."""
 
 Images = list[NDArray[np.float32]]
 
@@ -146,16 +146,27 @@ def _look_at(estimator: GazeEstimator, sample: Sample) -> None:
 
 
 def _of_crop(network: Network, sample: Sample) -> Images:
-    """The gaze network's input from a crop that was normalised already: its rows of it."""
-    card = network.card
-    if card.task != "gaze":
-        raise ValueError(f"crops hold nothing that a {card.task} sees")
+    if network.card.task != "gaze":
+        raise ValueError(f"crops hold nothing that a {network.card.task} sees")
+    return [crop_input(network.card, sample.rgb)]
+
+
+def crop_input(card: ModelCard, crop: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """A gaze network's input of a crop (224, 224, 3) that was normalised already: its rows of it.
+
+    Raises :class:`ValueError` for a network of another normalisation.
+    """
+    focal, distance = card.number("focal_px"), card.number("distance_mm")
+    if (focal, distance) != (NORMALIZATION.focal_px, NORMALIZATION.distance_mm):
+        raise ValueError(f"crops are cut with another focal length and distance than {card.name}'s")
     height, width = (int(n) for n in card.inputs[0].shape[2:])
     x, y = card.numbers("center_px", 2)
-    top, left = round((CROP_PX - 1) / 2 - y), round((CROP_PX - 1) / 2 - x)
+    left, top = (
+        round(whole - own) for whole, own in zip(NORMALIZATION.center_px, (x, y), strict=True)
+    )
     mean, std = (np.array(v, np.float32) for v in card.mean_std())
-    part = sample.rgb[top : top + height, left : left + width].astype(np.float32) / 255
-    return [((part - mean) / std).transpose(2, 0, 1)[None].copy()]
+    part = crop[top : top + height, left : left + width].astype(np.float32) / 255
+    return ((part - mean) / std).transpose(2, 0, 1)[None].copy()
 
 
 def _thinned(images: Images, limit: int) -> Images:

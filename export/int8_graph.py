@@ -71,9 +71,19 @@ def calibrated_ranges(
             calibrate_method=METHODS[method],
             extra_options={"num_bins": BINS},
         )
-        for start in range(0, len(images), AT_ONCE):
-            calibrator.collect_data(_Reader(images[start : start + AT_ONCE]))
+        for part in _parts(images):
+            calibrator.collect_data(_Reader(part))
         return calibrator.compute_data()
+
+
+def _parts(images: Sequence[NDArray[np.float32]]) -> Iterator[list[NDArray[np.float32]]]:
+    """The images in parts of one shape each, small enough for memory."""
+    by_shape: dict[tuple[int, ...], list[NDArray[np.float32]]] = {}
+    for image in images:
+        by_shape.setdefault(image.shape, []).append(image)
+    for same in by_shape.values():
+        for start in range(0, len(same), AT_ONCE):
+            yield same[start : start + AT_ONCE]
 
 
 def prepared(model: ModelProto) -> ModelProto:

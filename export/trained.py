@@ -1,0 +1,198 @@
+"""What a training run leaves, made ready for export: a network that answers with a tuple.
+
+Two kinds of runs are read: those of ``train.loop`` (the first networks, ``checkpoint.pt`` and a
+log), and those of ``python -m train.fit`` (gaze models of any backbone, ``model.safetensors`` and a
+card).
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from export.model_files import ExportError
+from train.checkpoints import MODEL, CheckpointError, load_model
+from train.crops import GAZE, LANDMARK_CROP_SCALE
+from train.gaze import MEAN, STD
+from train.loop import load_average
+from train.models import BAND, LOG_SIGMA, GazeModel
+from train.networks import STRIDES, DetectorNetwork, GazeNetwork, LandmarkNetwork
+from train.synth.products import NORMALIZATION
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """How one kind of network is exported."""
+
+    model: type[nn.Module]
+    example: tuple[int, int, int, int]
+    free: dict[int, str]
+    """Dynamic dimensions of the input, by position."""
+    outputs: dict[str, list[int | str]]
+    preprocessing: dict[str, Any]
+    purpose: str
+    limits: str
+
+    def with_batch(self, batch: int | None) -> Task:
+        """The same with a fixed batch; None leaves it free."""
+        if batch is None:
+            return self
+        return replace(
+            self,
+            example=(batch, *self.example[1:]),
+            free={k: v for k, v in self.free.items() if k != 0},
+            outputs={k: [batch, *shape[1:]] for k, shape in self.outputs.items()},
+        )
+
+
+COMMON = {"color": "RGB", "mean": list(MEAN), "std": list(STD)}
+TASKS = {
+    "face_detector": Task(
+        DetectorNetwork,
+        (2, 3, 256, 320),
+        {0: "batch", 2: "height", 3: "width"},
+        {
+            "scores": ["batch", "anchors"],
+            "boxes": ["batch", "anchors", 4],
+            "points": ["batch", "anchors", 10],
+        },
+        {**COMMON, "long_side_px": [640, 256], "multiple_px": 32, "strides": list(STRIDES)},
+        "Finding faces in whole frames, to start landmarks and gaze.",
+        "Faces under 20 px of a 640 px frame, strong in-plane tilt, masks and hats are weak. "
+        "Not for identification.",
+    ),
+    "face_landmarks": Task(
+        LandmarkNetwork,
+        (2, 3, 128, 128),
+        {0: "batch"},
+        {"points": ["batch", 70, 2], "openness": ["batch", 2], "presence": ["batch"]},
+        {**COMMON, "crop_scale": LANDMARK_CROP_SCALE},
+        "68 landmarks, both irises, eye openness, presence: for head pose and to follow a face.",
+        "Profiles beyond 60 degrees and faces covered by hands or masks are weak.",
+    ),
+    "gaze": Task(
+        GazeNetwork,
+        (2, 3, 96, 224),
+        {0: "batch"},
+        {"pitch_yaw": ["batch", 2], "log_sigma": ["batch"]},
+        {
+            **COMMON,
+            "focal_px": GAZE.focal_px,
+            "distance_mm": GAZE.distance_mm,
+            "center_px": list(GAZE.center_px),
+        },
+        "Direction of gaze of any person in front of one camera.",
+        "Trained on rendered people only. Not for medical use, nor for deciding about people.",
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A trained network and what its run says of itself."""
+
+    network: nn.Module
+    """Float image in, tuple of the task's outputs in their order out."""
+    task: Task
+    about: dict[str, Any] = field(default_factory=dict)
+    """Entries for the card: trained_on, command, seed, commit, where the run knows them."""
+
+
+class _Named(nn.Module):
+    """The network with its outputs as a tuple in the card's order."""
+
+    def __init__(self, model: nn.Module, names: list[str]) -> None:
+        super().__init__()
+        self.model = model
+        self.names = names
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        out = self.model(image)
+        return tuple(out[name] for name in self.names)
+
+
+class NormalizedGaze(nn.Module):
+    """A gaze model for input that the SDK has cut and normalised already."""
+
+    def __init__(self, model: GazeModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        model = self.model
+        pooled = model.backbone.forward_head(model.backbone.forward_features(image))
+        f_re = model.separator(model.projection(pooled))
+        return model.gaze(f_re), model.sigma(f_re).squeeze(-1) + LOG_SIGMA
+
+
+def load_run(name: str, run: Path) -> Trained:
+    """The network of a run of either kind.
+
+    Raises :class:`ExportError` for a folder without one, a damaged file or weights of another
+    network.
+    """
+    if (run / f"{MODEL}.safetensors").is_file():
+        return _fitted(name, run)
+    if not (run / "checkpoint.pt").is_file():
+        raise ExportError(
+            f"{run} holds neither checkpoint.pt (of python -m train.detector, train.landmarks or "
+            f"train.gaze) nor {MODEL}.safetensors (of python -m train.fit); check --run"
+        )
+    task = TASKS[name]
+    try:
+        model = load_average(task.model(), run)
+    except (RuntimeError, KeyError, EOFError, pickle.UnpicklingError) as error:
+        text = " ".join(str(error).split())
+        raise ExportError(
+            f"{run / 'checkpoint.pt'} is no finished {name} network ({text[:200]}); give the run "
+            "of this task"
+        ) from None
+    return Trained(_Named(model, list(task.outputs)).eval(), task, _last_log(run))
+
+
+def _last_log(run: Path) -> dict[str, Any]:
+    log = run / "log.jsonl"
+    lines = log.read_text().splitlines() if log.is_file() else []
+    return {"last_log": json.loads(lines[-1])} if lines else {}
+
+
+def _fitted(name: str, run: Path) -> Trained:
+    if name != "gaze":
+        raise ExportError(f"{run} is a run of train.fit, which trains gaze models, not {name}")
+    try:
+        model = load_model(run)
+    except CheckpointError as error:
+        raise ExportError(str(error)) from None
+    architecture = model.architecture
+    height, width = architecture.input_px
+    x, y = NORMALIZATION.center_px
+    task = replace(
+        TASKS["gaze"],
+        example=(2, 3, height, width),
+        preprocessing={
+            "color": "RGB",
+            "mean": list(architecture.mean),
+            "std": list(architecture.std),
+            "focal_px": NORMALIZATION.focal_px,
+            "distance_mm": NORMALIZATION.distance_mm,
+            "center_px": [x, y - BAND[0] if architecture.band else y],
+        },
+    )
+    return Trained(NormalizedGaze(model).eval(), task, _fit_card(run))
+
+
+def _fit_card(run: Path) -> dict[str, Any]:
+    path = run / f"{MODEL}.json"
+    if not path.is_file():
+        return {}
+    card = json.loads(path.read_text())
+    known = {k: card[k] for k in ("command", "seed", "commit", "architecture") if k in card}
+    if "trained_on" in card:
+        source = card["trained_on"]
+        known["trained_on"] = source if isinstance(source, str) else json.dumps(source)
+    return known

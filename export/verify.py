@@ -1,0 +1,189 @@
+"""Are the precisions precise?  ``python export/verify.py --data HELD_OUT``.
+
+Compares, for each network, its FP16 and INT8 files (``export/precisions.py``) with the FP32 one on
+held-out rendered pictures: what changes, the gaze error, sizes, and latency on ONNX Runtime.  FP16
+also runs in true half precision, with the largest activation of every layer.  Prints a Markdown
+table; exit code 1 where a limit is not held.
+"""
+
+from __future__ import annotations
+
+if not __package__:
+    import script_path  # noqa: F401 - run by its path
+
+import argparse
+import json
+import os
+import platform
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+
+from clipgaze_sdk import ClipGazeError
+from clipgaze_sdk._models import ModelFile, load_model_file
+from clipgaze_sdk.backends import load_backend
+from export.comparison import Change, Problem, answers, change, gaze_error_deg, problem
+from export.gate import Limits, failures
+from export.half_run import HalfRunner
+from export.latency import medians_ms
+from export.model_files import BUNDLED, ExportError, Network, load_network, write_files
+from export.tables import markdown
+
+KINDS = ("fp16", "int8", "int8_cpu")
+IMAGES = 720
+HALF_IMAGES = 96
+"""Inputs that run in true half precision, which is slow."""
+FRAME_PX = (384, 640)
+"""Height and width at which a detector is timed: a 16:9 frame."""
+
+
+def verified(
+    network: Network,
+    task: Problem,
+    *,
+    threads: int,
+    rounds: int,
+    kinds: Sequence[str] = KINDS,
+    half_images: int = HALF_IMAGES,
+) -> dict[str, Any]:
+    """Figures of a network's files by kind, "fp32" first; ``rounds`` 0 leaves out latency."""
+    files = {"fp32": ModelFile(network.path, network.card)} | {
+        kind: _derived(network, kind) for kind in kinds
+    }
+    base = _answered(files["fp32"], task, threads)
+    report: dict[str, Any] = {"fp32": {"change_mean": 0.0, "change_worst": 0.0}}
+    if task.truth is not None:
+        report["fp32"]["gaze_error_deg"] = gaze_error_deg(task, base)
+    for kind in kinds:
+        other = _answered(files[kind], task, threads)
+        report[kind] = _figures(change(network.card, task, base, other))
+    for kind, file in files.items():
+        report[kind]["bytes"] = file.path.stat().st_size
+        report[kind]["kept"] = list(file.card.kept)
+    if "fp16" in kinds:
+        report["fp16"]["true_half"] = _in_true_half(network, files["fp16"], task, base, half_images)
+    if rounds:
+        shape = [1, 3, *(n if isinstance(n, int) else 0 for n in network.card.inputs[0].shape[2:])]
+        shape[2:] = shape[2:] if all(shape) else FRAME_PX
+        times = medians_ms(files, shape, threads=threads, rounds=rounds)
+        for kind, ms in times.items():
+            report[kind] |= {"ms": ms, "speedup": times["fp32"] / ms}
+    return report
+
+
+def _derived(network: Network, kind: str) -> ModelFile:
+    path = network.path.with_name(f"{network.path.stem}.{kind}.onnx")
+    try:
+        file = load_model_file(path)
+    except ClipGazeError as error:
+        raise ExportError(
+            f"{error} Make it with `python export/precisions.py {network.path} --calibration DIR`"
+        ) from None
+    if file.card.base_sha256 != network.card.sha256:
+        raise ExportError(
+            f"{path} was made from another {network.path.name} (SHA-256 "
+            f"{file.card.base_sha256[:12]}, not {network.card.sha256[:12]}); make it again with "
+            "`python export/precisions.py`"
+        )
+    return file
+
+
+def _answered(file: ModelFile, task: Problem, threads: int) -> list[dict[str, Any]]:
+    backend = load_backend(file.path, file.card, threads=threads)
+    try:
+        return answers(backend.run, task.images)
+    finally:
+        backend.close()
+
+
+def _in_true_half(
+    network: Network, file: ModelFile, task: Problem, base: list[dict[str, Any]], images: int
+) -> dict[str, Any]:
+    """Change against FP32 and the largest activations, over evenly chosen inputs."""
+    chosen = np.linspace(0, len(task.images) - 1, min(images, len(task.images))).round().astype(int)
+    part = Problem(
+        [task.images[i] for i in chosen], None if task.truth is None else task.truth[chosen]
+    )
+    runner = HalfRunner(onnx.load(file.path))
+    found = change(network.card, part, [base[i] for i in chosen], answers(runner.run, part.images))
+    return _figures(found) | {"images": len(part.images), "largest": runner.largest}
+
+
+def _figures(found: Change) -> dict[str, Any]:
+    return {"change_mean": found.mean, "change_worst": found.worst, **found.figures}
+
+
+def _machine(threads: int) -> dict[str, Any]:
+    return {
+        "processor": _processor(),
+        "cpus": os.cpu_count(),
+        "threads": threads,
+        "python": platform.python_version(),
+        "onnxruntime": onnxruntime.__version__,
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.machine()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python export/verify.py", description=__doc__)
+    parser.add_argument(
+        "models", type=Path, nargs="*", metavar="MODEL.onnx", help="default: the bundled networks"
+    )
+    parser.add_argument(
+        "--data", type=Path, required=True, help="shards of pictures that calibration did not see"
+    )
+    parser.add_argument("--images", type=int, default=IMAGES, help="inputs of each network at most")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=60, help="of timing; 0 for none")
+    parser.add_argument("--out", type=Path, help="folder for verify.md and verify.json")
+    parser.add_argument("--cache", type=Path, help="folder that keeps recorded inputs")
+    return parser
+
+
+def _reports(args: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any]]]:
+    for path in args.models or BUNDLED:
+        network = load_network(path)
+        task = problem(network, args.data, limit=args.images, cache=args.cache)
+        report = verified(network, task, threads=args.threads, rounds=args.rounds)
+        yield network.card.task, {"images": len(task.images), "files": report}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point."""
+    args = _parser().parse_args(arguments)
+    if min(args.images, args.threads) < 1 or args.rounds < 0:
+        raise SystemExit(
+            "error: expected --images and --threads of 1 or more, --rounds of 0 or more"
+        )
+    limits = Limits()
+    try:
+        networks = dict(_reports(args))
+        report = {"machine": _machine(args.threads), "networks": networks}
+        text = markdown(report)
+        print(text)
+        if args.out:
+            plain = json.dumps(report, indent=1) + "\n"
+            write_files(
+                {args.out / "verify.md": text.encode(), args.out / "verify.json": plain.encode()}
+            )
+    except ExportError as error:
+        raise SystemExit(f"error: {error}") from None
+    wrong = [line for name, part in networks.items() for line in failures(name, part, limits)]
+    if wrong:
+        raise SystemExit("\n".join(["not precise enough:", *wrong]))
+
+
+if __name__ == "__main__":
+    main()
