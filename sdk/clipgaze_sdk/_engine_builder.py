@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._cards import TASK_OUTPUTS, ModelCard
+from ._cuda import gpu_context, import_cuda, import_tensorrt, this_machine
 from ._engine_files import write_files
 from ._engine_info import ENGINE_SUFFIX, EngineInfo, Machine, Profile, sidecar_path
 from ._engine_network import CompiledGraph, CompileOptions, Progress, compile_graph
@@ -20,7 +21,6 @@ from ._engine_precision import check_products, read_layers
 from ._engine_samples import sample_images
 from ._errors import BackendError, ConfigurationError, ModelError
 from ._models import BUNDLED_FOLDER, ModelFile, load_model_file
-from .backends.cuda_runtime import gpu_context, import_cuda, import_tensorrt, this_machine
 from .backends.engine_runner import EngineRunner
 from .backends.onnx_runtime import OnnxRuntimeBackend
 

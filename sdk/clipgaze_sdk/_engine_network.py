@@ -14,9 +14,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from ._cuda import tensorrt_log
 from ._engine_info import Profile
 from ._errors import BackendError, ConfigurationError, ModelError
-from .backends.cuda_runtime import tensorrt_log
 
 _ONNX_NODE = re.compile(r"\[ONNX Layer: ([^\]]+)\]")
 _MEMORY = re.compile(r"out of memory|cudaErrorMemoryAllocation|OutOfMemory", re.IGNORECASE)

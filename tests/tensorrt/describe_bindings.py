@@ -36,11 +36,11 @@ def branches(module: Any) -> dict[str, Any]:
     """Run what depends on the version, on the real enums and base classes."""
     import threading
 
+    from clipgaze_sdk import _cuda
     from clipgaze_sdk import _engine_network as network
     from clipgaze_sdk._engine_info import Profile
-    from clipgaze_sdk.backends import cuda_runtime
 
-    trt = cuda_runtime.import_tensorrt()
+    trt = _cuda.import_tensorrt()
     assert trt is module
     profile = Profile((1, 3, 8, 8), (1, 3, 8, 8), (8, 3, 8, 8))
     answers: dict[str, Any] = {"version": trt.__version__}
@@ -54,7 +54,7 @@ def branches(module: Any) -> dict[str, Any]:
                 network.network_flags(trt, options),
                 [flag.name for flag in network.precision_flags(trt, options)],
             ]
-    log = cuda_runtime.tensorrt_log(trt)
+    log = _cuda.tensorrt_log(trt)
     log.log(trt.ILogger.Severity.WARNING, "nothing")
     log.log(trt.ILogger.Severity.ERROR, "it  broke")
     answers["log"] = [isinstance(log, trt.ILogger), log.take(), log.take()]

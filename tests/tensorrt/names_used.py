@@ -10,7 +10,7 @@ from pathlib import Path
 SDK = Path(__file__).parents[2] / "sdk" / "clipgaze_sdk"
 FILES = (
     SDK / "_engine_network.py",
-    SDK / "backends" / "cuda_runtime.py",
+    SDK / "_cuda.py",
     SDK / "backends" / "engine_runner.py",
     SDK / "backends" / "tensorrt.py",
 )

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._cards import TensorSpec
+from .._cuda import gpu_context, import_cuda, import_tensorrt, tensorrt_log
 from .._engine_info import Profile
 from .._errors import BackendError
-from .cuda_runtime import gpu_context, import_cuda, import_tensorrt, tensorrt_log
 
 _FREE = -1
 

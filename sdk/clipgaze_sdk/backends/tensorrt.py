@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._cards import TASK_OUTPUTS, ModelCard
+from .._cuda import import_cuda, import_tensorrt, this_machine
 from .._engine_info import EngineInfo, Machine
 from .._errors import BackendError, ModelError
-from .cuda_runtime import import_cuda, import_tensorrt, this_machine
 from .engine_runner import EngineRunner
 
 

@@ -51,6 +51,14 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
         "--threads", metavar="T", type=positive_int, default=2, help="CPU threads (2)"
     )
     parser.add_argument("--model", metavar="PATH", type=Path, help="a gaze model or a folder")
+    parser.add_argument(
+        "--compare",
+        metavar="PATH",
+        type=Path,
+        nargs="*",
+        help="instead, time every network in every precision and backend that is here: bundled "
+        "graphs, engines in this folder, and the files and folders given",
+    )
     parser.add_argument("--json", metavar="OUT", type=Path, help="write the figures here too")
     parser.set_defaults(command=bench)
 
@@ -79,6 +87,10 @@ def bench(args: argparse.Namespace) -> int:
 
     if args.json is not None and not args.json.resolve().parent.is_dir():
         raise ConfigurationError(f"cannot write {str(args.json)!r}: make its folder first.")
+    if args.compare is not None:
+        from .compare_bench import compare
+
+        return compare(args)
     image, name = bench_frame(args.image)
     estimator, threshold = _estimator_that_sees(image, args, drawn=args.image is None)
     with estimator:

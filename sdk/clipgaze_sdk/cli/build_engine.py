@@ -80,9 +80,9 @@ def build_engine_command(args: argparse.Namespace) -> int:
     Raises:
         ClipGazeError: as its message says.
     """
+    from .._cuda import MissingRuntimeError
     from .._engine_builder import BuildOptions, build_engine, check_graph, find_graph
     from .._engine_files import check_engine_output
-    from ..backends.cuda_runtime import MissingRuntimeError
 
     options = BuildOptions(
         precision=args.precision,

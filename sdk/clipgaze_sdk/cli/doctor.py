@@ -171,14 +171,36 @@ def check_opencv() -> Iterable[Check]:
 
 
 def check_tensorrt() -> Iterable[Check]:
-    """TensorRT, which this version does not use yet."""
-    versions = {
-        "tensorrt": installed_version("tensorrt", "tensorrt-cu12", "tensorrt-cu13"),
-        "pycuda": installed_version("pycuda"),
-    }
-    for name, version in versions.items():
-        found = version or ("installed" if importlib.util.find_spec(name) else "not installed")
-        yield Check(name, "ok", f"{found}; not used by this version, which has ONNX Runtime only")
+    """TensorRT and pycuda, which only engines need."""
+    from .._cuda import (
+        MissingRuntimeError,
+        import_cuda,
+        import_tensorrt,
+        is_jetson,
+        pycuda_advice,
+        tensorrt_advice,
+        this_machine,
+    )
+
+    missing = False
+    for name, advice in (("tensorrt", tensorrt_advice()), ("pycuda", pycuda_advice())):
+        if importlib.util.find_spec(name) is not None:
+            continue
+        missing = True
+        found = "not installed; engines need it, ONNX models do not"
+        yield Check(name, "warn" if is_jetson() else "ok", found, advice if is_jetson() else "")
+    if missing:
+        return
+    try:
+        machine = this_machine(import_tensorrt(), import_cuda())
+    except MissingRuntimeError as error:
+        yield Check("backend tensorrt", "warn", _one_line(error), "or use the .onnx models")
+        return
+    found = (
+        f"{machine.tensorrt_version}; {machine.gpu_name}, compute capability "
+        f"{machine.compute_capability}; build engines: clipgaze build-engine --fp16 --all"
+    )
+    yield Check("backend tensorrt", "ok", found)
 
 
 def check_models() -> Iterable[Check]:

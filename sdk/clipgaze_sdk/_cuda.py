@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from .._engine_info import Machine
-from .._errors import BackendError
+from ._engine_info import Machine
+from ._errors import BackendError
 
 _lock = threading.Lock()
 _primary_contexts: dict[Any, Any] = {}
