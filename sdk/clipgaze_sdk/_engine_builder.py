@@ -108,7 +108,7 @@ def find_graph(source: str, precision: str) -> tuple[ModelFile, str]:
             "the FP32 file, or the other precision."
         )
     graph_path = path.with_name(f"{path.stem}.{precision}.onnx")
-    make = "Make it, in the project's repository: python export/precisions.py"
+    make = f"Make it, in the project's repository: python export/precisions.py {path}"
     if not graph_path.is_file():
         raise ModelError(
             f"{source!r} has no graph of {precision}: {str(graph_path)!r} is missing. {make}"

@@ -78,11 +78,14 @@ def network_flags(trt: Any, options: CompileOptions) -> int:
     return 0
 
 
-def precision_flags(trt: Any, options: CompileOptions) -> list[Any]:
-    """Return the builder flags that allow the precision; none where the graph's types bind."""
-    if is_strongly_typed(trt, options) or options.precision == "fp32":
+def precision_flags(trt: Any, options: CompileOptions, *, has_half: bool) -> list[Any]:
+    """Return the builder flags that allow the precision; none where the graph's types bind.
+
+    FP16 is allowed only where the graph has it, so that what an INT8 graph keeps in FP32 stays.
+    """
+    if is_strongly_typed(trt, options):
         return []
-    flags = [trt.BuilderFlag.FP16]
+    flags = [trt.BuilderFlag.FP16] if has_half else []
     if options.precision == "int8":
         flags.append(trt.BuilderFlag.INT8)
     return flags
@@ -151,7 +154,7 @@ def _configure(
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace_mib << 20)
     # Anything less, and the inspector does not tell the layers' types.
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
-    for flag in precision_flags(trt, options):
+    for flag in precision_flags(trt, options, has_half=_has_half(trt, network)):
         config.set_flag(flag)
     if options.dla_core is not None:
         if options.dla_core >= builder.num_DLA_cores:
@@ -209,6 +212,12 @@ def _interrupt_noted() -> Iterator[threading.Event]:
         yield noted
     finally:
         signal.signal(signal.SIGINT, before or signal.SIG_DFL)
+
+
+def _has_half(trt: Any, network: Any) -> bool:
+    layers = (network.get_layer(index) for index in range(network.num_layers))
+    tensors = (layer.get_output(i) for layer in layers for i in range(layer.num_outputs))
+    return any(tensor.dtype == trt.DataType.HALF for tensor in tensors)
 
 
 def _make_monitor(trt: Any, progress: Progress, interrupted: threading.Event) -> Any:

@@ -52,7 +52,10 @@ def branches(module: Any) -> dict[str, Any]:
             answers[f"{precision} {'gpu' if dla_core is None else 'dla'}"] = [
                 network.is_strongly_typed(trt, options),
                 network.network_flags(trt, options),
-                [flag.name for flag in network.precision_flags(trt, options)],
+                [
+                    [flag.name for flag in network.precision_flags(trt, options, has_half=half)]
+                    for half in (False, True)
+                ],
             ]
     log = _cuda.tensorrt_log(trt)
     log.log(trt.ILogger.Severity.WARNING, "nothing")

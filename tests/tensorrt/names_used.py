@@ -23,6 +23,7 @@ CLASSES = {
     "profile": "IOptimizationProfile",
     "cache": "ITimingCache",
     "layer": "ILayer",
+    "tensor": "ITensor",
     "runtime": "Runtime",
     "engine": "ICudaEngine",
     "context": "IExecutionContext",

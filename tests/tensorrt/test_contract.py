@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
 
 from tests.tensorrt.bindings import REQUIREMENTS, describe_version, pycuda_sources, signatures
@@ -169,6 +170,11 @@ def test_attributes_that_are_set_are_there(real: Any) -> None:
     config = double.IBuilderConfig()
     for name in vars(config):
         assert name.startswith("_") or name in found["classes"]["IBuilderConfig"]
+    for name in vars(double.ITensor("x")):
+        assert name in found["classes"]["ITensor"]
+    layer = double.ILayer(onnx.NodeProto(), "SHUFFLE", set())
+    for name in vars(layer):
+        assert name.startswith("_") or name in found["classes"]["ILayer"]
     inspector = double.EngineInspector(None)
     for name in vars(inspector):
         assert name.startswith("_") or name in found["classes"]["EngineInspector"]
@@ -193,9 +199,11 @@ def test_branches(real: Any) -> None:
         strong = not (old and precision == "int8")
         flag_bit = branches["fp32 gpu"][1]
         assert flag_bit > 0
-        flags = [] if strong else ["FP16", "INT8"]
+        flags = [[], []] if strong else [["INT8"], ["FP16", "INT8"]]
         assert branches[f"{precision} gpu"] == [strong, flag_bit if strong else 0, flags]
-    assert branches["fp16 dla"] == ([False, 0, ["FP16"]] if ten else [True, flag_bit, []])
+    assert branches["fp16 dla"] == (
+        [False, 0, [[], ["FP16"]]] if ten else [True, flag_bit, [[], []]]
+    )
     assert branches["log"] == [True, "it broke", "it gave no reason"]
     assert branches["monitor"] == [
         True,

@@ -19,9 +19,19 @@ def node_precision(model: onnx.ModelProto, node: onnx.NodeProto) -> str:
     if all(n is not None and n.op_type == "DequantizeLinear" for n in inputs):
         return "int8"
     weights = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
-    kind = weights.get(node.input[1])
-    if kind is None:  # the weights pass through something: ask shape inference
-        inferred = onnx.shape_inference.infer_shapes(model).graph.value_info
-        types = {value.name: value.type.tensor_type.elem_type for value in inferred}
-        kind = types.get(node.input[1])
-    return "fp16" if kind == onnx.TensorProto.FLOAT16 else "fp32"
+    is_half = (
+        weights[node.input[1]] == onnx.TensorProto.FLOAT16
+        if node.input[1] in weights
+        else node.input[1] in half_tensors(model)
+    )
+    return "fp16" if is_half else "fp32"
+
+
+def half_tensors(model: onnx.ModelProto) -> set[str]:
+    """Return the names of what is in half precision between the nodes."""
+    inferred = onnx.shape_inference.infer_shapes(model).graph.value_info
+    return {
+        value.name
+        for value in inferred
+        if value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT16
+    }

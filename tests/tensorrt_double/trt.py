@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 import onnxruntime
 
-from .graph_types import LAYER_TYPES, node_precision
+from .graph_types import LAYER_TYPES, half_tensors, node_precision
 from .world import World
 
 VERSIONS = ("10.3.0", "10.13.3.9", "11.4.0.106")
@@ -134,14 +134,23 @@ def _classes(world: World, version: str, module: types.ModuleType) -> dict[str, 
             return cache._data in (b"", f"timings {version}".encode())
 
     class ITensor:
-        def __init__(self, name: str) -> None:
+        def __init__(self, name: str, dtype: Any = None) -> None:
             self.name = name
+            self.dtype = dtype
 
     class ILayer:
-        def __init__(self, node: onnx.NodeProto, kind: str) -> None:
+        def __init__(self, node: onnx.NodeProto, kind: str, halves: set[str]) -> None:
             self.name = node.name
             self.metadata = f"[ONNX Layer: {node.name}]"
             self.type = module.LayerType[kind]
+            self.num_outputs = len(node.output)
+            self._outputs = [
+                ITensor(n, module.DataType.HALF if n in halves else module.DataType.FLOAT)
+                for n in node.output
+            ]
+
+        def get_output(self, index: int) -> ITensor:
+            return self._outputs[index]
 
     class INetworkDefinition:
         def __init__(self, flags: int) -> None:
@@ -193,8 +202,10 @@ def _classes(world: World, version: str, module: types.ModuleType) -> dict[str, 
                 if node.op_type == "NonZero":
                     self._errors.append(ParserError(node.name, node.op_type, "no importer"))
             self._network._model = proto
+            halves = half_tensors(proto)
             self._network._layers = [
-                ILayer(node, LAYER_TYPES.get(node.op_type, "SHUFFLE")) for node in proto.graph.node
+                ILayer(node, LAYER_TYPES.get(node.op_type, "SHUFFLE"), halves)
+                for node in proto.graph.node
             ]
             return not self._errors
 
