@@ -41,7 +41,8 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="clipgaze",
         description="Where people look, from any camera.",
-        epilog="Exit codes: 0 done, 1 failed, 2 wrong arguments, 130 stopped by Ctrl-C.",
+        epilog="Exit codes: 0 done, 1 failed, 2 wrong arguments, 3 no TensorRT to build with, 130 "
+        "stopped by Ctrl-C.",
     )
     parser.add_argument("--version", action="version", version=f"clipgaze {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_CommandParser)
