@@ -16,10 +16,10 @@ from ._cards import TASK_OUTPUTS, ModelCard
 from ._cuda import gpu_context, import_cuda, import_tensorrt, this_machine
 from ._engine_files import write_files
 from ._engine_info import ENGINE_SUFFIX, EngineInfo, Machine, Profile, sidecar_path
-from ._engine_network import CompiledGraph, CompileOptions, Progress, compile_graph
+from ._engine_network import BuildOptions, CompiledGraph, Progress, compile_graph
 from ._engine_precision import check_products, read_layers
 from ._engine_samples import sample_images
-from ._errors import BackendError, ConfigurationError, ModelError
+from ._errors import BackendError, ConfigurationError, InputError, ModelError
 from ._models import BUNDLED_FOLDER, ModelFile, load_model_file
 from .backends.engine_runner import EngineRunner
 from .backends.onnx_runtime import OnnxRuntimeBackend
@@ -34,42 +34,6 @@ _OTHER_BATCH = (1, 1, 8)
 _OPT_ASPECT = 16 / 9
 
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BuildOptions:
-    """What engine to build.
-
-    Raises:
-        ConfigurationError: a value is outside its range, or two do not go together.
-    """
-
-    precision: str
-    """"fp32", "fp16" or "int8"."""
-    batch: tuple[int, int, int] | None = None
-    """Least, usual and largest batch; None: 1, 1, 8 for crops, 1 for the face detector."""
-    workspace_mib: int = 1024
-    """GPU memory that a layer may use while it works."""
-    dla_core: int | None = None
-    """Deep learning accelerator of an Orin to use; FP16 and one batch size only."""
-    timing_cache: Path | None = None
-    """Kept from build to build, so that later ones are quicker."""
-
-    def __post_init__(self) -> None:
-        if self.batch is not None and not 1 <= self.batch[0] <= self.batch[1] <= self.batch[2]:
-            raise ConfigurationError(
-                f"batch is {self.batch}; expected three rising numbers of at least 1: least, "
-                "usual, largest, for instance 1,1,8."
-            )
-        if self.workspace_mib < 1:
-            raise ConfigurationError(f"workspace is {self.workspace_mib} MiB; expected at least 1.")
-        if self.dla_core is None:
-            return
-        if self.precision != "fp16" or (self.batch is not None and len(set(self.batch)) > 1):
-            raise ConfigurationError(
-                f"a DLA was asked for with {self.precision} and batch {self.batch}; it takes FP16 "
-                "and one batch size, for instance --fp16 --batch 1,1,1."
-            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,27 +134,26 @@ def build_engine(
     """
     trt, cuda = import_tensorrt(), import_cuda()
     card, machine = graph.model.card, this_machine(trt, cuda)
-    compile_options = CompileOptions(
-        precision=options.precision,
-        profile=profile_of(card, options),
-        workspace_mib=options.workspace_mib,
-        dla_core=options.dla_core,
-        timing_cache=_read_cache(options.timing_cache),
-    )
     say(
         f"building {output} from {graph.model.path.name} for {machine.gpu_name}, TensorRT "
         f"{machine.tensorrt_version}; the first build takes minutes"
     )
-    data = graph.model.path.read_bytes()
     with gpu_context(cuda):
         compiled = compile_graph(
-            trt, data, name=str(graph.model.path), options=compile_options, progress=progress
+            trt,
+            graph.model.path,
+            options=options,
+            profile=profile_of(card, options),
+            progress=progress,
         )
     info = _checked_info(graph, compiled, output, machine, options)
-    if options.timing_cache is not None and compiled.timing_cache is not None:
-        write_files({options.timing_cache: compiled.timing_cache})
     sidecar = _sidecar(card, output, compiled.engine, info).encode()
     write_files({output: compiled.engine, sidecar_path(output): sidecar})
+    if options.timing_cache is not None and compiled.timing_cache is not None:
+        try:
+            write_files({options.timing_cache: compiled.timing_cache})
+        except InputError as error:  # the engine is there all the same
+            say(f"note: {error}")
     return info
 
 
@@ -300,12 +263,3 @@ def _sidecar(card: ModelCard, output: Path, engine: bytes, info: EngineInfo) -> 
 def _calibration_sha256(card: ModelCard) -> str:
     data = json.loads(card.path.read_text(encoding="utf-8")).get("calibration")
     return str(data.get("sha256", "")) if isinstance(data, dict) else ""
-
-
-def _read_cache(path: Path | None) -> bytes | None:
-    if path is None:
-        return None
-    try:
-        return path.read_bytes() if path.exists() else b""
-    except OSError as error:
-        raise ConfigurationError(f"timing cache {str(path)!r} cannot be read: {error}.") from error

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ._cuda import tensorrt_log
@@ -23,18 +24,44 @@ _MEMORY = re.compile(r"out of memory|cudaErrorMemoryAllocation|OutOfMemory", re.
 Progress = Callable[[str], None]
 
 
-@dataclass(frozen=True, slots=True)
-class CompileOptions:
-    """How a graph is compiled."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildOptions:
+    """What engine to build.
+
+    Raises:
+        ConfigurationError: a value is outside its range, or two do not go together.
+    """
 
     precision: str
-    """"fp32", "fp16" or "int8", as the graph is."""
-    profile: Profile
-    workspace_mib: int
+    """"fp32", "fp16" or "int8"."""
+    batch: tuple[int, int, int] | None = None
+    """Least, usual and largest batch; None: 1, 1, 8 for crops, 1 for the face detector."""
+    workspace_mib: int = 1024
+    """GPU memory that a layer may use while it works."""
     dla_core: int | None = None
-    """Deep learning accelerator to use where possible; None for the GPU alone."""
-    timing_cache: bytes | None = None
-    """What an earlier build measured, empty to begin one; None to keep none."""
+    """Deep learning accelerator of an Orin to use; FP16 and one batch size only."""
+    timing_cache: Path | None = None
+    """Kept from build to build, so that later ones are quicker."""
+
+    def __post_init__(self) -> None:
+        if self.batch is not None and not 1 <= self.batch[0] <= self.batch[1] <= self.batch[2]:
+            raise ConfigurationError(
+                f"batch is {self.batch}; expected three rising numbers of at least 1: least, "
+                "usual, largest, for instance 1,1,8."
+            )
+        if self.workspace_mib < 1:
+            raise ConfigurationError(f"workspace is {self.workspace_mib} MiB; expected at least 1.")
+        if self.timing_cache is not None and not self.timing_cache.parent.is_dir():
+            raise ConfigurationError(
+                f"cannot write {str(self.timing_cache)!r}: make its folder first."
+            )
+        if self.dla_core is None:
+            return
+        if self.precision != "fp16" or (self.batch is not None and len(set(self.batch)) > 1):
+            raise ConfigurationError(
+                f"a DLA was asked for with {self.precision} and batch {self.batch}; it takes FP16 "
+                "and one batch size, for instance --fp16 --batch 1,1,1."
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +80,7 @@ def onnx_names(text: str) -> list[str]:
     return _ONNX_NODE.findall(text)
 
 
-def is_strongly_typed(trt: Any, options: CompileOptions) -> bool:
+def is_strongly_typed(trt: Any, options: BuildOptions) -> bool:
     """Say whether this TensorRT is to be bound to the graph's types.
 
     TensorRT 11 knows nothing else.  Up to 10.11 strong typing of a quantised graph is not
@@ -70,7 +97,7 @@ def is_strongly_typed(trt: Any, options: CompileOptions) -> bool:
     return options.precision != "int8" or hasattr(trt.DataType, "E8M0")
 
 
-def network_flags(trt: Any, options: CompileOptions) -> int:
+def network_flags(trt: Any, options: BuildOptions) -> int:
     """Return the flags with which a network is created."""
     has_flag = hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED")
     if has_flag and is_strongly_typed(trt, options):
@@ -78,7 +105,7 @@ def network_flags(trt: Any, options: CompileOptions) -> int:
     return 0
 
 
-def precision_flags(trt: Any, options: CompileOptions, *, has_half: bool) -> list[Any]:
+def precision_flags(trt: Any, options: BuildOptions, *, has_half: bool) -> list[Any]:
     """Return the builder flags that allow the precision; none where the graph's types bind.
 
     FP16 is allowed only where the graph has it, so that what an INT8 graph keeps in FP32 stays.
@@ -92,15 +119,15 @@ def precision_flags(trt: Any, options: CompileOptions, *, has_half: bool) -> lis
 
 
 def compile_graph(
-    trt: Any, graph: bytes, *, name: str, options: CompileOptions, progress: Progress
+    trt: Any, path: Path, *, options: BuildOptions, profile: Profile, progress: Progress
 ) -> CompiledGraph:
     """Compile a graph; this takes minutes.
 
     Args:
         trt: the module ``tensorrt``.
-        graph: ONNX.
-        name: of the graph, for messages.
+        path: of the graph.
         options: how.
+        profile: the shapes to compile it for.
         progress: called with a line for each step.
 
     Raises:
@@ -112,18 +139,20 @@ def compile_graph(
     log.errors.clear()
     builder = trt.Builder(log)
     network = builder.create_network(network_flags(trt, options))
-    _parse(trt, network, graph, name=name)
+    _parse(trt, network, path)
     config = builder.create_builder_config()
     _configure(trt, builder, network, config, options=options)
+    _add_profile(builder, network, config, profile)
     cache = _attach_timing_cache(config, options.timing_cache, progress)
     with _interrupt_noted() as interrupted:
         if hasattr(trt, "IProgressMonitor"):
-            config.progress_monitor = _make_monitor(trt, progress, interrupted)
+            monitor = _make_monitor(trt, progress, interrupted)  # held until the build is over
+            config.progress_monitor = monitor
         plan = builder.build_serialized_network(network, config)
     if interrupted.is_set():
         raise KeyboardInterrupt
     if plan is None:
-        raise _build_error(trt, name, options)
+        raise _build_error(trt, path, options)
     return CompiledGraph(
         engine=bytes(plan),
         products=_products(trt, network),
@@ -132,25 +161,23 @@ def compile_graph(
     )
 
 
-def _parse(trt: Any, network: Any, graph: bytes, *, name: str) -> None:
+def _parse(trt: Any, network: Any, path: Path) -> None:
     log = tensorrt_log(trt)
     parser = trt.OnnxParser(network, log)
-    if parser.parse(graph):
+    if parser.parse(path.read_bytes()):
         return
     reasons = [
         f"{error.node_operator()} {error.node_name()}: {error.desc()}".strip()
         for error in (parser.get_error(index) for index in range(parser.num_errors))
     ]
     raise ModelError(
-        f"TensorRT {trt.__version__} cannot read {name!r}: "
+        f"TensorRT {trt.__version__} cannot read {str(path)!r}: "
         f"{' '.join('; '.join(reasons).split()) or log.take()}. Its operators or its opset are "
         "newer than this TensorRT, or it is no model of this project."
     )
 
 
-def _configure(
-    trt: Any, builder: Any, network: Any, config: Any, *, options: CompileOptions
-) -> None:
+def _configure(trt: Any, builder: Any, network: Any, config: Any, *, options: BuildOptions) -> None:
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace_mib << 20)
     # Anything less, and the inspector does not tell the layers' types.
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
@@ -165,16 +192,23 @@ def _configure(
         config.default_device_type = trt.DeviceType.DLA
         config.DLA_core = options.dla_core
         config.set_flag(trt.BuilderFlag.GPU_FALLBACK)
+
+
+def _add_profile(builder: Any, network: Any, config: Any, shapes: Profile) -> None:
     profile = builder.create_optimization_profile()
-    shapes = options.profile
-    profile.set_shape(network.get_input(0).name, shapes.min, shapes.opt, shapes.max)
+    tensor = network.get_input(0)
+    profile.set_shape(tensor.name, shapes.min, shapes.opt, shapes.max)
     config.add_optimization_profile(profile)
 
 
-def _attach_timing_cache(config: Any, data: bytes | None, progress: Progress) -> Any:
+def _attach_timing_cache(config: Any, path: Path | None, progress: Progress) -> Any:
     """Return the cache that the build will fill; None if none is to be kept."""
-    if data is None:
+    if path is None:
         return None
+    try:
+        data = path.read_bytes() if path.exists() else b""
+    except OSError as error:
+        raise ConfigurationError(f"timing cache {str(path)!r} cannot be read: {error}.") from error
     cache = config.create_timing_cache(data)
     if cache is None or not config.set_timing_cache(cache, False):
         progress("the timing cache is of another machine or TensorRT; a new one is begun")
@@ -241,7 +275,7 @@ def _make_monitor(trt: Any, progress: Progress, interrupted: threading.Event) ->
     return Monitor()
 
 
-def _build_error(trt: Any, name: str, options: CompileOptions) -> BackendError:
+def _build_error(trt: Any, path: Path, options: BuildOptions) -> BackendError:
     reason = tensorrt_log(trt).take()
     if _MEMORY.search(reason):
         advice = (
@@ -250,4 +284,6 @@ def _build_error(trt: Any, name: str, options: CompileOptions) -> BackendError:
         )
     else:
         advice = "Try --workspace with more memory, or another precision."
-    return BackendError(f"TensorRT {trt.__version__} cannot build {name!r}: {reason}. {advice}")
+    return BackendError(
+        f"TensorRT {trt.__version__} cannot build {str(path)!r}: {reason}. {advice}"
+    )

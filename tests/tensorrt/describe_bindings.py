@@ -38,17 +38,15 @@ def branches(module: Any) -> dict[str, Any]:
 
     from clipgaze_sdk import _cuda
     from clipgaze_sdk import _engine_network as network
-    from clipgaze_sdk._engine_info import Profile
 
     trt = _cuda.import_tensorrt()
     assert trt is module
-    profile = Profile((1, 3, 8, 8), (1, 3, 8, 8), (8, 3, 8, 8))
     answers: dict[str, Any] = {"version": trt.__version__}
     for precision in ("fp32", "fp16", "int8"):
         for dla_core in (None, 0):
-            options = network.CompileOptions(
-                precision=precision, profile=profile, workspace_mib=1, dla_core=dla_core
-            )
+            if dla_core is not None and precision != "fp16":
+                continue
+            options = network.BuildOptions(precision=precision, dla_core=dla_core)
             answers[f"{precision} {'gpu' if dla_core is None else 'dla'}"] = [
                 network.is_strongly_typed(trt, options),
                 network.network_flags(trt, options),

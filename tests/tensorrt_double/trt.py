@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import functools
 import itertools
 import json
 import types
@@ -288,12 +289,7 @@ def _classes(world: World, version: str, module: types.ModuleType) -> dict[str, 
         def __init__(self, info: dict[str, Any], model: bytes, log: ILogger) -> None:
             super().__init__()
             self._info, self._log = info, log
-            self._model = onnx.load_model_from_string(model)
-            options = onnxruntime.SessionOptions()
-            options.intra_op_num_threads = 1
-            self._session = onnxruntime.InferenceSession(
-                model, sess_options=options, providers=["CPUExecutionProvider"]
-            )
+            self._session = _session(model)
             self._inputs = self._session.get_inputs()
             self._tensors = {t.name: t for t in (*self._inputs, *self._session.get_outputs())}
             self._shapes: dict[tuple[int, ...], dict[str, tuple[int, ...]]] = {}
@@ -398,6 +394,15 @@ def _classes(world: World, version: str, module: types.ModuleType) -> dict[str, 
 
     besides = ("world", "version", "module", "is_eleven", "strong", "Counted", "besides")
     return {k: v for k, v in locals().items() if k not in besides and not k.startswith("_")}
+
+
+@functools.lru_cache(maxsize=4)
+def _session(model: bytes) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(
+        model, sess_options=options, providers=["CPUExecutionProvider"]
+    )
 
 
 def _described(

@@ -81,8 +81,9 @@ def build_engine_command(args: argparse.Namespace) -> int:
         ClipGazeError: as its message says.
     """
     from .._cuda import MissingRuntimeError
-    from .._engine_builder import BuildOptions, build_engine, check_graph, find_graph
+    from .._engine_builder import build_engine, check_graph, find_graph
     from .._engine_files import check_engine_output
+    from .._engine_network import BuildOptions
 
     options = BuildOptions(
         precision=args.precision,

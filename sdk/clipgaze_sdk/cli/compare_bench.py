@@ -102,7 +102,8 @@ def _compare_task(
     """Run the networks of one task in turns, so that all see the same machine."""
     import numpy as np
 
-    from .._engine_builder import BuildOptions, profile_of
+    from .._engine_builder import profile_of
+    from .._engine_network import BuildOptions
     from .._engine_samples import sample_images
     from ..backends import load_backend
 
