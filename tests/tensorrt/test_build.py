@@ -17,7 +17,7 @@ from clipgaze_sdk.backends import load_backend
 from clipgaze_sdk.cli import main
 from tests.fake_networks import write_card
 from tests.tensorrt.graphs import gaze_graph, write_graphs
-from tests.tensorrt_double import World
+from tests.tensorrt_double import World, install
 
 
 def build(*arguments: object) -> int:
@@ -93,7 +93,10 @@ def test_an_engine_that_computes_something_else_is_not_written(
 
 @pytest.mark.parametrize(
     ("reason", "advice"),
-    [("Error Code 2: OutOfMemory (out of memory)", "--workspace and"), ("no tactic", "Try")],
+    [
+        ("Error Code 2: OutOfMemory (out of memory)", "or give less by --workspace"),
+        ("no tactic", "Try --workspace with more"),
+    ],
 )
 def test_what_tensorrt_says_is_in_the_error(
     world: World,
@@ -107,6 +110,7 @@ def test_what_tensorrt_says_is_in_the_error(
     assert build(gaze_onnx, "--fp16") == 1
     err = capsys.readouterr().err
     assert reason in err
+    assert advice in err
     assert written(folder) == set()
 
 
@@ -151,7 +155,7 @@ def test_the_detector_is_built_for_many_sizes(world: World, folder: Path) -> Non
 def test_a_dla(
     world: World, gaze_onnx: Path, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert build(gaze_onnx, "--fp16", "--dla", 0) == 1 + 1
+    assert build(gaze_onnx, "--fp16", "--dla", 0) == 2
     assert "finds 0 here" in capsys.readouterr().err
     world.dla_cores = 2
     assert build(gaze_onnx, "--int8", "--dla", 0) == 2
@@ -250,19 +254,25 @@ def test_graphs_that_cannot_be(
 
 
 def test_a_graph_that_only_tensorrt_cannot_read(
-    world: World,
+    monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     folder: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    model = gaze_graph("fp32", opset=23)
-    onnx.save(model, tmp_path / "new.onnx")
+    world = install(monkeypatch, "10.3.0")
+    onnx.save(gaze_graph("fp32", opset=21), tmp_path / "new.onnx")
     write_card(tmp_path / "new.onnx", "gaze")
-    code = build(tmp_path / "new.onnx", "--fp32")
+    assert build(tmp_path / "new.onnx", "--fp32") == 1
     err = capsys.readouterr().err
-    assert code == 1
-    assert "opset 23 is not supported" in err or "newer than the runtime" in err
+    assert "opset 21 is not supported. Its operators or its opset are newer than this Te" in err
+    model = gaze_graph("fp32")
+    model.graph.node.append(onnx.helper.make_node("NonZero", ["g"], ["n"], "/where"))
+    onnx.save(model, tmp_path / "odd.onnx")
+    write_card(tmp_path / "odd.onnx", "gaze")
+    assert build(tmp_path / "odd.onnx", "--fp32") == 1
+    assert "NonZero /where: no importer" in capsys.readouterr().err
     assert written(folder) == set()
+    assert world.nothing_is_left()
 
 
 def test_a_graph_with_no_product_has_no_precision(
@@ -333,6 +343,23 @@ def test_all_networks_go_into_a_folder_that_the_estimator_takes(
     with GazeEstimator("engines_fp32") as on_engines, GazeEstimator() as on_onnx:
         assert on_engines.estimate(image).faces == on_onnx.estimate(image).faces
     assert world.nothing_is_left()
+
+
+def test_a_failing_build_of_all_leaves_no_empty_folder(
+    world: World, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.faults.build = "no tactic"
+    assert build("--fp32", "--all") == 1
+    (folder / "taken").touch()
+    for output, message in (
+        ("no/folder", "cannot make folder"),
+        ("taken", "expected a folder"),
+        ("x.engine", "expected a folder"),
+    ):
+        capsys.readouterr()
+        assert build("--fp32", "--all", "--output", output) == 2
+        assert message in capsys.readouterr().err
+    assert written(folder) == {"taken"}
 
 
 def test_the_side_car_is_the_graphs_card(world: World, gaze_onnx: Path, folder: Path) -> None:

@@ -18,7 +18,7 @@ from .world import World
 
 VERSIONS = ("10.3.0", "10.13.3.9", "11.4.0.106")
 _MAGIC = b"double of a TensorRT engine\n"
-_NEWEST_OPSET = 22
+_NEWEST_OPSETS = {"10.3.0": 20}
 _WORDS = {"fp32": "Float", "fp16": "Half", "int8": "Int8"}
 _FORMATS = {"fp32": "Row major linear FP32", "fp16": "Channel major FP16 format", "int8": "Int8"}
 
@@ -197,7 +197,7 @@ def _classes(world: World, version: str, module: types.ModuleType) -> dict[str, 
         def parse(self, model: bytes, path: str | None = None) -> bool:
             proto = onnx.load_model_from_string(bytes(model))
             opset = proto.opset_import[0].version
-            if opset > _NEWEST_OPSET:
+            if opset > _NEWEST_OPSETS.get(version, 22):
                 self._errors.append(ParserError("", "", f"opset {opset} is not supported"))
             for node in proto.graph.node:
                 if node.op_type == "NonZero":

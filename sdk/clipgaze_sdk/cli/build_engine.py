@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import shutil
 import sys
 from pathlib import Path
@@ -93,27 +94,39 @@ def build_engine_command(args: argparse.Namespace) -> int:
         timing_cache=args.timing_cache,
     )
     outputs = _outputs(args)
-    graphs = []
-    for source, output in outputs.items():
-        _, base_sha256 = find_graph(source, args.precision)
-        check_engine_output(
-            output, base_sha256=base_sha256, precision=args.precision, force=args.force
-        )
-        graph = check_graph(source, options, threads=cpu_count())
-        graphs.append((graph, output))
-        _say(f"{graph.model.path.name}: SHA-256 matches, ONNX Runtime runs it")
+    bases = {source: find_graph(source, args.precision)[1] for source in outputs}
+    if args.all:
+        _make_folder(next(iter(outputs.values())).parent)
     line = _ProgressLine()
     try:
+        graphs = []
+        for source, output in outputs.items():
+            check_engine_output(
+                output, base_sha256=bases[source], precision=args.precision, force=args.force
+            )
+            graph = check_graph(source, options, threads=cpu_count())
+            graphs.append((graph, output))
+            _say(f"{graph.model.path.name}: SHA-256 matches, ONNX Runtime runs it")
         for graph, output in graphs:
-            try:
-                info = build_engine(graph, output, options, say=_say, progress=line.show)
-            finally:
-                line.clear()
+            info = build_engine(graph, output, options, say=_say, progress=line.show)
+            line.clear()
             print(_summary(output, info))
     except MissingRuntimeError as error:
         _say(f"error: {error} The graphs are in order; no engine was built.")
         return MISSING_RUNTIME
+    finally:
+        line.clear()
+        if args.all:
+            with contextlib.suppress(OSError):  # an empty folder is of no use
+                next(iter(outputs.values())).parent.rmdir()
     return 0
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"cannot make folder {str(folder)!r}: {error}.") from error
 
 
 def _outputs(args: argparse.Namespace) -> dict[str, Path]:
@@ -132,10 +145,6 @@ def _outputs(args: argparse.Namespace) -> dict[str, Path]:
     folder: Path = args.output or Path(f"engines_{args.precision}")
     if folder.suffix == ".engine" or folder.is_file():
         raise ConfigurationError(f"--all writes three engines; expected a folder, not {folder}.")
-    try:
-        folder.mkdir(exist_ok=True)
-    except OSError as error:
-        raise ConfigurationError(f"cannot make folder {str(folder)!r}: {error}.") from error
     return {task: folder / f"{task}.engine" for task in TASKS}
 
 
