@@ -12,7 +12,7 @@ import pytest
 
 from clipgaze_sdk import GazeEstimator, ModelCard
 from clipgaze_sdk._engine_info import EngineInfo
-from clipgaze_sdk._models import load_model_file
+from clipgaze_sdk._models import BUNDLED_FOLDER, load_model_file
 from clipgaze_sdk.backends import load_backend
 from clipgaze_sdk.cli import main
 from tests.fake_networks import write_card
@@ -343,6 +343,22 @@ def test_all_networks_go_into_a_folder_that_the_estimator_takes(
     with GazeEstimator("engines_fp32") as on_engines, GazeEstimator() as on_onnx:
         assert on_engines.estimate(image).faces == on_onnx.estimate(image).faces
     assert world.nothing_is_left()
+
+
+@pytest.mark.skipif(
+    not (BUNDLED_FOLDER / "gaze.int8.onnx").exists(), reason="the graphs are not in this checkout"
+)
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+def test_the_bundled_graphs_have_their_precision_on_every_version(
+    every_version: World, precision: str, folder: Path
+) -> None:
+    assert build(f"--{precision}", "--all") == 0
+    for task in ("face_detector", "face_landmarks", "gaze"):
+        card = ModelCard.load(folder / f"engines_{precision}" / f"{task}.engine.json")
+        products = EngineInfo.load(card.path).products
+        assert products.pop("fp32") == len(card.kept) > 0
+        assert list(products) == [precision]
+        assert products[precision] > 10
 
 
 def test_a_failing_build_of_all_leaves_no_empty_folder(

@@ -27,15 +27,19 @@ RESULTS = {"bool": "bool", "int": "int", "str": "str"}
 @pytest.fixture(scope="module", params=VERSIONS)
 def real(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """One version: its number, its classes and what our branches do on it."""
-    cache = Path(request.config.cache.mkdir("tensorrt_bindings"))
     scratch = tmp_path_factory.mktemp("stubs")
-    return request.param, describe_version(request.param, cache, scratch)
+    return request.param, describe_version(request.param, kept(request), scratch)
 
 
 @pytest.fixture(scope="module")
 def pycuda(request: pytest.FixtureRequest) -> dict[str, str]:
     """Return pycuda's sources."""
-    return pycuda_sources(Path(request.config.cache.mkdir("tensorrt_bindings")))
+    return pycuda_sources(kept(request))
+
+
+def kept(request: pytest.FixtureRequest) -> Path:
+    """Return the folder in pytest's cache where what is fetched stays from run to run."""
+    return Path(request.config.cache.mkdir("tensorrt_bindings"))
 
 
 def test_the_versions_are_those_of_the_double() -> None:
