@@ -14,17 +14,15 @@ from __future__ import annotations
 
 import io
 import logging
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
-from pathlib import Path
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto
-from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantType
-from onnxruntime.quantization.calibrate import TensorsData, create_calibrator
+from onnxruntime.quantization import QuantType
+from onnxruntime.quantization.calibrate import TensorsData
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 
@@ -37,53 +35,16 @@ from export.graphs import (
     named,
     topologically_sorted,
 )
-
-METHODS = {"entropy": CalibrationMethod.Entropy, "minmax": CalibrationMethod.MinMax}
-BINS = 2048
-"""Of the histograms that entropy is computed of; with the default of 128 there is no choice."""
-AT_ONCE = 8
-"""Inputs whose activations are held in memory together."""
+from export.ranges import activation_ranges
 
 _SUM_OPS = ("Add",)
-
-
-class _Reader(CalibrationDataReader):  # type: ignore[misc]
-    """Hands inputs to ONNX Runtime's calibrators."""
-
-    def __init__(self, images: Sequence[NDArray[np.float32]]) -> None:
-        self._images = iter(images)
-
-    def get_next(self) -> dict[str, NDArray[np.float32]] | None:
-        image = next(self._images, None)
-        return None if image is None else {"image": image}
 
 
 def calibrated_ranges(
     model: ModelProto, images: Sequence[NDArray[np.float32]], method: str
 ) -> TensorsData:
     """The range of every activation over the images, by ``entropy`` or ``minmax``."""
-    with tempfile.TemporaryDirectory(prefix="clipgaze-") as folder, _quiet():
-        path = Path(folder) / "model.onnx"
-        onnx.save(prepared(model), path)
-        calibrator = create_calibrator(
-            path,
-            augmented_model_path=str(Path(folder) / "augmented.onnx"),
-            calibrate_method=METHODS[method],
-            extra_options={"num_bins": BINS},
-        )
-        for part in _parts(images):
-            calibrator.collect_data(_Reader(part))
-        return calibrator.compute_data()
-
-
-def _parts(images: Sequence[NDArray[np.float32]]) -> Iterator[list[NDArray[np.float32]]]:
-    """The images in parts of one shape each, small enough for memory."""
-    by_shape: dict[tuple[int, ...], list[NDArray[np.float32]]] = {}
-    for image in images:
-        by_shape.setdefault(image.shape, []).append(image)
-    for same in by_shape.values():
-        for start in range(0, len(same), AT_ONCE):
-            yield same[start : start + AT_ONCE]
+    return activation_ranges(prepared(model), images, method)
 
 
 def prepared(model: ModelProto) -> ModelProto:

@@ -22,7 +22,7 @@ from typing import Any
 
 from export.calibration import CALIBRATION_IMAGES, Inputs, recorded_inputs
 from export.half_graph import HalfRangeError, half_precision
-from export.int8_graph import METHODS, calibrated_ranges, quantized, quantized_for_cpu
+from export.int8_graph import calibrated_ranges, quantized, quantized_for_cpu
 from export.model_files import (
     BUNDLED,
     ExportError,
@@ -31,6 +31,7 @@ from export.model_files import (
     serialized,
     write_network,
 )
+from export.ranges import METHODS
 
 MADE_BY = "python export/precisions.py"
 RUNTIMES = {
@@ -99,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="shards of rendered pictures or frames, on which INT8 is calibrated",
     )
-    parser.add_argument("--method", choices=sorted(METHODS), default="entropy")
+    parser.add_argument("--method", choices=METHODS, default="entropy")
     parser.add_argument("--images", type=int, default=CALIBRATION_IMAGES, help="inputs at most")
     parser.add_argument("--out", type=Path, help="folder; default: beside each model")
     parser.add_argument("--cache", type=Path, help="folder that keeps recorded inputs")
