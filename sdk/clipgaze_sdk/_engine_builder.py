@@ -72,7 +72,10 @@ def find_graph(source: str, precision: str) -> tuple[ModelFile, str]:
             "the FP32 file, or the other precision."
         )
     graph_path = path.with_name(f"{path.stem}.{precision}.onnx")
-    make = f"Make it, in the project's repository: python export/precisions.py {path}"
+    make = (
+        "Make it, in the project's repository: python export/precisions.py "
+        f"{path} --calibration DIR"
+    )
     if not graph_path.is_file():
         raise ModelError(
             f"{source!r} has no graph of {precision}: {str(graph_path)!r} is missing. {make}"
@@ -113,7 +116,7 @@ def check_graph(source: str, options: BuildOptions, *, threads: int) -> CheckedG
 
 
 def build_engine(
-    graph: CheckedGraph, output: Path, options: BuildOptions, *, say: Say, progress: Progress
+    graph: CheckedGraph, output: Path, *, options: BuildOptions, say: Say, progress: Progress
 ) -> EngineInfo:
     """Compile a graph, check the engine, and write it with its side-car.
 
@@ -146,7 +149,7 @@ def build_engine(
             profile=profile_of(card, options),
             progress=progress,
         )
-    info = _checked_info(graph, compiled, output, machine, options)
+    info = _checked_info(graph, compiled, output=output, machine=machine, options=options)
     sidecar = _sidecar(card, output, compiled.engine, info).encode()
     write_files({output: compiled.engine, sidecar_path(output): sidecar})
     if options.timing_cache is not None and compiled.timing_cache is not None:
@@ -160,6 +163,7 @@ def build_engine(
 def _checked_info(
     graph: CheckedGraph,
     compiled: CompiledGraph,
+    *,
     output: Path,
     machine: Machine,
     options: BuildOptions,

@@ -52,6 +52,9 @@ def test_builds_what_was_asked_for_on_every_version(
     assert max(info.parity.values()) < 1e-6
     old = info.machine.tensorrt_version.startswith("10.3")
     assert info.strongly_typed == (not (old and precision == "int8"))
+    if precision != "fp32":  # the graph itself may be named, too
+        assert build(gaze_onnx.with_name(f"gaze.{precision}.onnx"), f"--{precision}") == 0
+        assert written(folder) == {name, f"{name}.json"}
     out, err = capsys.readouterr()
     assert "the first build takes minutes" in err
     assert f"wrote {name}" in out

@@ -108,7 +108,7 @@ def build_engine_command(args: argparse.Namespace) -> int:
             graphs.append((graph, output))
             _say(f"{graph.model.path.name}: SHA-256 matches, ONNX Runtime runs it")
         for graph, output in graphs:
-            info = build_engine(graph, output, options, say=_say, progress=line.show)
+            info = build_engine(graph, output, options=options, say=_say, progress=line.show)
             line.clear()
             print(_summary(output, info))
     except MissingRuntimeError as error:
@@ -135,7 +135,8 @@ def _outputs(args: argparse.Namespace) -> dict[str, Path]:
 
     if not args.all:
         source = args.model or "gaze"
-        default = Path(f"{Path(source).stem}.{args.precision}.engine")
+        name = Path(source).stem.removesuffix(f".{args.precision}")
+        default = Path(f"{name}.{args.precision}.engine")
         return {source: args.output or default}
     if args.model is not None:
         raise ConfigurationError(
