@@ -1,0 +1,1 @@
+"""Tests of export/: checkpoints to ONNX, precisions, and their verification."""
