@@ -49,20 +49,21 @@ def test_half_precision_is_computed_in_half_precision():
 
 def test_an_overflow_that_onnx_runtime_hides_is_seen():
     model = gaze_model()
+    factors = {"inner.w": 1e5, "outer.w": 1e-4}
     for tensor in model.graph.initializer:
-        if tensor.name == "outer.w":
-            values = numpy_helper.to_array(tensor) * 4e4
+        if tensor.name in factors:
+            values = numpy_helper.to_array(tensor) * np.float32(factors[tensor.name])
             tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
     half, _ = half_precision(model)
     image = random_images(1)[0]
     assert all(np.isfinite(out).all() for out in answers(half, image))
     runner = HalfRunner(half)
     runner.run(image)
-    assert runner.largest["/outer"] == np.inf
+    assert runner.largest["/inner"] == np.inf
     report = {"images": 1, "files": {"fp16": {"change_mean": 0, "true_half": {
         "change_mean": 0, "largest": runner.largest}}}}  # fmt: skip
     (line, *_) = failures("gaze", report, Limits())
-    assert "the activation of /outer reaches inf, over 30000; keep it in FP32" in line
+    assert "the activation of /inner reaches inf, over 30000; keep it in FP32" in line
 
 
 def test_changes_of_gaze_are_angles():
@@ -176,10 +177,17 @@ def test_latency_takes_turns(made: Path):
     assert min(times.values()) > 0
 
 
-@pytest.mark.parametrize("program", ["export_onnx", "precisions", "verify"])
-@pytest.mark.parametrize("by_path", [True, False])
-def test_programs_run_by_path_and_as_modules(program: str, by_path: bool, repository: Path):
-    how = [f"export/{program}.py"] if by_path else ["-m", f"export.{program}"]
+@pytest.mark.parametrize(
+    "how",
+    [
+        ["export/export_onnx.py"],
+        ["export/precisions.py"],
+        ["export/verify.py"],
+        ["-m", "export.precisions"],
+    ],
+)
+def test_programs_run_by_path_and_as_modules(how: list[str], repository: Path):
+    program = Path(how[-1].replace("export.", "export/")).stem
     done = subprocess.run(
         [sys.executable, *how, "--help"],
         cwd=repository,
