@@ -79,7 +79,7 @@ class Preset:
     """Of the other tables."""
     prompt_seeds: tuple[int, ...]
     prompt_epochs: int
-    """CoCoOp, which encodes all texts for every picture, has one seed and at most 3 epochs."""
+    """CoCoOp, which encodes all texts for every picture, has one seed and one epoch."""
     prompt_images: int
     """Of the source, whole people, that prompts are tuned on; 0: all."""
     labels: int
@@ -114,15 +114,16 @@ PRESETS: dict[str, Preset] = {
         recipe={
             "backbone": "small",
             "band": "true",
+            "half": "true",
             "batch": "64",
-            "steps": "2400",
+            "steps": "750",
             "keep_epochs": "3",
         },
         seeds=(0, 1, 2),
         row_seeds=(0,),
         prompt_seeds=(0, 1, 2),
-        prompt_epochs=10,
-        prompt_images=6000,
+        prompt_epochs=4,
+        prompt_images=0,
         labels=100,
         draws=10,
         adapt_steps=200,

@@ -88,6 +88,9 @@ class Options:
     max_minutes: float | None = None
     """Stop after this time; the same command goes on."""
     workers: int = 0
+    init: Path | None = None
+    """Folder of a finished model whose weights to start from: a second leg.  With the same seed,
+    the same people stay held out."""
 
     def __post_init__(self) -> None:
         if min(self.steps, self.batch, self.threads) < 1 or self.batch < 2:
@@ -98,7 +101,7 @@ class Options:
 
     def fixed(self) -> dict[str, Any]:
         """What may not change when a run goes on."""
-        free = ("out", "cache", "device", "threads", "max_minutes", "workers", "config")
+        free = ("out", "cache", "device", "threads", "max_minutes", "workers", "config", "init")
         return {k: v for k, v in asdict(self).items() if k not in free}
 
 
@@ -158,7 +161,10 @@ class Trainer:
         self.options, self.faces, self.rows = options, faces, train_rows
         self.config: Config = read_config(options.config)
         torch.manual_seed(options.seed)
-        self.model = build_clip(self.config).to(options.device)
+        self.model = build_clip(self.config)
+        if options.init is not None:
+            start_from(self.model, options.init)
+        self.model.to(options.device)
         self.tokenizer = SimpleTokenizer()
         self.contrast = ClipLoss()
         self.optimizer = torch.optim.AdamW(self._groups(), lr=options.learning_rate)
@@ -230,6 +236,24 @@ class Trainer:
         return functional.normalize(features.float(), dim=-1)
 
 
+def start_from(model: nn.Module, folder: Path) -> None:
+    """Load a finished model's weights; raises :class:`ValueError` for another architecture's."""
+    from safetensors.torch import load_file
+
+    path = folder / WEIGHTS
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{folder} holds no {WEIGHTS}; give the --out of a finished `python -m train."
+            "pretrain_clip`"
+        )
+    try:
+        model.load_state_dict(whole(load_file(path)))
+    except RuntimeError as error:
+        raise ValueError(
+            f"{path} is of another architecture than --config's: {str(error).splitlines()[-1]}"
+        ) from None
+
+
 def learning_rate(options: Options, step: int) -> float:
     """Linear warm-up, then half a cosine to 0."""
     if step < options.warm_up:
@@ -244,6 +268,8 @@ def pretrain(options: Options, dataset: GazeDataset) -> Path:
     faces, train_rows, test_rows = _faces(options, dataset)
     trainer = Trainer(options, faces, train_rows)
     fixed = options.fixed() | {"data": dataset.signature(), "architecture": trainer.config}
+    if options.init is not None:
+        fixed["init"] = hashlib.sha256((options.init / WEIGHTS).read_bytes()).hexdigest()
     options.out.mkdir(parents=True, exist_ok=True)
     about = load_state(options.out, trainer.model, trainer.optimizer, fixed)
     step, seconds = (int(about["step"]), float(about["seconds"])) if about else (0, 0.0)
@@ -338,6 +364,15 @@ def _write(
     return out
 
 
+def _earlier_leg(init: Path | None) -> dict[str, Any] | None:
+    """What the model was that a second leg started from, with its own earlier leg."""
+    if init is None:
+        return None
+    card = json.loads((init / "card.json").read_text())
+    kept = ("command", "steps", "minutes", "commit", "sha256", "started_from")
+    return {key: card.get(key) for key in kept}
+
+
 _PREPROCESS = ("mean", "std", "interpolation", "resize_mode")
 
 
@@ -365,6 +400,7 @@ def _card(options: Options, dataset: GazeDataset, step: int, seconds: float) -> 
         "command": "python -m train.pretrain_clip " + shlex.join(sys.argv[1:]),
         "options": {k: str(v) if isinstance(v, Path) else v for k, v in options.fixed().items()},
         "steps": step,
+        "started_from": _earlier_leg(options.init),
         "finished": step >= options.steps,
         "minutes": round(seconds / 60, 2),
         "commit": commit,
@@ -399,6 +435,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--factor-weight", type=float, default=Options.factor_weight)
     parser.add_argument("--held-out", type=float, default=Options.held_out, help="share of people")
     parser.add_argument("--seed", type=int, default=Options.seed)
+    parser.add_argument("--init", type=Path, help="finished model to start from; same --seed")
     parser.add_argument("--threads", type=int, default=Options.threads)
     parser.add_argument("--workers", type=int, default=Options.workers, help="that prepare crops")
     parser.add_argument("--max-minutes", type=float, help="stop then; the same command goes on")

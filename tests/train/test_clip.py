@@ -253,6 +253,26 @@ def test_pretraining_learns_what_is_plain_to_see(tmp_path: Path) -> None:
     assert figures["factors"]["glasses"]["balanced"] == 1.0
 
 
+def test_a_second_leg_starts_from_the_first_ones_weights(tmp_path: Path) -> None:
+    faces = FakeFaces(6, 4)
+    first = pretrain_clip.pretrain(_options(tmp_path / "first", steps=2), faces)
+    options = _options(tmp_path / "second", steps=1, init=first, learning_rate=1e-9)
+    second = pretrain_clip.pretrain(options, faces)
+    before, after = (load_clip(str(folder)).encode_text(["a face"]) for folder in (first, second))
+    torch.testing.assert_close(before, after, atol=1e-3, rtol=0)
+    card = json.loads((second / "card.json").read_text())
+    assert card["started_from"]["sha256"] == json.loads((first / "card.json").read_text())["sha256"]
+    assert (card["steps"], card["started_from"]["steps"]) == (1, 2)
+    with pytest.raises(FileNotFoundError, match="holds no open_clip_model"):
+        pretrain_clip.pretrain(_options(tmp_path / "third", init=tmp_path), faces)
+    wide = dict(TINY, embed_dim=24)
+    (tmp_path / "wide.json").write_text(json.dumps(wide))
+    with pytest.raises(ValueError, match="another architecture"):
+        pretrain_clip.pretrain(
+            _options(tmp_path / "fourth", init=first, config=tmp_path / "wide.json"), faces
+        )
+
+
 def test_time_limit_stops_and_goes_on(tmp_path: Path) -> None:
     faces = FakeFaces(6, 4)
     out = pretrain_clip.pretrain(_options(tmp_path / "out", max_minutes=0.0), faces)
