@@ -135,5 +135,7 @@ def _divergence(bins: NDArray[np.float64], size: int) -> float:
     places = np.bincount(level, filled, LEVELS)
     given = np.where(filled, (mass / np.maximum(places, 1))[level], 0.0)
     wanted, given = wanted / max(wanted.sum(), 1e-30), given / max(given.sum(), 1e-30)
-    used = (wanted > 0) & (given > 0)  # only an empty last bin, which took the rest, is left out
+    if wanted[-1] > 0 and given[-1] == 0:  # an empty bin cannot stand for all that is cut
+        return float("inf")
+    used = (wanted > 0) & (given > 0)
     return float((wanted[used] * np.log(wanted[used] / given[used])).sum())

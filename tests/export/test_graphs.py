@@ -172,3 +172,10 @@ def test_inputs_of_several_sizes_calibrate_one_network():
     images = [np.full((1, 3, n, n), n, np.float32) for n in (4, 6, 4)]
     found = activation_ranges(model, images, "minmax")
     assert found["r"].range_value == (4, 6)
+
+
+def test_entropy_does_not_cut_at_an_empty_bin():
+    """All that is cut would count for nothing there, and nothing would be lost by cutting."""
+    bins = np.arange(BINS)
+    sparse = np.where(bins % 16 == 0, (1e5 * np.exp(-bins / 600)).astype(np.int64), 0)
+    assert entropy_bins(sparse) > BINS // 2
