@@ -179,11 +179,13 @@ def _about(
     seconds = sum(r["metrics"]["seconds"] for r in runs)
     steps = sum(r["metrics"]["steps"] for r in runs)
     recipe = bench.recipe(Variant("erm", "erm"), 0).to_dict()
+    base = bench.make_base() if runs and bench.preset.base_steps else None
     data = [("source", bench.source), *bench.targets.items()]
     return {
         "warning": warning,
         "recipe": recipe,
         "steps": total_steps(bench.recipe(Variant("erm", "erm"), 0), len(bench.source)),
+        "base_steps": int(base["steps"]) if base else 0,
         "clip": bench.place.clip,
         "commit": commit(),
         "command": command,
@@ -195,6 +197,7 @@ def _about(
             "planned": planned,
             "done": len(runs),
             "hours": seconds / 3600,
+            "base_hours": base["seconds"] / 3600 if base else 0.0,
             "device": device_name(bench.place.device),
             "images_per_s": steps * recipe["batch"] / max(seconds, 1e-9),
         },

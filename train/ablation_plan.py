@@ -73,6 +73,8 @@ class Preset:
 
     recipe: Mapping[str, str]
     """Settings that all runs share."""
+    base_steps: int
+    """Steps of ERM on the source from which the backbone of every run starts; 0: from nothing."""
     seeds: tuple[int, ...]
     """Of the main table."""
     row_seeds: tuple[int, ...]
@@ -100,6 +102,7 @@ PRESETS: dict[str, Preset] = {
             "steps": "2",
             "keep_epochs": "1",
         },
+        base_steps=2,
         seeds=(0, 1),
         row_seeds=(0,),
         prompt_seeds=(0, 1),
@@ -116,9 +119,10 @@ PRESETS: dict[str, Preset] = {
             "band": "true",
             "half": "true",
             "batch": "64",
-            "steps": "750",
+            "steps": "400",
             "keep_epochs": "3",
         },
+        base_steps=2000,
         seeds=(0, 1, 2),
         row_seeds=(0,),
         prompt_seeds=(0, 1, 2),

@@ -176,6 +176,7 @@ def set_up(about: Figures) -> str:
         "degrees over all images of a target, of the averaged weights of the end; ± is one "
         "standard deviation over seeds. No epoch, seed or weight was chosen on a target.",
         "",
+        *_base(about),
         *data,
         f"- CLIP: {about['clip']}",
         f"- runs: {compute['done']} of {compute['planned']} done; {compute['hours']:.2f} hours of "
@@ -188,6 +189,19 @@ def set_up(about: Figures) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _base(about: Figures) -> list[str]:
+    if not about["base_steps"]:
+        return []
+    images = about["base_steps"] * about["recipe"]["batch"]
+    return [
+        "**The backbone of every run starts from the same weights**: ERM on the source for "
+        f"{images:,} image-steps ({about['compute']['base_hours']:.2f} hours). What follows the "
+        "backbone begins anew. So seeds differ in what follows and in the order of images, and ± "
+        "leaves out what another beginning would change.",
+        "",
+    ]
 
 
 def whole_report(report: Figures, tables: Sequence[Table]) -> str:

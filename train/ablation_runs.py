@@ -97,7 +97,32 @@ class Bench:
     def recipe(self, variant: Variant, seed: int) -> Recipe:
         """Of a run."""
         settings = {**self.preset.recipe, **variant.settings, "seed": str(seed)}
+        if self.preset.base_steps:
+            settings["init"] = str(self.base)
         return changed(find_recipe(variant.recipe), settings)
+
+    @property
+    def base(self) -> Path:
+        """Folder of the run from which the backbone of every run starts."""
+        return self.place.out / "base"
+
+    def make_base(self) -> Figures | None:
+        """Metrics of the base, which is trained now if it is not there; None if unfinished."""
+        settings = {**self.preset.recipe, "steps": str(self.preset.base_steps), "seed": "0"}
+        recipe = changed(find_recipe("erm"), settings)
+        config = {"recipe": recipe.to_dict() | {"precision": None}}
+        config["source"] = self.source.signature()
+        with locked(self.base.with_suffix(".lock")):
+            done = read_done(self.base, config)
+            left = self.place.left_minutes()
+            if done is not None or left <= 0:
+                return done
+            done = train_one(recipe, self.source, self.base, options=run_options(self.place))
+            if not done["finished"]:
+                return None
+            write_done(self.base, config, done)
+            (self.base / STATE).unlink(missing_ok=True)
+        return done
 
     def guide(self, variant: Variant, recipe: Recipe) -> Guide | None:
         """What CLIP says for a variant; the last one is kept."""
@@ -263,6 +288,8 @@ def run_one(bench: Bench, variant: Variant, seed: int) -> Figures | None:
     done = read_done(folder, config)
     if done is not None or bench.place.left_minutes() <= 0:
         return done
+    if bench.preset.base_steps and bench.make_base() is None:
+        return None
     with locked(folder.with_suffix(".lock"), wait=False) as free:
         if not free:
             return None
@@ -270,13 +297,7 @@ def run_one(bench: Bench, variant: Variant, seed: int) -> Figures | None:
         if done is not None:
             return done
         guide = bench.guide(variant, recipe)
-        left = bench.place.left_minutes()
-        options = RunOptions(
-            accelerator="cuda" if bench.place.device.startswith("cuda") else "cpu",
-            workers=bench.place.workers,
-            max_minutes=0.0 if np.isinf(left) else max(left, 0.01),
-            tensorboard=False,
-        )
+        options = run_options(bench.place)
         metrics = train_one(recipe, bench.source, folder, guide=guide, options=options)
         if not metrics["finished"]:
             return None
@@ -289,6 +310,17 @@ def run_one(bench: Bench, variant: Variant, seed: int) -> Figures | None:
         # Nothing will go on from it, and it is three times as large as the weights.
         (folder / STATE).unlink(missing_ok=True)
         return result
+
+
+def run_options(place: Place) -> RunOptions:
+    """Of a run that begins now."""
+    left = place.left_minutes()
+    return RunOptions(
+        accelerator="cuda" if place.device.startswith("cuda") else "cpu",
+        workers=place.workers,
+        max_minutes=0.0 if np.isinf(left) else max(left, 0.01),
+        tensorboard=False,
+    )
 
 
 def read_done(folder: Path, config: Mapping[str, Any]) -> Figures | None:

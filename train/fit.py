@@ -9,6 +9,7 @@ the same command.  ``--out`` gets ``model.safetensors`` (averaged weights) and i
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import platform
 import sys
@@ -22,7 +23,7 @@ from lightning.fabric import Fabric
 from lightning.fabric.strategies import DDPStrategy
 from torch.utils.data import DataLoader
 
-from train.checkpoints import CheckpointError, commit, load_model
+from train.checkpoints import MODEL, CheckpointError, below, commit, load_model
 from train.data.samples import DataError
 from train.losses import angular_error
 from train.methods import make_method
@@ -76,6 +77,8 @@ def train_one(
         half=recipe.half,
         separator=recipe.separator,
     )
+    if recipe.init:
+        start_from(model, Path(recipe.init))
     method = make_method(model, recipe.method)
     if method.needs_clip:
         _check_guide(guide, source, recipe)
@@ -98,6 +101,30 @@ def train_one(
         errors = gaze_errors(load_model(out), held_out, device=fabric.device)
         metrics["held_out_deg"] = float(np.degrees(errors.mean()))
     return metrics
+
+
+def start_from(model: GazeModel, folder: Path) -> None:
+    """Take the backbone and its projection of a finished run.
+
+    Raises :class:`FitError` where there is none, or of another kind.
+    """
+    try:
+        other = load_model(folder)
+    except FileNotFoundError as error:
+        raise FitError(f"init={folder}: {error}") from None
+    own, theirs = model.architecture, other.architecture
+    differ = [
+        f"{name}={getattr(theirs, name)} (here {getattr(own, name)})"
+        for name in ("backbone", "width", "band", "half")
+        if getattr(own, name) != getattr(theirs, name)
+    ]
+    if differ:
+        raise FitError(f"init={folder} has {', '.join(differ)}; set the same, or another init")
+    for part in ("backbone", "projection", "mean", "std"):
+        tensors = below(other.state_dict(), part)
+        model.load_state_dict({f"{part}{k}": v for k, v in tensors.items()}, strict=False)
+    # What its weights began with, and their licence, go on.
+    model.architecture = replace(theirs, separator=own.separator)
 
 
 def gaze_errors(
@@ -215,7 +242,12 @@ def _config(recipe: Recipe, source: GazeDataset, guide: Guide | None) -> dict[st
             "signature": source.signature(),
         },
         "clip": guide.name if guide is not None else None,
+        "init": _weights_sha256(Path(recipe.init)) if recipe.init else None,
     }
+
+
+def _weights_sha256(folder: Path) -> str:
+    return str(json.loads((folder / f"{MODEL}.json").read_text())["sha256"])
 
 
 def _card(
@@ -227,6 +259,7 @@ def _card(
         "trained_on": config["source"],
         "recipe": config["recipe"],
         "clip": config["clip"],
+        "init_sha256": config["init"],
         "seed": recipe.seed,
         "commit": commit(),
         "command": " ".join(["python", *sys.argv]),

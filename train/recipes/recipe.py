@@ -38,6 +38,8 @@ class Recipe:
     """With M between the backbone and the last layer."""
     pretrained: bool = False
     """Start from timm's weights."""
+    init: str = ""
+    """Folder of a run whose backbone to start from; what follows the backbone begins anew."""
     batch: int = 128
     """Images a step, over all processes."""
     epochs: float = 10.0
@@ -72,6 +74,8 @@ class Recipe:
                 value < 0 or (not value and f.name in positive)
             ):
                 raise RecipeError(f"{f.name} is {value}; expected a number above 0")
+        if self.pretrained and self.init:
+            raise RecipeError(f"pretrained and init={self.init}; a backbone has one beginning")
         if not self.steps and not self.epochs:
             raise RecipeError("neither steps nor epochs; give one")
         if not self.ema < 1 or not self.warmup < 1:
