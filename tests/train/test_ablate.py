@@ -156,6 +156,10 @@ def test_the_whole_path_on_dots_and_again(tmp_path, monkeypatch, capsys):
     assert len(report["results"][FULL]) == 2
     for picture in report["pictures"]:
         assert (tmp_path / picture).stat().st_size > 5000
+    assert "starts from the same weights" in text
+    base = json.loads((tmp_path / "base" / "model.json").read_text())["sha256"]
+    for card in tmp_path.glob("runs/*/*/model.json"):
+        assert json.loads(card.read_text())["init_sha256"] == base
     # Every variant trained something of its own.
     weights = [p.read_bytes() for p in sorted(tmp_path.glob("runs/*/seed0/model.safetensors"))]
     assert len({hash(w) for w in weights}) == len(weights) == 11

@@ -12,6 +12,7 @@ from lightning.fabric import Fabric
 from lightning.fabric.strategies import DDPStrategy
 from torch import nn
 
+from tests.train.runs import fake_run
 from train import fit, fit_bench, trainer
 from train.checkpoints import (
     STATE,
@@ -28,7 +29,7 @@ from train.methods import make_method
 from train.methods.base import Untouched
 from train.methods.clip_gaze import CachedImages, ClipGazeOptions, Guide, PersonTexts
 from train.models import GazeModel
-from train.recipes import Recipe, changed, find_recipe
+from train.recipes import Recipe, RecipeError, changed, find_recipe
 from train.trainer import RunOptions, Trainer, collate, learning_rate
 
 WIDTH = 16
@@ -137,6 +138,46 @@ def test_a_time_limit_stops_and_the_same_command_goes_on(source, tmp_path):
     assert train_one(recipe, source, tmp_path, options=QUIET)["finished"] == 1
     again = train_one(recipe, source, tmp_path, options=QUIET)  # nothing is left to do
     assert again["steps"] == 5
+
+
+# Starting from another run
+
+
+def test_a_run_starts_from_anothers_backbone(source, tmp_path):
+    base, run = tmp_path / "base", tmp_path / "run"
+    train_one(small_recipe(steps=2), source, base, options=QUIET)
+    recipe = small_recipe("clip_gaze", steps=1, init=base, learning_rate=1e-9, ema=0)
+    train_one(recipe, source, run, guide=guide_for(recipe, source), options=QUIET)
+    old, new = weights(base), weights(run)
+    learnt = [k for k in old if k.startswith("backbone") and k.endswith("weight")]
+    assert learnt
+    assert all(torch.allclose(old[k], new[k], atol=1e-6) for k in learnt)
+    assert not torch.allclose(old["gaze.weight"], new["gaze.weight"], atol=1e-3)
+    sha256 = json.loads((base / "model.json").read_text())["sha256"]
+    assert json.loads((run / "model.json").read_text())["init_sha256"] == sha256
+    # Other weights in the same place are another beginning.
+    train_one(small_recipe(steps=2, seed=1), source, tmp_path / "other", options=QUIET)
+    for name in ("model.safetensors", "model.json"):
+        (tmp_path / "other" / name).replace(base / name)
+    with pytest.raises(CheckpointError, match="init: began with"):
+        train_one(recipe, source, run, guide=guide_for(recipe, source), options=QUIET)
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"band": "false"}, "has band=True \\(here False\\)"),
+        ({"half": "true"}, "has half=False \\(here True\\)"),
+        ({"init": "nowhere"}, "init=nowhere"),
+    ],
+)
+def test_backbones_of_another_kind_are_refused(settings, expected, source, tmp_path):
+    base = fake_run(tmp_path / "base", method="erm", separator=False)
+    recipe = small_recipe(**{"init": str(base), **settings})
+    with pytest.raises(FitError, match=expected):
+        train_one(recipe, source, tmp_path / "run", options=QUIET)
+    with pytest.raises(RecipeError, match="one beginning"):
+        small_recipe(init=str(base), pretrained="true", backbone="resnet18")
 
 
 # Several processes
