@@ -13,11 +13,8 @@ count more.  The second part needs FaceKit (ours).
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import math
-import shlex
-import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -42,9 +39,9 @@ from train.tables import (
     resized,
     small_crops,
 )
+from train.weight_cards import CARD, write_card
 
 WEIGHTS = "identity.safetensors"
-CARD = "card.json"
 SIZE_PX = 112
 FRONTAL_RAD = math.radians(25)
 """Most angle between where a face points and the camera, for training."""
@@ -323,17 +320,11 @@ def _write(
     seconds: float,
 ) -> None:
     write_halves(model, options.out / WEIGHTS)
-    card = {
+    about = {
         "name": "identity regressor",
-        "file": WEIGHTS,
-        "sha256": hashlib.sha256((options.out / WEIGHTS).read_bytes()).hexdigest(),
-        "licence": "Apache-2.0",
-        "face_model": "ICT-FaceKit (MIT licence), https://github.com/ICT-VGL/ICT-FaceKit",
         "backbone": model.backbone,
         "size_px": model.size_px,
         "trained_on": f"{dataset.name}: near-frontal rendered crops",
-        "data_signature": dataset.signature(),
-        "command": "python -m train.identity " + shlex.join(sys.argv[1:]),
         "options": {k: str(v) if isinstance(v, Path) else v for k, v in options.fixed().items()},
         "steps": step,
         "finished": step >= options.steps,
@@ -343,7 +334,7 @@ def _write(
         "limits": "learnt from rendered faces; most modes are not to be seen in one crop, and "
         "their coefficients stay near 0",
     }
-    (options.out / CARD).write_text(json.dumps(card, indent=2) + "\n")
+    write_card(options.out / WEIGHTS, dataset, about)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -15,10 +15,6 @@ import argparse
 import hashlib
 import json
 import math
-import platform
-import shlex
-import subprocess
-import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -56,6 +52,7 @@ from train.tables import (
     jittered,
     small_crops,
 )
+from train.weight_cards import CARD, write_card
 from train.zero_shot import zero_shot
 
 MOST_SCALE = math.log(100)
@@ -354,13 +351,13 @@ def _write(
     written.load_state_dict(whole(load_file(out / WEIGHTS)))
     clip = Clip(written, SimpleTokenizer(), str(out)).to(options.device)
     figures = zero_shot(clip, trainer.faces.image, trainer.faces.factors, test_rows)
-    card = _card(options, dataset, step, seconds) | {
+    about = _about(options, dataset, step, seconds) | {
         "trained_on_crops": len(trainer.rows),
         "held_out_crops": len(test_rows),
         "held_out_people": len(np.unique(trainer.faces.person[test_rows])),
         "figures": {"zero_shot": figures},
     }
-    (out / "card.json").write_text(json.dumps(card, indent=2) + "\n")
+    write_card(out / WEIGHTS, dataset, about)
     return out
 
 
@@ -368,7 +365,7 @@ def _earlier_leg(init: Path | None) -> dict[str, Any] | None:
     """What the model was that a second leg started from, with its own earlier leg."""
     if init is None:
         return None
-    card = json.loads((init / "card.json").read_text())
+    card = json.loads((init / CARD).read_text())
     kept = ("command", "steps", "minutes", "commit", "sha256", "started_from")
     return {key: card.get(key) for key in kept}
 
@@ -376,39 +373,21 @@ def _earlier_leg(init: Path | None) -> dict[str, Any] | None:
 _PREPROCESS = ("mean", "std", "interpolation", "resize_mode")
 
 
-def _card(options: Options, dataset: GazeDataset, step: int, seconds: float) -> dict[str, Any]:
+def _about(options: Options, dataset: GazeDataset, step: int, seconds: float) -> dict[str, Any]:
+    """What the card says."""
     import open_clip
 
-    weights = options.out / WEIGHTS
-    commit = subprocess.run(
-        ["git", "-C", str(FACE_CLIP.parent), "rev-parse", "--short", "HEAD"],
-        capture_output=True,
-        text=True,
-        check=False,
-    ).stdout.strip()
     return {
         "name": "face CLIP",
-        "file": weights.name,
-        "bytes": weights.stat().st_size,
-        "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
-        "licence": "Apache-2.0",
-        "face_model": "ICT-FaceKit (MIT licence), https://github.com/ICT-VGL/ICT-FaceKit",
         "trained_on": f"{dataset.name}: {len(dataset)} rendered crops of "
         f"{len(dataset.people)} people, with captions made of their factors",
-        "data_signature": dataset.signature(),
         "manifest_sha256": [manifest_sha256(s) for s in options.source],
-        "command": "python -m train.pretrain_clip " + shlex.join(sys.argv[1:]),
         "options": {k: str(v) if isinstance(v, Path) else v for k, v in options.fixed().items()},
         "steps": step,
         "started_from": _earlier_leg(options.init),
         "finished": step >= options.steps,
         "minutes": round(seconds / 60, 2),
-        "commit": commit,
-        "versions": {
-            "torch": torch.__version__,
-            "open_clip": open_clip.__version__,
-            "python": platform.python_version(),
-        },
+        "open_clip": open_clip.__version__,
         "intended_use": "training of gaze networks: texts that describe rendered faces",
         "limits": "knows the factors of train/factors.py alone, and rendered faces; its zero-shot "
         "figures use sentences that it was trained with, on people that it was not",
@@ -453,7 +432,7 @@ def main(arguments: list[str] | None = None) -> None:
         out = pretrain(options, open_dataset(options.source))
     except (ValueError, FileNotFoundError, FloatingPointError) as error:
         raise SystemExit(f"error: {error}") from error
-    card = json.loads((out / "card.json").read_text())
+    card = json.loads((out / CARD).read_text())
     figures = card["figures"]["zero_shot"]
     print(
         f"wrote {out} ({card['bytes'] / 1e6:.1f} MB) after {card['steps']} steps; zero-shot "

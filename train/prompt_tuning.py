@@ -43,6 +43,7 @@ from train.prompts import (
 )
 from train.states import load_state, log_line, save_state, trim_log
 from train.tables import UNKNOWN, GazeDataset, held_out_people
+from train.weight_cards import write_card
 from train.zero_shot import Figures, factor_figures
 
 FEWEST_PEOPLE = 20
@@ -155,7 +156,9 @@ def texts_of(prompts: Prompts, task: Task, rows: NDArray[np.int64]) -> tuple[Ten
     return positive[torch.from_numpy(which)], negative[torch.from_numpy(which)]
 
 
-def tune(options: Options, clip: Clip, task: Task, seed: int, out: Path) -> Figures:
+def tune(
+    options: Options, clip: Clip, dataset: GazeDataset, task: Task, seed: int, out: Path
+) -> Figures:
     """One run of one seed: learns, writes prompts and ``metrics.json``, and returns the figures.
 
     A run that was killed goes on from its last epoch.
@@ -188,8 +191,25 @@ def tune(options: Options, clip: Clip, task: Task, seed: int, out: Path) -> Figu
         ),
     }
     save_prompts(prompts, out)
+    _write_card(options, dataset, figures, out)
     (out / "metrics.json").write_text(json.dumps(figures, indent=2) + "\n")
     return figures
+
+
+def _write_card(options: Options, dataset: GazeDataset, figures: Figures, out: Path) -> None:
+    about = {
+        "name": f"prompts of kind {options.kind}",
+        "trained_on": f"{dataset.name}: {figures['people']['train']} rendered people",
+        "clip": figures["clip"],
+        "options": {k: str(v) if isinstance(v, Path) else v for k, v in options.fixed().items()},
+        "seed": figures["seed"],
+        "minutes": figures["minutes"],
+        "figures": {"other_people": {k: figures["test"][k] for k in ("accuracy", "balanced")}},
+        "intended_use": "text features that CLIP-Gaze keeps a gaze network's features away from",
+        "limits": "of use with the CLIP that they were learnt with alone; they know the factors of "
+        "train/factors.py",
+    }
+    write_card(out / "prompts.safetensors", dataset, about)
 
 
 def _learn(
@@ -315,7 +335,7 @@ def run(options: Options, clip: Clip, dataset: GazeDataset) -> Figures:
     task = make_task(options, clip, dataset, factor_rows(options.dimensions))
     runs = []
     for seed in options.seeds:
-        runs.append(tune(options, clip, task, seed, options.out / f"seed{seed}"))
+        runs.append(tune(options, clip, dataset, task, seed, options.out / f"seed{seed}"))
         test = runs[-1]["test"]
         print(f"{options.kind}, seed {seed}: balanced {test['balanced']}, all {test['accuracy']}")
     figures = summary(runs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from pathlib import Path
@@ -258,6 +259,11 @@ def test_tuning_writes_metrics(clip: Clip, tmp_path: Path, kind: str) -> None:
     assert 0 <= one["test"]["factors"]["glasses"]["balanced"] <= 1
     assert json.loads((tmp_path / kind / "metrics.json").read_text()) == figures
     load_prompts(tmp_path / kind / "seed0", clip)
+    card = json.loads((tmp_path / kind / "seed1" / "card.json").read_text())
+    weights = (tmp_path / kind / "seed1" / "prompts.safetensors").read_bytes()
+    assert card["sha256"] == hashlib.sha256(weights).hexdigest()
+    assert (card["seed"], card["licence"]) == (1, "Apache-2.0")
+    assert card["figures"]["other_people"]["balanced"] == one["test"]["balanced"]
 
 
 def test_tuning_learns(clip: Clip, tmp_path: Path) -> None:
