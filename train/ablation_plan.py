@@ -122,7 +122,7 @@ PRESETS: dict[str, Preset] = {
             "steps": "400",
             "keep_epochs": "3",
         },
-        base_steps=2000,
+        base_steps=3000,
         seeds=(0, 1, 2),
         row_seeds=(0,),
         prompt_seeds=(0, 1, 2),
