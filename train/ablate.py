@@ -224,7 +224,8 @@ def _preset(args: argparse.Namespace) -> Preset:
             raise AblationError(f"--set {text}; expected NAME=VALUE")
         recipe[name.replace("-", "_")] = value
     changes: dict[str, Any] = {"recipe": recipe}
-    for name in ("seeds", "row_seeds", "prompt_epochs", "prompt_images", "labels", "draws"):
+    own = ("seeds", "row_seeds", "prompt_epochs", "prompt_rate", "prompt_images", "base_steps")
+    for name in (*own, "labels", "draws"):
         value = getattr(args, name)
         if value is not None:
             changes[name] = tuple(value) if isinstance(value, list) else value
@@ -244,7 +245,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--set", action="append", default=[], metavar="NAME=VALUE", help="of every run's recipe")
     add("--seeds", type=int, nargs="+", help="of the main table")
     add("--row-seeds", type=int, nargs="+", help="of the other tables")
+    add("--base-steps", type=int, help="of the backbone that all runs start from; 0: none")
     add("--prompt-epochs", type=int)
+    add("--prompt-rate", type=float, help="learning rate of prompts")
     add("--prompt-images", type=int, help="of the source, to tune prompts on; 0: all")
     add("--labels", type=int, help="N of few-label adaptation")
     add("--draws", type=int)

@@ -82,6 +82,8 @@ class Preset:
     prompt_seeds: tuple[int, ...]
     prompt_epochs: int
     """CoCoOp, which encodes all texts for every picture, has one seed and one epoch."""
+    prompt_rate: float
+    """Learning rate of prompts, chosen by their loss on the people that they are tuned on."""
     prompt_images: int
     """Of the source, whole people, that prompts are tuned on; 0: all."""
     labels: int
@@ -107,6 +109,7 @@ PRESETS: dict[str, Preset] = {
         row_seeds=(0,),
         prompt_seeds=(0, 1),
         prompt_epochs=1,
+        prompt_rate=2e-3,
         prompt_images=0,
         labels=5,
         draws=2,
@@ -127,6 +130,7 @@ PRESETS: dict[str, Preset] = {
         row_seeds=(0,),
         prompt_seeds=(0, 1, 2),
         prompt_epochs=4,
+        prompt_rate=2e-3,
         prompt_images=0,
         labels=100,
         draws=10,

@@ -173,6 +173,7 @@ class Bench:
                 "clip": clip.fingerprint,
                 "source": source.signature(),
                 "epochs": epochs,
+                "learning_rate": preset.prompt_rate,
                 "seeds": list(seeds),
             }
             if read_done(out, config) is None:
@@ -185,6 +186,7 @@ class Bench:
                     shuffle_identity=shuffle,
                     identity=place.identity,
                     epochs=epochs,
+                    learning_rate=preset.prompt_rate,
                     seeds=seeds,
                     threads=place.threads,
                     device=place.device,
