@@ -181,6 +181,8 @@ def _configure(trt: Any, builder: Any, network: Any, config: Any, *, options: Bu
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace_mib << 20)
     # Anything less, and the inspector does not tell the layers' types.
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
+    # On unless told, even in a strongly typed network; its mantissa is as short as FP16's.
+    config.clear_flag(trt.BuilderFlag.TF32)
     for flag in precision_flags(trt, options, has_half=_has_half(trt, network)):
         config.set_flag(flag)
     if options.dla_core is not None:

@@ -25,7 +25,8 @@ _TYPES = {
     "int8": re.compile(r"\bint8\b|\bi8\b", re.IGNORECASE),
     "fp16": re.compile(r"\bhalf\b|\bfp16\b|\bfloat16\b|\bf16\b", re.IGNORECASE),
     "bf16": re.compile(r"\bbf16\b|\bbfloat16\b", re.IGNORECASE),
-    "fp32": re.compile(r"\bfloat\b|\bfp32\b|\bfloat32\b|\bt?f32\b", re.IGNORECASE),
+    "tf32": re.compile(r"\btf32\b", re.IGNORECASE),
+    "fp32": re.compile(r"\bfloat\b|\bfp32\b|\bfloat32\b|\bf32\b", re.IGNORECASE),
 }
 _Layer = Mapping[str, Any]
 

@@ -19,8 +19,13 @@ from .world import World
 VERSIONS = ("10.3.0", "10.13.3.9", "11.4.0.106")
 _MAGIC = b"double of a TensorRT engine\n"
 _NEWEST_OPSETS = {"10.3.0": 20}
-_WORDS = {"fp32": "Float", "fp16": "Half", "int8": "Int8"}
-_FORMATS = {"fp32": "Row major linear FP32", "fp16": "Channel major FP16 format", "int8": "Int8"}
+_WORDS = {"fp32": "Float", "tf32": "TF32", "fp16": "Half", "int8": "Int8"}
+_FORMATS = {
+    "fp32": "Row major linear FP32",
+    "tf32": "Row major linear TF32",
+    "fp16": "Channel major FP16 format",
+    "int8": "Int8",
+}
 
 
 def make_tensorrt(world: World, version: str) -> types.ModuleType:
@@ -34,7 +39,7 @@ def make_tensorrt(world: World, version: str) -> types.ModuleType:
 
 
 def _enums(major: int, minor: int) -> dict[str, Any]:
-    flags = ["GPU_FALLBACK"] + (["FP16", "INT8"] if major < 11 else [])
+    flags = ["GPU_FALLBACK", "TF32"] + (["FP16", "INT8"] if major < 11 else [])
     dtypes = ["FLOAT", "HALF", "INT8"] + (["E8M0"] if (major, minor) >= (10, 12) else [])
     names = {
         "BuilderFlag": flags,
@@ -113,13 +118,16 @@ def _classes(world: World, version: str, module: types.ModuleType) -> dict[str, 
             self.progress_monitor: IProgressMonitor | None = None
             self.default_device_type = module.DeviceType.GPU
             self.DLA_core = -1
-            self._flags: set[Any] = set()
+            self._flags: set[Any] = {module.BuilderFlag.TF32}
             self._profile: IOptimizationProfile | None = None
 
         def set_flag(self, flag: Any) -> None:
             if not isinstance(flag, module.BuilderFlag):
                 raise TypeError("set_flag(): incompatible function arguments")
             self._flags.add(flag)
+
+        def clear_flag(self, flag: Any) -> None:
+            self._flags.remove(flag)
 
         def set_memory_pool_limit(self, pool: Any, pool_size: int) -> None:
             self._workspace = pool_size
@@ -266,7 +274,10 @@ def _classes(world: World, version: str, module: types.ModuleType) -> dict[str, 
                         precision = "fp16"
                     if precision == "fp16" and "FP16" not in allowed:
                         precision = "fp32"
-                found[node.name] = "fp32" if world.faults.ignore_precision else precision
+                precision = "fp32" if world.faults.ignore_precision else precision
+                if precision == "fp32" and "TF32" in allowed:
+                    precision = "tf32"
+                found[node.name] = precision
         return found
 
     class Runtime(Counted):
@@ -423,7 +434,8 @@ def _described(
             kind = {"LayerType": "CaskConvolution", "ParameterType": "Convolution"}
             layer |= {**kind, "Weights": {"Type": _WORDS[precision], "Count": 8}}
         elif form == "myelin":
-            short = {"fp32": "f32f32", "fp16": "f16f16", "int8": "i8i8"}[precision]
+            word = {"fp32": "f32", "tf32": "tf32", "fp16": "f16", "int8": "i8"}[precision]
+            short = word * 2
             layer |= {"Name": "__myl_Conv_myl0_1", "LayerType": "fusion"}
             layer["TacticName"] = f"sm80_xmma_fprop_implicit_gemm_{short}_f32_f32_nhwc"
         else:  # an older one, which names its nodes in its own name
