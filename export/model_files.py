@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from onnx import ModelProto, TensorProto, ValueInfoProto
 
 from clipgaze_sdk import ClipGazeError
 from clipgaze_sdk._cards import ModelCard, TensorSpec
+from clipgaze_sdk._engine_files import write_files as write_whole_files
 from clipgaze_sdk._models import load_model_file
 
 MODELS = Path(__file__).resolve().parents[1] / "sdk" / "clipgaze_sdk" / "models"
@@ -118,27 +117,17 @@ def write_network(path: Path, model: bytes, card: dict[str, Any]) -> Path:
 
 
 def write_files(files: dict[Path, bytes]) -> None:
-    """Write all files, each whole, or leave everything as it was.
+    """Write all files into their folders, which are made, each whole; or none.
 
     Raises :class:`ExportError` where that cannot be: a read-only folder, a full disk.
     """
-    partials = {path: path.with_name(path.name + ".partial") for path in files}
     try:
-        for path, data in files.items():
+        for path in files:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with partials[path].open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-        for path, partial in partials.items():
-            partial.replace(path)
+        write_whole_files(files)
     except OSError as error:
-        for partial in partials.values():
-            with contextlib.suppress(OSError):
-                partial.unlink()
-        names = ", ".join(path.name for path in files)
-        folder = next(iter(files)).parent
         raise ExportError(
-            f"cannot write {names} into {folder} ({error.strerror or error}); nothing was left "
-            "half-written. Make room, or give a folder that can be written to"
+            f"cannot write {path}: {error}. Give a folder that can be written to"
         ) from None
+    except ClipGazeError as error:
+        raise ExportError(str(error)) from None

@@ -89,5 +89,5 @@ def _cannot_write(path: Path, error: OSError) -> InputError:
     reason = error.strerror or str(error)
     return InputError(
         f"cannot write {str(path)!r}: {reason}. Check the folder, its permissions and the space "
-        "left; nothing was written."
+        "left; nothing half-written was left."
     )
