@@ -35,11 +35,15 @@ from export.ranges import METHODS
 
 MADE_BY = "python export/precisions.py"
 RUNTIMES = {
-    "fp16": "TensorRT, and ONNX Runtime on GPUs; ONNX Runtime's CPU computes it in FP32",
-    "int8": "TensorRT; ONNX Runtime's CPU has no integer kernels for this placement",
-    "int8_cpu": "ONNX Runtime on CPUs; TensorRT refuses uint8 activations",
+    "fp16": ["tensorrt", "onnxruntime"],
+    "int8": ["tensorrt"],
+    "int8_cpu": ["onnxruntime"],
 }
-"""By kind of file: what it is meant for."""
+"""By kind of file: the runtimes that it is made for.
+
+ONNX Runtime's CPU runs ``int8`` too, without integer kernels for this placement; TensorRT refuses
+the uint8 activations of ``int8_cpu``.
+"""
 
 
 def write_fp16(network: Network, out: Path) -> Path:

@@ -86,6 +86,8 @@ class ModelCard:
     """Of the FP32 file from which this one was made; empty for an FP32 file."""
     kept: tuple[str, ...] = ()
     """Names of the convolutions and matrix products that stay out of the precision."""
+    runs_on: tuple[str, ...] = ()
+    """Runtimes that the graph was made for, "onnxruntime" or "tensorrt"; empty: any."""
 
     @classmethod
     def load(cls, path: str | Path) -> ModelCard:
@@ -119,6 +121,7 @@ class ModelCard:
             precision=_precision(data, path),
             base_sha256=_optional_text(data, "base_sha256"),
             kept=_names(data, "kept", path),
+            runs_on=_names(data, "runs_on", path),
         )
         card._check_task_tensors()
         return card

@@ -57,37 +57,57 @@ def find_graph(source: str, precision: str) -> tuple[ModelFile, str]:
         precision: "fp32", "fp16" or "int8".
 
     Raises:
-        ModelError: a file is missing, damaged, or made from another model.
-        ConfigurationError: the file given has another precision.
+        ModelError: a file is missing, damaged, or made from another model or for another runtime.
+        ConfigurationError: the file given has another precision, or is for another runtime.
     """
     path = BUNDLED_FOLDER / f"{source}.onnx" if source in TASK_OUTPUTS else Path(source)
     if path.suffix == ENGINE_SUFFIX:
         raise ConfigurationError(f"{source!r} is an engine already; give the .onnx file.")
-    base = load_model_file(path)
-    if base.card.precision == precision:
-        return base, base.card.base_sha256 or base.card.sha256
-    if base.card.precision != "fp32":
+    given = load_model_file(path)
+    if given.card.precision == precision:
+        if not _is_for_tensorrt(given.card):
+            right = path.with_name(f"{path.stem.rpartition('.')[0] or path.stem}.{precision}.onnx")
+            raise ConfigurationError(
+                f"{source!r} is a graph of {precision} for {', '.join(given.card.runs_on)}, which "
+                f"TensorRT cannot build; give {str(right)!r}, or the FP32 file."
+            )
+        return given, given.card.base_sha256 or given.card.sha256
+    if given.card.precision != "fp32":
         raise ConfigurationError(
-            f"{source!r} is a graph of {base.card.precision}, and {precision} was asked for; give "
+            f"{source!r} is a graph of {given.card.precision}, and {precision} was asked for; give "
             "the FP32 file, or the other precision."
         )
-    graph_path = path.with_name(f"{path.stem}.{precision}.onnx")
+    return _graph_beside(given, precision), given.card.sha256
+
+
+def _graph_beside(base: ModelFile, precision: str) -> ModelFile:
+    path = base.path.with_name(f"{base.path.stem}.{precision}.onnx")
     make = (
         "Make it, in the project's repository: python export/precisions.py "
-        f"{path} --calibration DIR"
+        f"{base.path} --calibration DIR"
     )
-    if not graph_path.is_file():
+    if not path.is_file():
         raise ModelError(
-            f"{source!r} has no graph of {precision}: {str(graph_path)!r} is missing. {make}"
+            f"{str(base.path)!r} has no graph of {precision}: {str(path)!r} is missing. {make}"
         )
-    graph = load_model_file(graph_path)
-    if graph.card.base_sha256 != base.card.sha256 or graph.card.precision != precision:
+    graph = load_model_file(path)
+    if graph.card.precision != precision or not _is_for_tensorrt(graph.card):
+        runtimes = ", ".join(graph.card.runs_on) or "any runtime"
         raise ModelError(
-            f"graph {str(graph_path)!r} is of {graph.card.precision}, made from a model with "
-            f"SHA-256 {graph.card.base_sha256 or 'unknown'}; {str(path)!r} has "
-            f"{base.card.sha256}. {make}"
+            f"graph {str(path)!r} is of {graph.card.precision} for {runtimes}; expected "
+            f"{precision} for TensorRT. {make}"
         )
-    return graph, base.card.sha256
+    if graph.card.base_sha256 != base.card.sha256:
+        raise ModelError(
+            f"graph {str(path)!r} was made from a model with SHA-256 "
+            f"{graph.card.base_sha256 or 'unknown'}; {str(base.path)!r} has {base.card.sha256}. "
+            f"{make}"
+        )
+    return graph
+
+
+def _is_for_tensorrt(card: ModelCard) -> bool:
+    return not card.runs_on or "tensorrt" in card.runs_on
 
 
 def check_graph(source: str, options: BuildOptions, *, threads: int) -> CheckedGraph:

@@ -63,6 +63,7 @@ def test_a_missing_key_is_named(key: str, tmp_path: Path) -> None:
         ({"preprocessing": {"color": "BGR"}}, "expected 'RGB'"),
         ({"preprocessing": []}, "lacks 'preprocessing'"),
         ({"licence": 3}, "lacks 'licence'"),
+        ({"runs_on": "tensorrt"}, "lacks 'runs_on', or it is not a list of texts"),
     ],
 )
 def test_wrong_entries(changes: dict[str, object], message: str, tmp_path: Path) -> None:

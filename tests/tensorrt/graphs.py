@@ -22,10 +22,12 @@ def write_graphs(folder: Path, *, seed: int = 0, precisions: tuple[str, ...] = (
     onnx.save(gaze_graph("fp32", seed=seed), base)
     write_card(base, "gaze")
     base_sha256 = hashlib.sha256(base.read_bytes()).hexdigest()
-    for precision in precisions or ("fp16", "int8"):
-        path = folder / f"gaze.{precision}.onnx"
+    for kind in precisions or ("fp16", "int8", "int8_cpu"):
+        precision = kind.removesuffix("_cpu")
+        path = folder / f"gaze.{kind}.onnx"
         onnx.save(gaze_graph(precision, seed=seed), path)
         changes: dict[str, Any] = {"precision": precision, "base_sha256": base_sha256}
+        changes["runs_on"] = ["onnxruntime" if kind == "int8_cpu" else "tensorrt"]
         if precision == "int8":
             changes |= {"kept": ["/head/Gemm"], "calibration": {"sha256": "c" * 64}}
         write_card(path, "gaze", **changes)

@@ -222,6 +222,28 @@ def test_arguments_that_cannot_be(
     assert written(folder) == set()
 
 
+def test_a_graph_for_onnx_runtime_is_refused_and_the_right_one_is_named(
+    world: World, tmp_path: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = write_graphs(tmp_path / "g")
+    for_cpu, right = (base.with_name(f"gaze.{kind}.onnx") for kind in ("int8_cpu", "int8"))
+    bundled = BUNDLED_FOLDER / "gaze.int8_cpu.onnx"
+    for path in (for_cpu, bundled) if bundled.exists() else (for_cpu,):
+        assert build(path, "--int8") == 2
+        err = capsys.readouterr().err
+        assert f"'{path}' is a graph of int8 for onnxruntime, which TensorRT cannot build" in err
+        assert f"give '{path.with_name('gaze.int8.onnx')}', or the FP32 file" in err
+    assert build(for_cpu, "--fp16") == 2
+    # Under the name of the other, it is still known by its card.
+    for suffix in (".onnx", ".json"):
+        right.with_suffix(suffix).write_bytes(for_cpu.with_suffix(suffix).read_bytes())
+    assert build(base, "--int8") == 1
+    err = capsys.readouterr().err
+    assert "is of int8 for onnxruntime; expected int8 for TensorRT. Make it" in err
+    assert written(folder) == set()
+    assert world.building == 0
+
+
 def test_graphs_that_cannot_be(
     world: World, tmp_path: Path, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

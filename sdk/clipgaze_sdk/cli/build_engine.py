@@ -82,7 +82,7 @@ def build_engine_command(args: argparse.Namespace) -> int:
         ClipGazeError: as its message says.
     """
     from .._cuda import MissingRuntimeError
-    from .._engine_builder import build_engine, check_graph, find_graph
+    from .._engine_builder import build_engine, check_graph
     from .._engine_files import check_engine_output
     from .._engine_network import BuildOptions
 
@@ -94,19 +94,22 @@ def build_engine_command(args: argparse.Namespace) -> int:
         timing_cache=args.timing_cache,
     )
     outputs = _outputs(args)
-    bases = {source: find_graph(source, args.precision)[1] for source in outputs}
+    graphs = []
+    for source, output in outputs.items():
+        graph = check_graph(source, options, threads=cpu_count())
+        graphs.append((graph, output))
+        _say(f"{graph.model.path.name}: SHA-256 matches, ONNX Runtime runs it")
     if args.all:
         _make_folder(next(iter(outputs.values())).parent)
     line = _ProgressLine()
     try:
-        graphs = []
-        for source, output in outputs.items():
+        for graph, output in graphs:
             check_engine_output(
-                output, base_sha256=bases[source], precision=args.precision, force=args.force
+                output,
+                base_sha256=graph.base_sha256,
+                precision=options.precision,
+                force=args.force,
             )
-            graph = check_graph(source, options, threads=cpu_count())
-            graphs.append((graph, output))
-            _say(f"{graph.model.path.name}: SHA-256 matches, ONNX Runtime runs it")
         for graph, output in graphs:
             info = build_engine(graph, output, options=options, say=_say, progress=line.show)
             line.clear()
