@@ -3,7 +3,8 @@
 Compares, for each network, its FP16 and INT8 files (``export/precisions.py``) with the FP32 one on
 held-out rendered pictures: what changes, the gaze error, sizes, and latency on ONNX Runtime.  FP16
 also runs in true half precision, with the largest activation of every layer.  Prints a Markdown
-table; exit code 1 where a limit is not held.
+table; exit code 1 where a limit is not held.  Where all are, ``--write-cards`` puts the figures
+into the cards of the FP16 and INT8 files.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import argparse
 import json
 import os
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ import onnxruntime
 from clipgaze_sdk import ClipGazeError
 from clipgaze_sdk._models import ModelFile, load_model_file
 from clipgaze_sdk.backends import load_backend
-from export.comparison import Change, Problem, answers, change, gaze_error_deg, problem
+from export.comparison import UNITS, Change, Problem, answers, change, gaze_error_deg, problem
 from export.gate import Limits, failures
 from export.half_run import HalfRunner
 from export.latency import medians_ms
@@ -117,6 +118,34 @@ def _figures(found: Change) -> dict[str, Any]:
     return {"change_mean": found.mean, "change_worst": found.worst, **found.figures}
 
 
+def write_cards(path: Path, task: str, part: Mapping[str, Any]) -> None:
+    """Put the figures of a network's report into the cards of its FP16 and INT8 files."""
+    for kind in KINDS:
+        card = path.with_name(f"{path.stem}.{kind}.json")
+        entries = json.loads(card.read_text(encoding="utf-8"))
+        run = part["files"][kind]
+        figures = {"against_fp32": {"inputs": part["images"], **_card_figures(task, run)}}
+        if half := run.get("true_half"):
+            figures["in_true_half"] = {
+                "inputs": half["images"],
+                **_card_figures(task, half),
+                "largest_activation": round(max(half["largest"].values()), 1),
+            }
+        entries["figures"] = entries.get("figures", {}) | figures
+        write_files({card: (json.dumps(entries, indent=2) + "\n").encode()})
+
+
+def _card_figures(task: str, run: Mapping[str, Any]) -> dict[str, float]:
+    unit = UNITS[task].replace("°", "deg")
+    names = {"change_mean": f"change_mean_{unit}", "change_worst": f"change_worst_{unit}"}
+    of_machine = ("ms", "speedup")
+    return {
+        names.get(key, key): round(value, 4)
+        for key, value in run.items()
+        if isinstance(value, float) and key not in of_machine
+    }
+
+
 def _machine(threads: int) -> dict[str, Any]:
     return {
         "processor": _processor(),
@@ -149,15 +178,21 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, default=60, help="of timing; 0 for none")
     parser.add_argument("--out", type=Path, help="folder for verify.md and verify.json")
     parser.add_argument("--cache", type=Path, help="folder that keeps recorded inputs")
+    parser.add_argument(
+        "--write-cards", action="store_true", help="put the figures into the files' cards"
+    )
     return parser
 
 
-def _reports(args: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any]]]:
-    for path in args.models or BUNDLED:
+def _networks(paths: Sequence[Path]) -> dict[str, Network]:
+    """Networks by task, of which a report holds one each."""
+    networks: dict[str, Network] = {}
+    for path in paths:
         network = load_network(path)
-        task = problem(network, args.data, limit=args.images, cache=args.cache)
-        report = verified(network, task, threads=args.threads, rounds=args.rounds)
-        yield network.card.task, {"images": len(task.images), "files": report}
+        if other := networks.get(network.card.task):
+            raise ExportError(f"{other.path} and {path} have one task; verify one after the other")
+        networks[network.card.task] = network
+    return networks
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -168,9 +203,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "error: expected --images and --threads of 1 or more, --rounds of 0 or more"
         )
     limits = Limits()
+    parts: dict[str, dict[str, Any]] = {}
     try:
-        networks = dict(_reports(args))
-        report = {"machine": _machine(args.threads), "networks": networks}
+        networks = _networks(args.models or BUNDLED)
+        for name, network in networks.items():
+            task = problem(network, args.data, limit=args.images, cache=args.cache)
+            files = verified(network, task, threads=args.threads, rounds=args.rounds)
+            parts[name] = {"images": len(task.images), "files": files}
+        report = {"machine": _machine(args.threads), "networks": parts}
         text = markdown(report)
         print(text)
         if args.out:
@@ -178,11 +218,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
             write_files(
                 {args.out / "verify.md": text.encode(), args.out / "verify.json": plain.encode()}
             )
+        wrong = [line for name, part in parts.items() for line in failures(name, part, limits)]
+        if wrong:
+            raise SystemExit("\n".join(["not precise enough:", *wrong]))
+        for name, network in networks.items() if args.write_cards else ():
+            write_cards(network.path, name, parts[name])
     except ExportError as error:
         raise SystemExit(f"error: {error}") from None
-    wrong = [line for name, part in networks.items() for line in failures(name, part, limits)]
-    if wrong:
-        raise SystemExit("\n".join(["not precise enough:", *wrong]))
 
 
 if __name__ == "__main__":

@@ -145,6 +145,44 @@ def test_the_program_writes_a_table_and_figures(made: Path, crops: Path, tmp_pat
     assert files["fp32"]["gaze_error_deg"] > 0
 
 
+def test_figures_go_into_cards_where_limits_hold(
+    made: Path, crops: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for path in made.parent.glob("gaze.*"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    arguments = [str(tmp_path / "gaze.onnx"), "--data", str(crops), "--rounds", "1"]
+    arguments += ["--images", "8", "--write-cards", "--out", str(tmp_path)]
+    before = ModelCard.load(tmp_path / "gaze.int8.json")
+    with monkeypatch.context() as patch:
+        patch.setattr(verify, "Limits", lambda: Limits(change={"gaze": {"fp16": 0, "int8": 0}}))
+        with pytest.raises(SystemExit):
+            verify.main(arguments)
+    assert ModelCard.load(tmp_path / "gaze.int8.json").figures == before.figures == {}
+    verify.main(arguments)
+    run = json.loads((tmp_path / "verify.json").read_text())["networks"]["gaze"]["files"]["int8"]
+    assert ModelCard.load(tmp_path / "gaze.int8.json").figures == {
+        "against_fp32": {
+            "inputs": 8,
+            "change_mean_deg": round(run["change_mean"], 4),
+            "change_worst_deg": round(run["change_worst"], 4),
+            "log_sigma": round(run["log_sigma"], 4),
+            "gaze_error_deg": round(run["gaze_error_deg"], 4),
+        }
+    }
+    half = ModelCard.load(tmp_path / "gaze.fp16.json").figures["in_true_half"]
+    assert half["inputs"] == 8
+    assert half["largest_activation"] > 0
+    assert ModelCard.load(tmp_path / "gaze.json").figures == {"error_deg": 0.0}  # as it was
+    for kind in verify.KINDS:
+        ModelCard.load(tmp_path / f"gaze.{kind}.json").check_file(tmp_path / f"gaze.{kind}.onnx")
+
+
+def test_two_networks_of_one_task_do_not_hide_each_other(made: Path, crops: Path, tmp_path: Path):
+    other = write_gaze_network(tmp_path / "gaze.onnx")
+    with pytest.raises(SystemExit, match="have one task; verify one after the other"):
+        verify.main([str(made), str(other), "--data", str(crops)])
+
+
 def test_the_gate_is_an_exit_code(made: Path, crops: Path, monkeypatch: pytest.MonkeyPatch):
     strict = Limits(change={"gaze": {"fp16": 1e-9, "int8": 1e-9}})
     monkeypatch.setattr(verify, "Limits", lambda: strict)
