@@ -65,6 +65,25 @@ def test_models_gives_the_cards_as_json(bundled: Path, capsys: pytest.CaptureFix
     assert cards[2]["inputs"][0]["shape"] == ["batch", 3, 96, 224]
 
 
+def test_other_precisions_are_listed_with_their_network(
+    bundled: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    card = json.loads((bundled / "gaze.json").read_text())
+    card |= {"precision": "int8", "runs_on": ["onnxruntime"], "figures": {"worst": "2.5°"}}
+    (bundled / "gaze.int8_cpu.json").write_text(json.dumps(card))
+    (bundled / "gaze.int8_cpu.onnx").write_bytes((bundled / "gaze.onnx").read_bytes())
+    assert main(["models"]) == 0
+    text = "  also as     gaze.int8_cpu.onnx, 0.4 MB, int8 for onnxruntime; worst: 2.5°\n"
+    assert text in capsys.readouterr().out
+    assert main(["models", "--json"]) == 0
+    cards = json.loads(capsys.readouterr().out)
+    assert [len(card["precisions"]) for card in cards] == [0, 0, 1]
+    assert cards[2]["precisions"][0]["precision"] == "int8"
+    (bundled / "gaze.int8_cpu.onnx").write_bytes(b"damaged")
+    assert main(["models"]) == 1
+    assert "gaze.int8_cpu.onnx" in capsys.readouterr().err
+
+
 def test_a_damaged_model_is_named_and_the_others_are_listed(
     bundled: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

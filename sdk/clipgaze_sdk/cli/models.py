@@ -11,7 +11,7 @@ from typing import Any
 
 from .._cards import ModelCard, TensorSpec
 from .._errors import ModelError
-from .._models import TASKS, ModelFile, resolve_models
+from .._models import TASKS, ModelFile, load_model_file, resolve_models
 
 _WIDTH = 100
 
@@ -29,17 +29,17 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
 
 def models(args: argparse.Namespace) -> int:
     """Carry out ``clipgaze models``; 1 if a model is missing or damaged."""
-    found: list[ModelFile] = []
+    cards: list[dict[str, Any]] = []
+    texts: list[str] = []
     errors: list[ModelError] = []
     for task in TASKS:
         try:
-            found.append(load_bundled(task))
+            model = load_bundled(task)
+            cards.append(card_to_dict(model))
+            texts.append("\n".join(card_lines(model)))
         except ModelError as error:
             errors.append(error)
-    if args.json:
-        print(json.dumps([card_to_dict(model) for model in found], indent=2))
-    else:
-        print("\n\n".join("\n".join(card_lines(model)) for model in found))
+    print(json.dumps(cards, indent=2) if args.json else "\n\n".join(texts))
     for failure in errors:
         print(f"error: {' '.join(str(failure).split())}", file=sys.stderr)
     return 1 if errors else 0
@@ -55,12 +55,23 @@ def load_bundled(task: str) -> ModelFile:
 
 
 def card_to_dict(model: ModelFile) -> dict[str, Any]:
-    """Give a card as plain values, with the path and the size of its file."""
+    """Give a card as plain values, with its file's path and size, and its other precisions."""
     return {
         **asdict(model.card),
         "path": str(model.path),
         "size_bytes": model.path.stat().st_size,
+        "precisions": [card_to_dict(other) for other in other_precisions(model)],
     }
+
+
+def other_precisions(model: ModelFile) -> list[ModelFile]:
+    """Read the cards of ``NAME.*.onnx`` beside a network, and check their files.
+
+    Raises:
+        ModelError: as :func:`load_bundled`.
+    """
+    paths = sorted(model.path.parent.glob(f"{model.path.stem}.*.onnx"))
+    return [load_model_file(path) for path in paths]
 
 
 def card_lines(model: ModelFile) -> list[str]:
@@ -83,7 +94,18 @@ def card_lines(model: ModelFile) -> list[str]:
             lines += _wrapped(name, text)
     for number, (name, value) in enumerate(card.figures.items()):
         lines += _wrapped("" if number else "figures", f"{name}: {value}")
+    for number, other in enumerate(other_precisions(model)):
+        lines += _wrapped("" if number else "also as", _precision_text(other))
     return lines
+
+
+def _precision_text(model: ModelFile) -> str:
+    size_mb = model.path.stat().st_size / 1e6
+    figures = ", ".join(f"{name}: {value}" for name, value in model.card.figures.items())
+    return (
+        f"{model.path.name}, {size_mb:.1f} MB, {model.card.precision} for "
+        f"{' and '.join(model.card.runs_on) or 'any runtime'}{'; ' if figures else ''}{figures}"
+    )
 
 
 def _origin(card: ModelCard) -> str:
