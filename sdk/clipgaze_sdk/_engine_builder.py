@@ -222,10 +222,18 @@ def profile_of(card: ModelCard, options: BuildOptions) -> Profile:
 
     A free height and width are the face detector's: from one step of its strides to the card's
     longest side, and usually that of a 16:9 image.
+
+    Raises:
+        ConfigurationError: the graph has a fixed batch, or a DLA would see many sizes.
     """
     fallback = _OTHER_BATCH if options.dla_core is None else (1, 1, 1)
     batch = options.batch or _DEFAULT_BATCH.get(card.task, fallback)
-    _, channels, height, width = card.inputs[0].shape
+    fixed, channels, height, width = card.inputs[0].shape
+    if isinstance(fixed, int):
+        raise ConfigurationError(
+            f"{card.file!r} takes batches of {fixed} alone; expected a free batch. Export it "
+            "without --batch: an engine's sizes are given here."
+        )
     if isinstance(height, int) and isinstance(width, int):
         sizes = [(height, width)] * 3
     elif options.dla_core is not None:

@@ -204,8 +204,15 @@ def test_without_a_gpu_the_exit_code_is_3(
 
 
 def test_arguments_that_cannot_be(
-    world: World, gaze_onnx: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+    world: World,
+    gaze_onnx: Path,
+    tmp_path: Path,
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    fixed = write_graphs(tmp_path / "fixed")
+    image = {"name": "image", "dtype": "float32", "shape": [2, 3, 96, 224]}
+    write_card(fixed, "gaze", inputs=[image])
     for words, message in (
         ((gaze_onnx, "--fp16", "--batch", "4,2,8"), "three rising numbers"),
         ((gaze_onnx, "--fp16", "--output", "gaze.onnx"), "is no engine"),
@@ -213,6 +220,7 @@ def test_arguments_that_cannot_be(
         ((gaze_onnx, "--fp16", "--all"), "Leave out one of the two"),
         ((gaze_onnx.with_name("gaze.fp16.onnx"), "--int8"), "is a graph of fp16"),
         (("gaze.engine", "--int8"), "is an engine already"),
+        ((fixed, "--fp32"), "takes batches of 2 alone; expected a free batch"),
     ):
         assert build(*words) == 2
         assert message in capsys.readouterr().err
