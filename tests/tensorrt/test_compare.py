@@ -6,10 +6,13 @@ import json
 import sys
 from pathlib import Path
 
+import onnx
 import pytest
 
 from clipgaze_sdk._models import BUNDLED_FOLDER
 from clipgaze_sdk.cli import doctor, main
+from tests.fake_networks import write_card
+from tests.tensorrt.graphs import gaze_graph
 from tests.tensorrt_double import World, install
 
 
@@ -23,10 +26,10 @@ def test_compares_graphs_and_engines(
     report = json.loads((folder / "out.json").read_text())
     assert set(report["tasks"]) == {"face_detector", "face_landmarks", "gaze"}
     gaze = report["tasks"]["gaze"]
-    assert gaze["shape"] == [1, 3, 96, 224]
     assert gaze["rounds"] == 2
     models = {m["name"]: m for m in gaze["models"]}
     assert gaze["models"][0]["name"] == "gaze.onnx"
+    assert gaze["models"][0]["shape"] == [1, 3, 96, 224]
     assert gaze["models"][0]["ratio"] == 1.0
     assert models["gaze.fp16.engine"]["backend"] == "tensorrt"
     assert models["gaze.fp16.engine"]["precision"] == "fp16"
@@ -53,6 +56,21 @@ def test_an_engine_of_another_machine_is_left_out(
     assert main(["bench", "--compare", "--frames", "1", "--json", "out.json"]) == 0
     report = json.loads((folder / "out.json").read_text())
     assert "here 10.3.0" in report["skipped"]["gaze.int8.engine"]
+
+
+def test_a_network_of_another_size_is_compared_too(
+    tmp_path: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = gaze_graph("fp32")
+    model.graph.input[0].type.tensor_type.shape.dim[2].dim_value = 64
+    onnx.save(model, tmp_path / "small.onnx")
+    image = {"name": "image", "dtype": "float32", "shape": ["batch", 3, 64, 224]}
+    write_card(tmp_path / "small.onnx", "gaze", inputs=[image])
+    words = ["--frames", "1", "--threads", "1", "--json", "out.json"]
+    assert main(["bench", "--compare", str(tmp_path / "small.onnx"), *words]) == 0
+    *_, last = json.loads((folder / "out.json").read_text())["tasks"]["gaze"]["models"]
+    assert (last["name"], last["shape"]) == (str(tmp_path / "small.onnx"), [1, 3, 64, 224])
+    assert "1x3x64x224" in capsys.readouterr().out
 
 
 def test_what_does_not_exist(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

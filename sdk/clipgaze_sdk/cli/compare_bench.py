@@ -17,6 +17,9 @@ from .._errors import ClipGazeError, InputError
 from .versions import cpu_count, installed_version, machine_name
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from .._models import ModelFile
     from ..backends import Backend
 
@@ -37,6 +40,8 @@ class ModelBench:
     precision: str
     backend: str
     """"onnxruntime" or "tensorrt"."""
+    shape: tuple[int, ...]
+    """Of the input."""
     p50_ms: float
     p99_ms: float
     ratio: float
@@ -107,24 +112,22 @@ def _compare_task(
     from .._engine_samples import sample_images
     from ..backends import load_backend
 
-    if not files:
-        return {"shape": [], "rounds": 0, "models": []}
-    shape = profile_of(files[0].card, BuildOptions(precision="fp32", batch=(1, 1, 1))).opt
-    images = sample_images(files[0].card, shape)
     with ExitStack() as stack:
-        loaded: list[tuple[ModelFile, Backend]] = []
+        loaded: list[tuple[ModelFile, Backend, NDArray[np.float32]]] = []
         for file in files:
             try:
+                shape = profile_of(file.card, BuildOptions(precision="fp32", batch=(1, 1, 1))).opt
+                images = sample_images(file.card, shape)
                 backend = load_backend(file.path, file.card, threads=args.threads)
                 stack.callback(backend.close)
                 backend.run(images)
             except ClipGazeError as error:
                 skipped[str(file.path)] = str(error)
             else:
-                loaded.append((file, backend))
+                loaded.append((file, backend, images))
         times_ms: list[list[float]] = [[] for _ in loaded]
         for index in range(_WARM_UP + args.frames):
-            for (_, backend), taken in zip(loaded, times_ms, strict=True):
+            for (_, backend, images), taken in zip(loaded, times_ms, strict=True):
                 start_s = time.perf_counter()
                 backend.run(images)
                 if index >= _WARM_UP:
@@ -136,14 +139,15 @@ def _compare_task(
                 name=_name(file),
                 precision=file.card.precision,
                 backend=_backend_name(file),
+                shape=images.shape,
                 p50_ms=middle,
                 p99_ms=float(np.percentile(taken, 99)),
                 ratio=p50[0] / middle,
             )
         )
-        for (file, _), taken, middle in zip(loaded, times_ms, p50, strict=True)
+        for (file, _, images), taken, middle in zip(loaded, times_ms, p50, strict=True)
     ]
-    return {"shape": list(shape), "rounds": args.frames, "models": models}
+    return {"rounds": args.frames, "models": models}
 
 
 def _backend_name(file: ModelFile) -> str:
@@ -165,11 +169,11 @@ def compare_lines(report: dict[str, Any]) -> list[str]:
         "milliseconds a run, in turns, with copies to and from a GPU; ratio to the first row",
     ]
     for task, result in report["tasks"].items():
-        shape = "x".join(map(str, result["shape"]))
-        lines += ["", f"{f'{task} {shape}':<38}{'backend':<13}{'p50':>8}{'p99':>9}{'ratio':>8}"]
+        header = f"{task:<38}{'backend':<13}{'input':<13}{'p50':>8}{'p99':>9}{'ratio':>8}"
+        lines += ["", header]
         lines += [
-            f"  {m['name']:<36}{m['backend']:<13}{m['p50_ms']:>8.2f}{m['p99_ms']:>9.2f}"
-            f"{m['ratio']:>7.2f}x"
+            f"  {m['name']:<36}{m['backend']:<13}{'x'.join(map(str, m['shape'])):<13}"
+            f"{m['p50_ms']:>8.2f}{m['p99_ms']:>9.2f}{m['ratio']:>7.2f}x"
             for m in result["models"]
         ]
     for name, reason in report["skipped"].items():
