@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .. import __version__
 from .._errors import ConfigurationError, InputError
 from .._timings import STAGES
 from .run import positive_int
-from .versions import cpu_count, installed_version, machine_name
+from .versions import describe_setting, installed_version, setting_lines
 
 if TYPE_CHECKING:
     import numpy as np
@@ -219,16 +217,12 @@ def _setting(
 
     box = probe.faces[0].bbox_px
     return {
-        "machine": machine_name(),
-        "cpus": cpu_count(),
-        "threads": args.threads,
-        "versions": {
-            "clipgaze": __version__,
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-            "opencv": cv2.__version__,
-            "onnxruntime": installed_version("onnxruntime") or onnxruntime.__version__,
-        },
+        **describe_setting(
+            args.threads,
+            numpy=np.__version__,
+            opencv=cv2.__version__,
+            onnxruntime=installed_version("onnxruntime") or onnxruntime.__version__,
+        ),
         "frame": {
             "name": name,
             "size_px": [WIDTH_PX, HEIGHT_PX],
@@ -242,10 +236,8 @@ def _setting(
 def report_lines(report: dict[str, Any]) -> Sequence[str]:
     """Lay the figures out for a person to read."""
     frame, still, stream, warp = (report[key] for key in ("frame", "still", "stream", "warp"))
-    versions = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
     lines = [
-        versions,
-        f"machine: {report['machine']}; {report['cpus']} CPUs, {report['threads']} threads",
+        *setting_lines(report),
         f"frame: {frame['size_px'][0]}x{frame['size_px'][1]} px, {frame['name']}; "
         f"one face of {frame['face_px']} px",
         *_threshold_note(frame["lowered_threshold"]),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
@@ -12,9 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .. import __version__
 from .._errors import ClipGazeError, InputError
-from .versions import cpu_count, installed_version, machine_name
+from .versions import describe_setting, installed_version, setting_lines
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,14 +56,10 @@ def compare(args: argparse.Namespace) -> int:
 
     files, skipped = _present(args.compare)
     report: dict[str, Any] = {
-        "machine": machine_name(),
-        "cpus": cpu_count(),
-        "threads": args.threads,
-        "versions": {
-            "clipgaze": __version__,
-            "python": platform.python_version(),
+        **describe_setting(
+            args.threads,
             **{k: v for k, names in _LIBRARIES.items() if (v := installed_version(*names))},
-        },
+        ),
         "tasks": {},
         "skipped": skipped,
     }
@@ -162,10 +156,8 @@ def _name(file: ModelFile) -> str:
 
 def compare_lines(report: dict[str, Any]) -> list[str]:
     """Lay the figures out for a person to read."""
-    versions = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
     lines = [
-        versions,
-        f"machine: {report['machine']}; {report['cpus']} CPUs, {report['threads']} threads",
+        *setting_lines(report),
         "milliseconds a run, in turns, with copies to and from a GPU; ratio to the first row",
     ]
     for task, result in report["tasks"].items():

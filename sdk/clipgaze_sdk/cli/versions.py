@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
+from typing import Any
+
+from .. import __version__
 
 
 def installed_version(*distributions: str) -> str | None:
@@ -27,6 +31,24 @@ def numbers_of(version: str) -> tuple[int, ...]:
             break
         numbers.append(int(digits))
     return tuple(numbers)
+
+
+def describe_setting(threads: int, **versions: str) -> dict[str, Any]:
+    """Give what every report of times starts with: machine, threads and versions."""
+    return {
+        "machine": machine_name(),
+        "cpus": cpu_count(),
+        "threads": threads,
+        "versions": {"clipgaze": __version__, "python": platform.python_version(), **versions},
+    }
+
+
+def setting_lines(report: Mapping[str, Any]) -> list[str]:
+    """Lay :func:`describe_setting` out for a person to read."""
+    return [
+        ", ".join(f"{name} {version}" for name, version in report["versions"].items()),
+        f"machine: {report['machine']}; {report['cpus']} CPUs, {report['threads']} threads",
+    ]
 
 
 def machine_name() -> str:
