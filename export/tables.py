@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from clipgaze_sdk.cli.versions import setting_lines
 from export.comparison import UNITS
 
 MOST_LAYERS = 3
@@ -12,10 +13,8 @@ MOST_LAYERS = 3
 
 def markdown(report: Mapping[str, Any]) -> str:
     """One table of all files, then the largest FP16 activations."""
-    machine = report["machine"]
     lines = [
-        f"{machine['processor']}, {machine['cpus']} CPUs, {machine['threads']} threads, "
-        f"ONNX Runtime {machine['onnxruntime']}, Python {machine['python']}.",
+        *setting_lines(report["setting"]),
         "",
         "| network | file | MB | mean change | worst | beside it | ONNX Runtime, ms | times FP32 |",
         "|---|---|---|---|---|---|---|---|",

@@ -14,8 +14,6 @@ if not __package__:
 
 import argparse
 import json
-import os
-import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +25,7 @@ import onnxruntime
 from clipgaze_sdk import ClipGazeError
 from clipgaze_sdk._models import ModelFile, load_model_file
 from clipgaze_sdk.backends import load_backend
+from clipgaze_sdk.cli.versions import describe_setting
 from export.comparison import UNITS, Change, Problem, answers, change, gaze_error_deg, problem
 from export.gate import Limits, failures
 from export.half_run import HalfRunner
@@ -146,25 +145,6 @@ def _card_figures(task: str, run: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
-def _machine(threads: int) -> dict[str, Any]:
-    return {
-        "processor": _processor(),
-        "cpus": os.cpu_count(),
-        "threads": threads,
-        "python": platform.python_version(),
-        "onnxruntime": onnxruntime.__version__,
-    }
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.machine()
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python export/verify.py", description=__doc__)
     parser.add_argument(
@@ -210,7 +190,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             task = problem(network, args.data, limit=args.images, cache=args.cache)
             files = verified(network, task, threads=args.threads, rounds=args.rounds)
             parts[name] = {"images": len(task.images), "files": files}
-        report = {"machine": _machine(args.threads), "networks": parts}
+        setting = describe_setting(args.threads, onnxruntime=onnxruntime.__version__)
+        report = {"setting": setting, "networks": parts}
         text = markdown(report)
         print(text)
         if args.out:
