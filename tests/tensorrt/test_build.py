@@ -431,7 +431,7 @@ def test_ctrl_c_stops_a_build(
 
     before = signal.getsignal(signal.SIGINT)
     monkeypatch.setattr(
-        build_engine._ProgressLine, "show", lambda *_: signal.raise_signal(signal.SIGINT)
+        build_engine.ProgressLine, "draw", lambda *_: signal.raise_signal(signal.SIGINT)
     )
     assert build(gaze_onnx, "--fp16") == 130
     assert written(folder) == set()

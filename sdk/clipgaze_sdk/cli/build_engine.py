@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._errors import ConfigurationError
+from .progress import ProgressLine
 from .run import positive_int
 from .versions import cpu_count
 
@@ -101,7 +101,7 @@ def build_engine_command(args: argparse.Namespace) -> int:
         _say(f"{graph.model.path.name}: SHA-256 matches, ONNX Runtime runs it")
     if args.all:
         _make_folder(next(iter(outputs.values())).parent)
-    line = _ProgressLine()
+    line = ProgressLine(sys.stderr)
     try:
         for graph, output in graphs:
             check_engine_output(
@@ -111,7 +111,7 @@ def build_engine_command(args: argparse.Namespace) -> int:
                 force=args.force,
             )
         for graph, output in graphs:
-            info = build_engine(graph, output, options=options, say=_say, progress=line.show)
+            info = build_engine(graph, output, options=options, say=_say, progress=line.draw)
             line.clear()
             print(_summary(output, info))
     except MissingRuntimeError as error:
@@ -166,24 +166,6 @@ def _summary(output: Path, info: EngineInfo) -> str:
 def _batch(text: str) -> tuple[int, int, int]:
     least, usual, most = (int(part) for part in text.split(","))
     return least, usual, most
-
-
-class _ProgressLine:
-    """TensorRT's current step, drawn again and again on a terminal; silent elsewhere."""
-
-    def __init__(self) -> None:
-        self._shown = sys.stderr.isatty()
-
-    def show(self, text: str) -> None:
-        if self._shown:
-            width = shutil.get_terminal_size().columns - 1
-            sys.stderr.write("\r" + text[:width].ljust(width))
-            sys.stderr.flush()
-
-    def clear(self) -> None:
-        if self._shown:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
 
 
 def _say(text: str) -> None:

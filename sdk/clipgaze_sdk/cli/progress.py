@@ -1,4 +1,4 @@
-"""A progress bar on a terminal; silent elsewhere."""
+"""A line or a bar of progress on a terminal; silent elsewhere."""
 
 from __future__ import annotations
 
@@ -9,39 +9,66 @@ from typing import TextIO
 _INTERVAL_S = 0.1
 
 
+class ProgressLine:
+    """One line that is drawn again and again.
+
+    Args:
+        stream: where to draw, usually stderr. Nothing is drawn unless it is a terminal.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._drawn = False
+        self.is_shown = stream.isatty()
+
+    def draw(self, text: str) -> None:
+        """Put a text in the line's place, cut or filled to the terminal's width."""
+        if self.is_shown:
+            width = terminal_width()
+            self._stream.write("\r" + text[:width].ljust(width))
+            self._stream.flush()
+            self._drawn = True
+
+    def clear(self) -> None:
+        """Wipe the line, so that other text can be printed."""
+        if self._drawn:
+            self._stream.write("\r\x1b[K")
+            self._stream.flush()
+
+
 class ProgressBar:
-    """Counts frames on one line that is drawn again and again.
+    """Counts frames on a :class:`ProgressLine`.
 
     Args:
         total: frames to expect, or None.
-        stream: where to draw, usually stderr. Nothing is drawn unless it is a terminal.
+        stream: where to draw.
     """
 
     def __init__(self, total: int | None, *, stream: TextIO) -> None:
         self._total = total
-        self._stream = stream
-        self._shown = stream.isatty()
+        self._line = ProgressLine(stream)
         self._start_s = time.monotonic()
         self._drawn_s = float("-inf")
 
     def update(self, done: int) -> None:
         """Draw ``done`` frames, at most ten times a second."""
         now_s = time.monotonic()
-        if not self._shown or (now_s - self._drawn_s < _INTERVAL_S and done != self._total):
+        if not self._line.is_shown or (now_s - self._drawn_s < _INTERVAL_S and done != self._total):
             return
         self._drawn_s = now_s
-        width = shutil.get_terminal_size().columns
-        line = progress_line(
-            done, self._total, elapsed_s=now_s - self._start_s, width=max(20, width - 1)
+        elapsed_s = now_s - self._start_s
+        self._line.draw(
+            progress_line(done, self._total, elapsed_s=elapsed_s, width=terminal_width())
         )
-        self._stream.write("\r" + line)
-        self._stream.flush()
 
     def clear(self) -> None:
-        """Wipe the line, so that other text can be printed."""
-        if self._shown and self._drawn_s > float("-inf"):
-            self._stream.write("\r\x1b[K")
-            self._stream.flush()
+        """Wipe the bar, so that other text can be printed."""
+        self._line.clear()
+
+
+def terminal_width() -> int:
+    """Count the characters that a line can have without a break."""
+    return max(20, shutil.get_terminal_size().columns - 1)
 
 
 def progress_line(done: int, total: int | None, *, elapsed_s: float, width: int) -> str:
