@@ -133,7 +133,7 @@ def _quantized(
 
 
 def _first_weighted(model: ModelProto) -> list[str]:
-    """The convolutions that read the network's input, if it is one convolution."""
+    """The weighted nodes that read the network's input."""
     inputs = {value.name for value in model.graph.input}
     return [
         node.name
