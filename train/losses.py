@@ -71,15 +71,32 @@ def factor_weights(f: Tensor, f_ir: Tensor, temperature: float = 1.0) -> Tensor:
         return torch.softmax(_cosines(f, f_ir) / temperature, -1)
 
 
-def separate(f: Tensor, f_re: Tensor, f_ir: Tensor, temperature: float = 1.0) -> Tensor:
+def separate(
+    f: Tensor,
+    f_re: Tensor,
+    f_ir: Tensor,
+    temperature: float = 1.0,
+    *,
+    orthogonal: bool = False,
+) -> Tensor:
     """L_ir = Σ_k W_k · cos(f_re, f_k^ir), in [−1, 1] (CLIP-Gaze).
 
     ``f`` and ``f_re`` (B, D) are the features before and after the separator, ``f_ir`` the factors'
     text features, (K, D), or (B, K, D) where they depend on the person.  The weights look at ``f``
     (:func:`factor_weights`), the penalty at ``f_re``.
+
+    ``orthogonal`` (ours) has Σ_k W_k · cos²(f_re, f_k^ir − their mean), in [0, 1].  Texts share a
+    direction, that of their common words, and the paper's form is least where every image has one
+    and the same feature, opposite to it.  Without what they share, and squared, the loss is least
+    for any feature that lies across all texts, so images may differ.
     """
-    weights = factor_weights(f, f_ir, temperature)
-    return (weights * _cosines(f_re, f_ir.detach())).sum(-1).mean()
+    if not orthogonal:
+        weights = factor_weights(f, f_ir, temperature)
+        return (weights * _cosines(f_re, f_ir.detach())).sum(-1).mean()
+    own = F.normalize(f_ir.detach(), dim=-1)
+    own = own - own.mean(-2, keepdim=True)
+    weights = factor_weights(f, own, temperature)
+    return (weights * _cosines(f_re, own).square()).sum(-1).mean()
 
 
 def _cosines(f: Tensor, f_ir: Tensor) -> Tensor:

@@ -76,6 +76,30 @@ def test_separate_takes_each_persons_texts():
     assert float(losses.separate(f, f_re, texts, 0.1)) == pytest.approx(float(sum(each)) / 3)
 
 
+def test_the_orthogonal_form_by_hand():
+    f_ir = torch.tensor([[1.0, 0.0, 1.0], [0.0, 1.0, 1.0]]) / 2**0.5
+    f = torch.tensor([[1.0, -1.0, 0.0]])
+    # Without their mean the texts are (±1, ∓1, 0): f has a cosine of 1 with one, −1 with the other.
+    weight = 1 / (1 + math.exp(-2 / 0.5))
+    for f_re, expected in (([1.0, 0.0, 0.0], 0.5), ([1.0, -1.0, 0.0], 1.0), ([1.0, 1.0, 5.0], 0.0)):
+        value = losses.separate(f, torch.tensor([f_re]), f_ir, 0.5, orthogonal=True)
+        assert float(value) == pytest.approx(expected, abs=1e-6)
+    assert float(losses.factor_weights(f, f_ir - f_ir.mean(0), 0.5)[0, 0]) == pytest.approx(weight)
+
+
+def test_one_constant_feature_pleases_the_papers_form_alone():
+    texts = torch.randn(6, 12, generator=torch.Generator().manual_seed(0)) + 3.0
+    f = torch.randn(5, 12, generator=torch.Generator().manual_seed(1))
+    constant = -texts.mean(0).expand(5, -1)
+    across = torch.linalg.svd(texts)[2][6:].sum(0).expand(5, -1)
+    assert (
+        float(losses.separate(f, constant, texts)) < float(losses.separate(f, across, texts)) - 0.5
+    )
+    ours = [losses.separate(f, x, texts, orthogonal=True) for x in (constant, across)]
+    assert float(ours[1]) == pytest.approx(0, abs=1e-9)
+    assert float(ours[0]) >= float(ours[1])
+
+
 def test_separate_has_no_gradient_through_its_weights():
     f, f_re, texts = inputs(4, 8), inputs(4, 8, seed=1), inputs(5, 8, seed=2)
     losses.separate(f, f_re, texts, 0.1).backward()

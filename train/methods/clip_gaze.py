@@ -34,6 +34,8 @@ class ClipGazeOptions:
     temperature: float = 0.05
     """Of the softmax that weighs the factors."""
     strides: tuple[int, ...] = losses.STRIDES
+    orthogonal: bool = False
+    """L_ir in our form, which no constant feature makes small (:func:`train.losses.separate`)."""
 
     def __post_init__(self) -> None:
         if self.prompts not in PROMPTS:
@@ -142,7 +144,9 @@ class ClipGaze(Method):
         texts = batch["text_features"]
         parts = {
             "distil": lambda: losses.distil(out.f, batch["image_features"]),
-            "separate": lambda: losses.separate(out.f, out.f_re, texts, o.temperature),
+            "separate": lambda: losses.separate(
+                out.f, out.f_re, texts, o.temperature, orthogonal=o.orthogonal
+            ),
             "rank": lambda: losses.rank(
                 self.gather(out.f_re), self.gather(batch["gaze"]), o.strides
             ),

@@ -1,0 +1,62 @@
+"""The weights that later training builds on: whole, described by their cards, and of use."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+pytest.importorskip("open_clip", reason="needs open_clip of the extra [train]")
+
+from train.clip_models import load_clip
+from train.factors import FACTORS
+from train.prompts import PCO, HandWritten, load_prompts
+from train.weight_cards import CARD
+
+MOST_BYTES = 40_000_000
+WEIGHTS = Path(__file__).resolve().parents[2] / "train" / "weights"
+NAMES = [f.name for f in FACTORS]
+FOLDERS = sorted(path.parent for path in WEIGHTS.rglob(CARD))
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=[str(f.relative_to(WEIGHTS)) for f in FOLDERS])
+def test_cards_are_of_the_files_beside_them(folder: Path) -> None:
+    card = json.loads((folder / CARD).read_text())
+    data = (folder / card["file"]).read_bytes()
+    assert hashlib.sha256(data).hexdigest() == card["sha256"]
+    assert card["licence"] == "Apache-2.0"
+    assert "ICT-FaceKit (MIT" in card["face_model"]
+    for key in ("command", "commit", "trained_on", "figures", "intended_use", "limits"):
+        assert card[key], key
+
+
+def test_all_have_cards_and_they_are_small() -> None:
+    found = list(WEIGHTS.rglob("*.safetensors"))
+    assert {path.parent for path in found} == set(FOLDERS)
+    assert sum(path.stat().st_size for path in found) <= MOST_BYTES
+
+
+def test_the_face_clip_tells_texts_apart_and_reads_pictures() -> None:
+    clip = load_clip(str(WEIGHTS / "face_clip"))
+    assert clip.width == 512
+    positive, negative = HandWritten(clip).features()
+    assert positive.shape == (1, len(FACTORS), 512)
+    cosine = dict(zip(NAMES, (positive * negative).sum(-1)[0].tolist(), strict=True))
+    # What it knows well; its card tells of the rest.
+    for name in ("near_infrared", "face_mask", "dark", "sunglasses", "beard"):
+        assert cosine[name] < 0.5, name
+    pictures = torch.randint(0, 256, (2, 3, 224, 224), dtype=torch.uint8)
+    assert torch.allclose(clip.encode_images(pictures).norm(dim=-1), torch.ones(2), atol=1e-4)
+
+
+def test_prompts_are_of_this_clip_and_personal() -> None:
+    clip = load_clip(str(WEIGHTS / "face_clip"))
+    prompts = load_prompts(WEIGHTS / "prompts_pco", clip)
+    assert isinstance(prompts, PCO)
+    first, second = prompts.features(identity=torch.stack([torch.zeros(100), torch.ones(100)]))[0]
+    assert not torch.allclose(first, second, atol=1e-3)
