@@ -105,7 +105,14 @@ def _cosines(f: Tensor, f_ir: Tensor) -> Tensor:
     return f @ f_ir.T if f_ir.ndim == 2 else torch.einsum("bd,bkd->bk", f, f_ir)
 
 
-def rank(f_re: Tensor, gaze: Tensor, strides: Sequence[int] = STRIDES, tie: float = 1e-6) -> Tensor:
+def rank(
+    f_re: Tensor,
+    gaze: Tensor,
+    strides: Sequence[int] = STRIDES,
+    tie: float = 1e-6,
+    *,
+    standardized: bool = False,
+) -> Tensor:
     """L_re = max(0, −S₁₂ · (s₁^f − s₂^f)), S₁₂ = +1 if s₁^g > s₂^g else −1 (CLIP-Gaze).
 
     s^f is the cosine of two features of ``f_re`` (B, D), s^g that of their gazes (B, 2): whoever
@@ -113,11 +120,16 @@ def rank(f_re: Tensor, gaze: Tensor, strides: Sequence[int] = STRIDES, tie: floa
     pairs with all would take O(B⁴).  Ours: sort the pairs by s^g and compare each with those
     ``strides`` places on, O(B² log B).  Differences of s^g up to ``tie`` say nothing of the order
     and are left out; the mean is over what is left, and zero where nothing is.
+
+    ``standardized`` (ours) measures s^f in standard deviations of the batch's.  As it stands the
+    loss shrinks with all differences, and is least where all features are one.
     """
     first, second = torch.triu_indices(len(f_re), len(f_re), 1, device=f_re.device)
     vectors, features = gaze_vector(gaze), F.normalize(f_re, dim=-1)
     alike, order = (vectors @ vectors.T)[first, second].sort()
     feature_alike = (features @ features.T)[first, second][order]
+    if standardized and len(feature_alike) > 1:
+        feature_alike = feature_alike / feature_alike.std().clamp(min=1e-6)
     total = f_re.sum() * 0.0  # so that a batch of ties still has a (zero) gradient
     count = torch.zeros((), dtype=total.dtype, device=total.device)
     for stride in strides:

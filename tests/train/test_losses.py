@@ -87,6 +87,26 @@ def test_the_orthogonal_form_by_hand():
     assert float(losses.factor_weights(f, f_ir - f_ir.mean(0), 0.5)[0, 0]) == pytest.approx(weight)
 
 
+def test_features_that_grow_alike_please_the_papers_rank_alone():
+    f, gaze = normal(6, 8), 0.4 * normal(6, 2, seed=1)
+    near = f.mean(0) * 30 + f
+    papers, ours = (
+        [float(losses.rank(x, gaze, (1, 2), standardized=own)) for x in (f, near)]
+        for own in (False, True)
+    )
+    assert papers[1] < 0.1 * papers[0]
+    assert ours[1] > 0.3 * ours[0]
+    # By hand: three images, whose pairs' similarities have a standard deviation of s.
+    x = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
+    turned = torch.tensor([[0.0, 0.0], [0.0, 0.5], [0.0, 0.2]])
+    plain = float(losses.rank(x, turned, (1,)))
+    deviation = float(torch.tensor([0.0, -1.0, 0.0]).std())
+    assert float(losses.rank(x, turned, (1,), standardized=True)) == pytest.approx(
+        plain / deviation
+    )
+    assert plain > 0
+
+
 def test_one_constant_feature_pleases_the_papers_form_alone():
     texts = torch.randn(6, 12, generator=torch.Generator().manual_seed(0)) + 3.0
     f = torch.randn(5, 12, generator=torch.Generator().manual_seed(1))

@@ -36,6 +36,8 @@ class ClipGazeOptions:
     strides: tuple[int, ...] = losses.STRIDES
     orthogonal: bool = False
     """L_ir in our form, which no constant feature makes small (:func:`train.losses.separate`)."""
+    standardized: bool = False
+    """L_re in our form, for the same reason (:func:`train.losses.rank`)."""
 
     def __post_init__(self) -> None:
         if self.prompts not in PROMPTS:
@@ -148,7 +150,10 @@ class ClipGaze(Method):
                 out.f, out.f_re, texts, o.temperature, orthogonal=o.orthogonal
             ),
             "rank": lambda: losses.rank(
-                self.gather(out.f_re), self.gather(batch["gaze"]), o.strides
+                self.gather(out.f_re),
+                self.gather(batch["gaze"]),
+                o.strides,
+                standardized=o.standardized,
             ),
         }
         for (name, part), weight in zip(parts.items(), (o.distil, o.separate, o.rank), strict=True):
