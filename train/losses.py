@@ -72,12 +72,7 @@ def factor_weights(f: Tensor, f_ir: Tensor, temperature: float = 1.0) -> Tensor:
 
 
 def separate(
-    f: Tensor,
-    f_re: Tensor,
-    f_ir: Tensor,
-    temperature: float = 1.0,
-    *,
-    orthogonal: bool = False,
+    f: Tensor, f_re: Tensor, f_ir: Tensor, temperature: float = 1.0, *, centred: bool = False
 ) -> Tensor:
     """L_ir = Σ_k W_k · cos(f_re, f_k^ir), in [−1, 1] (CLIP-Gaze).
 
@@ -85,18 +80,18 @@ def separate(
     text features, (K, D), or (B, K, D) where they depend on the person.  The weights look at ``f``
     (:func:`factor_weights`), the penalty at ``f_re``.
 
-    ``orthogonal`` (ours) has Σ_k W_k · cos²(f_re, f_k^ir − their mean), in [0, 1].  Texts share a
-    direction, that of their common words, and the paper's form is least where every image has one
-    and the same feature, opposite to it.  Without what they share, and squared, the loss is least
-    for any feature that lies across all texts, so images may differ.
+    ``centred`` (ours) is Σ_k W_k · cos²(f_re, f_k^ir), in [0, 1], of features without the batch's
+    mean and texts without theirs.  Texts share a direction, that of their common words, and the
+    paper's form is least where every image has one and the same feature, opposite to it.  Squares
+    alone do not help: a large constant across all texts makes every cosine small.
     """
-    if not orthogonal:
+    if not centred:
         weights = factor_weights(f, f_ir, temperature)
         return (weights * _cosines(f_re, f_ir.detach())).sum(-1).mean()
-    own = F.normalize(f_ir.detach(), dim=-1)
-    own = own - own.mean(-2, keepdim=True)
-    weights = factor_weights(f, own, temperature)
-    return (weights * _cosines(f_re, own).square()).sum(-1).mean()
+    texts = F.normalize(f_ir.detach(), dim=-1)
+    texts = texts - texts.mean(-2, keepdim=True)
+    weights = factor_weights(f - f.mean(0), texts, temperature)
+    return (weights * _cosines(f_re - f_re.mean(0), texts).square()).sum(-1).mean()
 
 
 def _cosines(f: Tensor, f_ir: Tensor) -> Tensor:
@@ -111,7 +106,7 @@ def rank(
     strides: Sequence[int] = STRIDES,
     tie: float = 1e-6,
     *,
-    standardized: bool = False,
+    centred: bool = False,
 ) -> Tensor:
     """L_re = max(0, −S₁₂ · (s₁^f − s₂^f)), S₁₂ = +1 if s₁^g > s₂^g else −1 (CLIP-Gaze).
 
@@ -121,15 +116,15 @@ def rank(
     ``strides`` places on, O(B² log B).  Differences of s^g up to ``tie`` say nothing of the order
     and are left out; the mean is over what is left, and zero where nothing is.
 
-    ``standardized`` (ours) measures s^f in standard deviations of the batch's.  As it stands the
-    loss shrinks with all differences, and is least where all features are one.
+    ``centred`` (ours) takes the batch's mean off ``f_re``.  As it stands the loss shrinks with all
+    differences, and is least where all features are one.
     """
     first, second = torch.triu_indices(len(f_re), len(f_re), 1, device=f_re.device)
+    if centred:
+        f_re = f_re - f_re.mean(0)
     vectors, features = gaze_vector(gaze), F.normalize(f_re, dim=-1)
     alike, order = (vectors @ vectors.T)[first, second].sort()
     feature_alike = (features @ features.T)[first, second][order]
-    if standardized and len(feature_alike) > 1:
-        feature_alike = feature_alike / feature_alike.std().clamp(min=1e-6)
     total = f_re.sum() * 0.0  # so that a batch of ties still has a (zero) gradient
     count = torch.zeros((), dtype=total.dtype, device=total.device)
     for stride in strides:

@@ -76,48 +76,38 @@ def test_separate_takes_each_persons_texts():
     assert float(losses.separate(f, f_re, texts, 0.1)) == pytest.approx(float(sum(each)) / 3)
 
 
-def test_the_orthogonal_form_by_hand():
+def test_the_centred_form_by_hand():
     f_ir = torch.tensor([[1.0, 0.0, 1.0], [0.0, 1.0, 1.0]]) / 2**0.5
-    f = torch.tensor([[1.0, -1.0, 0.0]])
-    # Without their mean the texts are (±1, ∓1, 0): f has a cosine of 1 with one, −1 with the other.
+    f = torch.tensor([[1.0, -1.0, 0.0], [-1.0, 1.0, 0.0]]) + 7.0
+    # Without their mean the texts are (±1, ∓1, 0)/√8, and f has a cosine of 1 with one of them.
     weight = 1 / (1 + math.exp(-2 / 0.5))
-    for f_re, expected in (([1.0, 0.0, 0.0], 0.5), ([1.0, -1.0, 0.0], 1.0), ([1.0, 1.0, 5.0], 0.0)):
-        value = losses.separate(f, torch.tensor([f_re]), f_ir, 0.5, orthogonal=True)
+    texts = f_ir - f_ir.mean(0)
+    assert float(losses.factor_weights(f - f.mean(0), texts, 0.5)[0, 0]) == pytest.approx(weight)
+    for feature, expected in (
+        ([1.0, 0.0, 0.0], 0.5),
+        ([1.0, -1.0, 0.0], 1.0),
+        ([1.0, 1.0, 5.0], 0),
+    ):
+        f_re = torch.tensor([feature, [-x for x in feature]]) + 3.0
+        value = losses.separate(f, f_re, f_ir, 0.5, centred=True)
         assert float(value) == pytest.approx(expected, abs=1e-6)
-    assert float(losses.factor_weights(f, f_ir - f_ir.mean(0), 0.5)[0, 0]) == pytest.approx(weight)
 
 
-def test_features_that_grow_alike_please_the_papers_rank_alone():
-    f, gaze = normal(6, 8), 0.4 * normal(6, 2, seed=1)
-    near = f.mean(0) * 30 + f
-    papers, ours = (
-        [float(losses.rank(x, gaze, (1, 2), standardized=own)) for x in (f, near)]
-        for own in (False, True)
-    )
-    assert papers[1] < 0.1 * papers[0]
-    assert ours[1] > 0.3 * ours[0]
-    # By hand: three images, whose pairs' similarities have a standard deviation of s.
-    x = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
-    turned = torch.tensor([[0.0, 0.0], [0.0, 0.5], [0.0, 0.2]])
-    plain = float(losses.rank(x, turned, (1,)))
-    deviation = float(torch.tensor([0.0, -1.0, 0.0]).std())
-    assert float(losses.rank(x, turned, (1,), standardized=True)) == pytest.approx(
-        plain / deviation
-    )
-    assert plain > 0
-
-
-def test_one_constant_feature_pleases_the_papers_form_alone():
-    texts = torch.randn(6, 12, generator=torch.Generator().manual_seed(0)) + 3.0
-    f = torch.randn(5, 12, generator=torch.Generator().manual_seed(1))
-    constant = -texts.mean(0).expand(5, -1)
-    across = torch.linalg.svd(texts)[2][6:].sum(0).expand(5, -1)
-    assert (
-        float(losses.separate(f, constant, texts)) < float(losses.separate(f, across, texts)) - 0.5
-    )
-    ours = [losses.separate(f, x, texts, orthogonal=True) for x in (constant, across)]
-    assert float(ours[1]) == pytest.approx(0, abs=1e-9)
-    assert float(ours[0]) >= float(ours[1])
+def test_constants_please_the_papers_losses_alone():
+    f, gaze = normal(6, 12), 0.4 * normal(6, 2, seed=1)
+    texts = normal(6, 12, seed=2) + 3.0
+    away = -30 * texts.mean(0)
+    across = 30 * torch.linalg.svd(texts)[2][6:].sum(0)
+    plain = float(losses.separate(f, f, texts))
+    assert float(losses.separate(f, f + away, texts)) < plain - 0.5
+    assert float(losses.rank(f + away, gaze, (1, 2))) < 0.1 * float(losses.rank(f, gaze, (1, 2)))
+    for constant in (away, across):
+        for form in (
+            lambda x: losses.separate(f, x, texts, centred=True),
+            lambda x: losses.rank(x, gaze, (1, 2), centred=True),
+        ):
+            assert float(form(f + constant)) == pytest.approx(float(form(f)), abs=1e-4)
+            assert float(form(f)) > 0
 
 
 def test_separate_has_no_gradient_through_its_weights():

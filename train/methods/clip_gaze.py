@@ -34,10 +34,8 @@ class ClipGazeOptions:
     temperature: float = 0.05
     """Of the softmax that weighs the factors."""
     strides: tuple[int, ...] = losses.STRIDES
-    orthogonal: bool = False
-    """L_ir in our form, which no constant feature makes small (:func:`train.losses.separate`)."""
-    standardized: bool = False
-    """L_re in our form, for the same reason (:func:`train.losses.rank`)."""
+    centred: bool = False
+    """L_ir and L_re in our form, which no constant feature makes small (:mod:`train.losses`)."""
 
     def __post_init__(self) -> None:
         if self.prompts not in PROMPTS:
@@ -147,13 +145,13 @@ class ClipGaze(Method):
         parts = {
             "distil": lambda: losses.distil(out.f, batch["image_features"]),
             "separate": lambda: losses.separate(
-                out.f, out.f_re, texts, o.temperature, orthogonal=o.orthogonal
+                out.f, out.f_re, texts, o.temperature, centred=o.centred
             ),
             "rank": lambda: losses.rank(
                 self.gather(out.f_re),
                 self.gather(batch["gaze"]),
                 o.strides,
-                standardized=o.standardized,
+                centred=o.centred,
             ),
         }
         for (name, part), weight in zip(parts.items(), (o.distil, o.separate, o.rank), strict=True):
