@@ -33,6 +33,7 @@ from train.prompts import (
     CONTEXT,
     DIMENSIONS,
     PERSONAL,
+    CoOp,
     Kind,
     Prompts,
     make_prompts,
@@ -40,6 +41,7 @@ from train.prompts import (
     save_prompts,
     side_weights,
     truth_probability,
+    written_context,
 )
 from train.states import load_state, log_line, save_state, trim_log
 from train.tables import UNKNOWN, GazeDataset, held_out_people
@@ -61,6 +63,8 @@ class Options:
     cache: Path
     dimensions: tuple[Dimension, ...] = PERSONAL
     context: int = CONTEXT
+    from_words: bool = False
+    """Begin with the hand-written prompts' words as the context, whose length they set."""
     shuffle_identity: bool = False
     identity: Path | None = None
     """Folder of ``train.identity``, for pictures whose coefficients are not known."""
@@ -171,7 +175,10 @@ def tune(
             identity = shuffled(identity, np.unique(task.person[rows]), seed)
         task = Task(task.features, task.factors, task.person, identity)
     torch.manual_seed(seed)
-    prompts = make_prompts(options.kind, clip, options.dimensions, context=options.context)
+    context = written_context(clip) if options.from_words else options.context
+    prompts = make_prompts(options.kind, clip, options.dimensions, context=context)
+    if options.from_words and isinstance(prompts, CoOp):
+        prompts.start_from_words()
     seconds = _learn(options, clip, task, prompts, train_rows, seed, out)
     figures = {
         "kind": options.kind,
@@ -301,6 +308,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--cache", type=Path, required=True, help="folder for image features")
     parser.add_argument("--dimensions", nargs="+", choices=DIMENSIONS, default=list(PERSONAL))
     parser.add_argument("--context", type=int, default=CONTEXT, help="learnt vectors")
+    parser.add_argument("--from-words", action="store_true", help="begin as the hand-written ones")
     parser.add_argument("--shuffle-identity", action="store_true", help="everybody gets another's")
     parser.add_argument("--identity", type=Path, help="folder of train.identity, for photographs")
     parser.add_argument("--epochs", type=int, default=Options.epochs)

@@ -33,6 +33,8 @@ PERSONAL: tuple[Dimension, ...] = ("appearance", "wearable")
 """Dimensions whose prompts are personalised in gaze training; image quality's are fixed."""
 
 CONTEXT = 4
+WRITTEN = PROMPT.partition(" {")[0]
+"""What hand-written prompts say before a factor's words."""
 HIDDEN = 32
 CONTEXT_STD = 0.02
 _AT_ONCE = 4
@@ -95,7 +97,7 @@ class HandWritten(Prompts):
 
 
 class CoOp(Prompts):
-    """Free context vectors before the words; v ~ N(0, 0.02²) to begin with."""
+    """Free context vectors before the words; v ~ N(0, 0.02²) to begin with, or given words'."""
 
     kind: Kind = "coop"
 
@@ -118,6 +120,26 @@ class CoOp(Prompts):
         self.register_buffer("end", clip.end_of(tokens), persistent=False)
         self.context = nn.Parameter(torch.empty(context, clip.token_width, device=clip.device))
         nn.init.normal_(self.context, std=CONTEXT_STD)
+
+    @torch.no_grad()
+    def start_from_words(self) -> None:
+        """Set the context to the hand-written prompts' words, so that features are theirs (ours).
+
+        The context must be as long as they are, :func:`written_context`.  A Meta-Net begins with
+        shifts of 0.
+        """
+        tokens = self.clip.tokenize([WRITTEN])
+        end = int(self.clip.end_of(tokens))
+        if end - 1 != len(self.context):
+            raise ValueError(
+                f"the context has {len(self.context)} vectors; {WRITTEN!r} has {end - 1} tokens: "
+                f"give context={end - 1}"
+            )
+        self.context.copy_(self.clip.embed(tokens)[0, 1:end])
+        meta = getattr(self, "meta", None)
+        if meta is not None:
+            nn.init.zeros_(meta[-1].weight)
+            nn.init.zeros_(meta[-1].bias)
 
     def shift(self, identity: Tensor | None, image_features: Tensor | None) -> Tensor | None:
         """π (P, token_width) of :meth:`features`' conditions; None where nothing conditions."""
@@ -187,6 +209,11 @@ class PCO(CoOp):
 
     def shift(self, identity: Tensor | None, image_features: Tensor | None) -> Tensor:
         return self.meta(_condition("identity", identity, IDENTITY))
+
+
+def written_context(clip: Clip) -> int:
+    """Number of tokens of the hand-written prompts before a factor's words."""
+    return int(clip.end_of(clip.tokenize([WRITTEN]))) - 1
 
 
 def meta_net(given: int, hidden: int, width: int) -> nn.Sequential:

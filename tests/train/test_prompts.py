@@ -31,6 +31,7 @@ from train.prompts import (
     save_prompts,
     side_weights,
     truth_probability,
+    written_context,
 )
 from train.zero_shot import factor_figures
 
@@ -264,6 +265,18 @@ def test_tuning_writes_metrics(clip: Clip, tmp_path: Path, kind: str) -> None:
     assert card["sha256"] == hashlib.sha256(weights).hexdigest()
     assert (card["seed"], card["licence"]) == (1, "Apache-2.0")
     assert card["figures"]["other_people"]["balanced"] == one["test"]["balanced"]
+
+
+@pytest.mark.parametrize("kind", ["coop", "cocoop", "pco"])
+def test_prompts_that_begin_with_words_are_the_hand_written_ones(clip: Clip, kind: str) -> None:
+    prompts = make_prompts(kind, clip, ["wearable"], context=written_context(clip))  # type: ignore[arg-type]
+    prompts.start_from_words()  # type: ignore[attr-defined]
+    given = {"identity": torch.randn(2, 100), "image_features": torch.randn(2, clip.width)}
+    written = HandWritten(clip, ["wearable"]).features()
+    for own, hand in zip(prompts.features(**given), written, strict=True):
+        torch.testing.assert_close(own, hand.expand_as(own), atol=1e-5, rtol=1e-4)
+    with pytest.raises(ValueError, match=r"context has 2 vectors; .* tokens: give context="):
+        CoOp(clip, context=2).start_from_words()
 
 
 def test_tuning_learns(clip: Clip, tmp_path: Path) -> None:
