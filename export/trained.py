@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn import functional
 
 from export.model_files import ExportError
 from train.checkpoints import MODEL, CheckpointError, load_model
 from train.crops import GAZE, LANDMARK_CROP_SCALE
 from train.gaze import MEAN, STD
 from train.loop import load_average
-from train.models import BAND, LOG_SIGMA, GazeModel
+from train.models import LOG_SIGMA, SIZE_PX, GazeModel
 from train.networks import STRIDES, DetectorNetwork, GazeNetwork, LandmarkNetwork
 from train.synth.products import NORMALIZATION
 
@@ -117,7 +118,11 @@ class _Named(nn.Module):
 
 
 class NormalizedGaze(nn.Module):
-    """A gaze model for input that the SDK has cut and normalised already."""
+    """A gaze model for input that the SDK has cut and normalised already.
+
+    One that looks at half the resolution shrinks its input itself, as in training: the SDK's crop is
+    not averaged.
+    """
 
     def __init__(self, model: GazeModel) -> None:
         super().__init__()
@@ -125,6 +130,8 @@ class NormalizedGaze(nn.Module):
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         model = self.model
+        if model.architecture.half:
+            image = functional.avg_pool2d(image, 2)
         pooled = model.backbone.forward_head(model.backbone.forward_features(image))
         f_re = model.separator(model.projection(pooled))
         return model.gaze(f_re), model.sigma(f_re).squeeze(-1) + LOG_SIGMA
@@ -169,18 +176,18 @@ def _fitted(name: str, run: Path) -> Trained:
     except CheckpointError as error:
         raise ExportError(str(error)) from None
     architecture = model.architecture
-    height, width = architecture.input_px
+    top, bottom = architecture.rows
     x, y = NORMALIZATION.center_px
     task = replace(
         TASKS["gaze"],
-        example=(2, 3, height, width),
+        example=(2, 3, bottom - top, SIZE_PX),
         preprocessing={
             "color": "RGB",
             "mean": list(architecture.mean),
             "std": list(architecture.std),
             "focal_px": NORMALIZATION.focal_px,
             "distance_mm": NORMALIZATION.distance_mm,
-            "center_px": [x, y - BAND[0] if architecture.band else y],
+            "center_px": [x, y - top],
         },
     )
     return Trained(NormalizedGaze(model).eval(), task, _fit_card(run))

@@ -23,10 +23,12 @@ from train.synth.products import NORMALIZATION
 from train.synth.shards import read_shard
 
 
-def run_of(folder: Path, *, backbone: str = "small", band: bool = False) -> Path:
+def run_of(
+    folder: Path, *, backbone: str = "small", band: bool = False, half: bool = False
+) -> Path:
     """A finished run of train.fit with random weights."""
     torch.manual_seed(1)
-    model = GazeModel(backbone, 16, band=band)
+    model = GazeModel(backbone, 16, band=band, half=half)
     card = {**model.card(), "trained_on": {"name": "rendered"}, "seed": 4}
     folder.mkdir()
     write_weights(folder, "model", model.state_dict(), card | {"command": "python -m train.fit …"})
@@ -44,14 +46,18 @@ def outputs_of(path: Path, image: np.ndarray) -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize(
-    ("band", "size", "center"),
-    [(True, [96, 224], [111.5, 79.5]), (False, [224, 224], [111.5, 111.5])],
+    ("band", "half", "size", "center"),
+    [
+        (True, False, [96, 224], [111.5, 79.5]),
+        (False, False, [224, 224], [111.5, 111.5]),
+        (True, True, [96, 224], [111.5, 79.5]),
+    ],
 )
 def test_a_fitted_model_answers_as_in_training(
-    band: bool, size: list[int], center: list[float], crops: Path, tmp_path: Path
+    band: bool, half: bool, size: list[int], center: list[float], crops: Path, tmp_path: Path
 ):
     """The card's rows, mean and standard deviation make of pixels what the model makes of them."""
-    run = run_of(tmp_path / "run", band=band)
+    run = run_of(tmp_path / "run", band=band, half=half)
     path = exported(run, tmp_path, "--crops", str(crops))
     card = ModelCard.load(path.with_suffix(".json"))
     assert list(card.inputs[0].shape) == ["batch", 3, *size]
