@@ -120,8 +120,8 @@ class _Named(nn.Module):
 class NormalizedGaze(nn.Module):
     """A gaze model for input that the SDK has cut and normalised already.
 
-    One that looks at half the resolution shrinks its input itself, as in training: the SDK's crop is
-    not averaged.
+    One that looks at half the resolution shrinks its input itself, as in training, since the SDK
+    does not average.
     """
 
     def __init__(self, model: GazeModel) -> None:
