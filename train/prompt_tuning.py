@@ -111,15 +111,15 @@ def make_task(options: Options, clip: Clip, dataset: GazeDataset, rows: Sequence
             f"{dataset.name} tells none of these factors; give rendered crops (rendered:DIR)"
         )
     identity = torch.from_numpy(np.asarray(dataset.identities(), np.float32))
-    seen = np.unique(labels["person"])
     if options.kind == "pco":
         from train.identity import identities_of
 
         known = identities_of(dataset, options.identity, device=options.device)
         identity = torch.from_numpy(known)
-        if len(seen) < FEWEST_PEOPLE:
+        people = len(np.unique(labels["person"]))
+        if people < FEWEST_PEOPLE:
             raise ValueError(
-                f"{dataset.name} has {len(seen)} people; personalised prompts need at least "
+                f"{dataset.name} has {people} people; personalised prompts need at least "
                 f"{FEWEST_PEOPLE}, or they learn people by heart"
             )
     features = np.array(cached_features(clip, dataset, options.cache), np.float32)
