@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
@@ -317,3 +318,21 @@ def test_motion_is_smooth():
     points = np.array([curve(t) for t in np.arange(0, 60, 0.02)])
     assert 2 < points.std() < 9
     assert np.abs(np.diff(points, axis=0)).max() < 1.5
+
+
+def test_a_band_is_the_crop_with_its_middle_rows_alone(studio):
+    """The same gaze, and the same picture where the band is; drawn by less than half the pixels."""
+    whole = studio.crop(5, 9, QUIET, clean=True)
+    band = studio.crop(5, 9, QUIET, clean=True, band=True)
+    assert np.allclose(band.gaze, whole.gaze, atol=1e-9)
+    assert band.rgb.shape == (224, 224, 3)
+    assert np.prod(band.picture.rgb.shape) < 0.5 * np.prod(whole.picture.rgb.shape)
+    small = [
+        cv2.resize(c.rgb[32:128], (56, 24), interpolation=cv2.INTER_AREA).astype(float)
+        for c in (whole, band)
+    ]
+    assert np.abs(small[0] - small[1]).mean() < 6
+    assert np.allclose(band.landmarks_px, whole.landmarks_px, atol=1e-6)
+    outside = band.landmarks_px[:68, 1] > 160
+    assert outside.any()
+    assert np.array(band.record["visible"])[:68][outside].all()

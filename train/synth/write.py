@@ -9,6 +9,7 @@ goes on where it stopped and a larger ``--count`` adds to what is there.
 from __future__ import annotations
 
 import errno
+import functools
 import hashlib
 import json
 import multiprocessing
@@ -40,11 +41,19 @@ __all__ = [
     "write_shards",
 ]
 
-PRODUCTS = ("crops", "cutouts", "pictures", "frames", "clips")
-SHARD_SIZES = {"crops": 1000, "cutouts": 400, "pictures": 800, "frames": 200, "clips": 16}
+PRODUCTS = ("crops", "bands", "cutouts", "pictures", "frames", "clips")
+SHARD_SIZES = {
+    "crops": 1000,
+    "bands": 1000,
+    "cutouts": 400,
+    "pictures": 800,
+    "frames": 200,
+    "clips": 16,
+}
 """Samples in a shard; multiples of the pictures of one person, who is made once."""
 _GUESSED_BYTES = {
     "crops": 30_000,
+    "bands": 12_000,
     "cutouts": 90_000,
     "pictures": 40_000,
     "frames": 250_000,
@@ -314,6 +323,7 @@ def _encoded(
         return
     make: dict[str, Callable[..., Any]] = {
         "crops": studio.crop,
+        "bands": functools.partial(studio.crop, band=True),
         "pictures": studio.picture,
         "frames": studio.frame,
     }
