@@ -17,11 +17,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from clipgaze_sdk._face_model import MIRRORED_LANDMARKS
+from train.data.samples import EYE_POINTS
 from train.losses import gaze_angles, gaze_vector
 
 SIZE_PX = 224
 FOCAL_PX, CENTER_PX = 960.0, 111.5
 """Of the normalised face crop."""
+MIRRORED = tuple(EYE_POINTS.index((*MIRRORED_LANDMARKS, 69, 68)[k]) for k in EYE_POINTS)
+"""Which point each of EYE_POINTS becomes in a mirror."""
 
 Batch = dict[str, Tensor]
 
@@ -42,6 +46,12 @@ def mirror(batch: Mapping[str, Tensor], which: Tensor) -> Batch:
     for key in ("gaze", "head"):
         if key in batch:
             out[key] = torch.where(which[:, None], mirror_angles(batch[key]), batch[key])
+    if "points" in batch:
+        points = batch["points"][:, list(MIRRORED)]
+        points = torch.stack([2 * CENTER_PX - points[..., 0], points[..., 1]], -1)
+        out["points"] = torch.where(which[:, None, None], points, batch["points"])
+    if "openness" in batch:
+        out["openness"] = torch.where(which[:, None], batch["openness"].flip(1), batch["openness"])
     return out
 
 
@@ -56,6 +66,12 @@ def rotation(turn: Tensor) -> Tensor:
 def turn_labels(angles: Tensor, new_from_old: Tensor) -> Tensor:
     """Angles (B, 2) in a camera that is turned by (B, 3, 3); NaN stays NaN."""
     return gaze_angles((new_from_old @ gaze_vector(angles)[..., None])[..., 0])
+
+
+def turn_points(points: Tensor, new_from_old: Tensor, zoom: Tensor) -> Tensor:
+    """Pixels (B, K, 2) where a camera turned by (B, 3, 3) and zoomed by (B,) sees them."""
+    ray = F.pad((points - CENTER_PX) / FOCAL_PX, (0, 1), value=1.0) @ new_from_old.mT
+    return ray[..., :2] / ray[..., 2:] * zoom[:, None, None] * FOCAL_PX + CENTER_PX
 
 
 def turn_images(
@@ -119,6 +135,8 @@ class Augmentation:
         for key in ("gaze", "head"):
             if key in out:
                 out[key] = turn_labels(out[key], new_from_old)
+        if "points" in out:
+            out["points"] = turn_points(out["points"], new_from_old, zoom)
         x = turn_images(out["image"], new_from_old, zoom, self.rows)
         x = _coarse(_hidden(x, draw, self.strength), draw, self.strength)
         x = _noisy(_colored(x, draw, self.strength), draw, self.strength)

@@ -38,6 +38,8 @@ from train.states import log_line, trim_log
 from train.tables import GazeDataset
 
 KEYS = ("image", "gaze", "head", "person", "index")
+LANDMARK_KEYS = ("points", "openness")
+"""What data sets of photographs may do without."""
 
 
 class FitError(ValueError):
@@ -84,8 +86,9 @@ def total_steps(recipe: Recipe, samples: int) -> int:
 
 
 def collate(samples: list[Mapping[str, Any]]) -> dict[str, Tensor]:
-    """A batch with what training needs; unknown heads stay NaN."""
-    batch: dict[str, Tensor] = default_collate([{k: s[k] for k in KEYS} for s in samples])
+    """A batch with what training needs; unknown heads and landmarks stay NaN."""
+    keys = [*KEYS, *(k for k in LANDMARK_KEYS if k in samples[0])]
+    batch: dict[str, Tensor] = default_collate([{k: s[k] for k in keys} for s in samples])
     return batch
 
 

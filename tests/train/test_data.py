@@ -30,6 +30,7 @@ from train.data.cache import CachedDataset, cached  # noqa: E402
 from train.data.check import arrow  # noqa: E402
 from train.data.registry import READERS, open_dataset  # noqa: E402
 from train.data.samples import (  # noqa: E402
+    EYE_POINTS,
     UNKNOWN,
     BrokenSample,
     DataError,
@@ -733,6 +734,8 @@ def test_workers_that_are_spawned_read_all_formats(tmp_path, xgaze, rendered):
         "person": (torch.int64, ()),
         "identity": (torch.float32, (100,)),
         "factors": (torch.uint8, (len(FACTORS),)),
+        "points": (torch.float32, (len(EYE_POINTS), 2)),
+        "openness": (torch.float32, (2,)),
         "index": (torch.int64, ()),
     }
     images = torch.cat([batch["image"] for batch in batches])

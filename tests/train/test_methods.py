@@ -7,7 +7,15 @@ import torch
 from torch import nn
 
 from train import augment, losses
-from train.augment import Augmentation, mirror, rotation, turn_images, turn_labels
+from train.augment import (
+    Augmentation,
+    mirror,
+    rotation,
+    turn_images,
+    turn_labels,
+    turn_points,
+)
+from train.data.samples import EYE_POINTS
 from train.fit_bench import RandomCrops, random_guide
 from train.methods import make_method
 from train.methods.base import Untouched
@@ -270,6 +278,63 @@ def test_a_turned_camera_sees_a_point_where_its_labels_say():
     places = torch.arange(112) * 2 + 0.5
     middle = torch.stack([(small * places).sum(), (small * places[:, None]).sum()]) / small.sum()
     assert middle.tolist() == pytest.approx(expected.tolist(), abs=0.3)
+
+
+def with_landmarks(samples):
+    count = len(samples["image"])
+    generator = torch.Generator().manual_seed(1)
+    points = 60 + 100 * torch.rand(count, len(EYE_POINTS), 2, generator=generator)
+    return samples | {"points": points, "openness": torch.rand(count, 2, generator=generator)}
+
+
+def test_points_go_where_the_pixels_go():
+    """A dot stays under its point, whatever is drawn; a mirrored eye is the other eye."""
+    at = torch.tensor([[70.0, 60.0], [150.0, 90.0]])
+    image = torch.zeros(12, 3, 224, 224, dtype=torch.uint8)
+    for x, y in at.long().tolist():
+        image[:6, :, y - 2 : y + 3, x - 2 : x + 3] = 255
+    image[6:] = image[:6]
+    points = at.repeat(1, len(EYE_POINTS) // 2, 1).expand(12, -1, -1).clone()
+    samples = {"image": image, "points": points, "openness": torch.tensor([[0.2, 0.9]] * 12)}
+    draw = Augmentation(1.0, seed=2)
+    # Geometry alone: what hides, colours or blurs could hide a dot.
+    out = mirror(samples | {"image": draw._floats(image)}, torch.arange(12) % 2 == 0)
+    turn, zoom = rotation(torch.randn(12, 3) * torch.tensor([0.006, 0.006, 0.03])), torch.ones(12)
+    moved = turn_points(out["points"], turn, zoom)
+    seen = turn_images(out["image"], turn, zoom)
+    for picture, places in zip(seen, moved, strict=True):
+        for x, y in places[:2].round().long().tolist():
+            assert picture[0, y, x] > 0.9
+    assert out["openness"][0].tolist() == pytest.approx([0.9, 0.2])
+    assert out["openness"][1].tolist() == pytest.approx([0.2, 0.9])
+    iris = [EYE_POINTS.index(k) for k in (68, 69)]
+    assert [augment.MIRRORED[k] for k in iris] == iris[::-1]
+
+
+def test_landmarks_teach_the_feature_and_unknown_ones_nothing(batch):
+    method = make_method(small(), find_recipe("erm").method)
+    plain, _ = method.loss(batch, 0)
+    method.add_landmarks(2.0)
+    unknown = with_landmarks(batch)
+    nothing = {k: torch.full_like(unknown[k], torch.nan) for k in ("points", "openness", "head")}
+    loss, scalars = method.loss(unknown | nothing, 0)
+    assert float(scalars["landmarks"]) == 0
+    assert loss.item() == pytest.approx(plain.item(), rel=1e-5)
+    loss.backward()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in method.parameters())
+    loss, scalars = method.loss(unknown, 0)
+    assert loss.item() == pytest.approx(plain.item() + 2 * scalars["landmarks"].item(), rel=1e-4)
+    said = {id(p) for p in method.parameters_of(0)}
+    assert {id(p) for p in method.anatomy.parameters()} <= said
+    # Points outside of the crop are not asked for.
+    far = unknown | {"points": torch.full_like(unknown["points"], 400.0)}
+    near = method.landmarks_loss(torch.zeros(4, WIDTH), far)
+    assert torch.equal(
+        near,
+        method.landmarks_loss(
+            torch.zeros(4, WIDTH), far | {"points": torch.full_like(far["points"], torch.nan)}
+        ),
+    )
 
 
 def test_labels_turn_as_vectors_and_back():

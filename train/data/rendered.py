@@ -1,5 +1,6 @@
-"""Rendered people: shards of the product "crops" that ``python -m train.synth write`` made.
+"""Rendered people: shards of the products "crops" and "bands" of ``python -m train.synth write``.
 
+Bands are crops of which rows 32 to 127 alone are drawn: for models with ``band=true``.
 Pictures are read from the tar files where they lie, by an index of offsets.  A factor is
 :data:`~train.data.samples.UNKNOWN` where its phrase cannot be said of the picture.
 """
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from train.data.layouts import chosen_people, listing, told
 from train.data.samples import (
+    EYE_POINTS,
     IDENTITY,
     MOST_PITCH,
     MOST_YAW,
@@ -67,6 +69,8 @@ class Rendered(GazeDataset):
             np.array([number_of[row.person] for row in rows], np.int64),
             np.array([row.head for row in rows], np.float32),
             factors=np.array([row.factors for row in rows], np.uint8),
+            points=np.array([row.points for row in rows], np.float32),
+            openness=np.array([row.openness for row in rows], np.float32),
         )
         super().__init__(
             "rendered", names, table, strict=strict, problems=problems, identities=identities
@@ -102,7 +106,17 @@ class Rendered(GazeDataset):
 class _Row:
     """Labels of a sample and where its picture lies."""
 
-    __slots__ = ("factors", "gaze", "head", "identity", "key", "person", "place")
+    __slots__ = (
+        "factors",
+        "gaze",
+        "head",
+        "identity",
+        "key",
+        "openness",
+        "person",
+        "place",
+        "points",
+    )
 
     def __init__(self, key: str, place: tuple[int, int, int], record: dict[str, Any]) -> None:
         """Raises :class:`ValueError` or :class:`KeyError` for a record that is not a crop's."""
@@ -113,6 +127,17 @@ class _Row:
         self.identity = np.asarray(record["identity"], np.float32)
         if self.identity.shape != (IDENTITY,) or not np.isfinite(self.identity).all():
             raise ValueError(f"identity has shape {self.identity.shape}; expected ({IDENTITY},)")
+        self.points = np.full((len(EYE_POINTS), 2), np.nan, np.float32)
+        self.openness = np.full(2, np.nan, np.float32)
+        if "landmarks_px" in record:
+            marks = np.asarray([*record["landmarks_px"], *record["irises_px"]], np.float32)
+            self.openness = np.asarray(record["openness"], np.float32)
+            if marks.shape != (70, 2) or self.openness.shape != (2,):
+                raise ValueError(
+                    f"landmarks have shape {marks.shape} and openness {self.openness.shape}; "
+                    "expected (70, 2) and (2,)"
+                )
+            self.points = marks[list(EYE_POINTS)]
         self.factors: NDArray[np.uint8] = np.full(len(_NAMES), UNKNOWN, np.uint8)
         shown = set(record["shown"])
         for number, name in enumerate(_NAMES):
@@ -142,9 +167,10 @@ def _shards(root: Path) -> dict[Path, int]:
         ) from None
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{manifest} is damaged ({error!r}); write the shards again") from None
-    if product != "crops":
+    if product not in ("crops", "bands"):
         raise DataError(
-            f"{root} holds {product}; expected crops: `python -m train.synth write --product crops`"
+            f"{root} holds {product}; expected crops or bands: "
+            "`python -m train.synth write --product crops`"
         )
     if not shards:
         raise DataError(f"{root} has no finished shard; run its `write` command again")

@@ -30,6 +30,9 @@ Integers = NDArray[np.int64]
 Pixels = NDArray[np.uint8]
 
 SIZE_PX = 224
+EYE_POINTS = (*range(17, 27), *range(27, 31), *range(36, 48), 68, 69)
+"""Which of 68 landmarks and two irises tell where the eyes are and look: brows, the nose's bridge,
+lids, irises."""
 IDENTITY = 100
 """Coefficients of the 3D morphable model of a person's face."""
 UNKNOWN = 255
@@ -47,6 +50,8 @@ class Sample(TypedDict):
     person: Tensor
     identity: Tensor
     factors: Tensor
+    points: Tensor
+    openness: Tensor
     index: Tensor
 
 
@@ -65,6 +70,10 @@ class Batch(TypedDict):
     """float32 (B, 100), coefficients of the face's shape; NaN where unknown."""
     factors: Tensor
     """uint8 (B, K) in the order of FACTORS: 0 off, 1 on, 255 unknown or not to be seen."""
+    points: Tensor
+    """float32 (B, 28, 2), pixels of :data:`EYE_POINTS` in the crop; NaN where unknown."""
+    openness: Tensor
+    """float32 (B, 2), of the person's right and left eye, 0 closed to 1; NaN where unknown."""
     index: Tensor
     """int64 (B,), so that ``dataset[index]`` is this sample, whatever the shuffling."""
 
@@ -77,6 +86,8 @@ class Labels(TypedDict):
     person: Integers
     factors: Pixels
     mirrored: NDArray[np.bool_]
+    points: Floats
+    openness: Floats
 
 
 class DataError(ValueError):
@@ -124,6 +135,10 @@ class Table:
     """(N,) stored mirrored, labels and picture alike."""
     factors: Pixels = field(default_factory=lambda: np.empty((0, len(FACTORS)), np.uint8))
     """(N, K)."""
+    points: Floats = field(default_factory=lambda: np.empty((0, len(EYE_POINTS), 2), np.float32))
+    """(N, 28, 2)."""
+    openness: Floats = field(default_factory=lambda: np.empty((0, 2), np.float32))
+    """(N, 2)."""
 
     def __post_init__(self) -> None:
         count = len(self.gaze)
@@ -135,6 +150,10 @@ class Table:
             self.mirrored = np.zeros(count, bool)
         if not len(self.factors):
             self.factors = np.full((count, len(FACTORS)), UNKNOWN, np.uint8)
+        if not len(self.points):
+            self.points = np.full((count, len(EYE_POINTS), 2), np.nan, np.float32)
+        if not len(self.openness):
+            self.openness = np.full((count, 2), np.nan, np.float32)
         self.head = np.ascontiguousarray(self.head, np.float32)
         for column in fields(self):
             if len(getattr(self, column.name)) != count:
@@ -149,6 +168,8 @@ class Table:
             self.head[chosen],
             self.mirrored[chosen],
             self.factors[chosen],
+            self.points[chosen],
+            self.openness[chosen],
         )
 
 
@@ -238,6 +259,8 @@ class GazeDataset(Dataset[Sample], ABC):
             "person": t.person.copy(),
             "factors": t.factors.copy(),
             "mirrored": t.mirrored.copy(),
+            "points": t.points.copy(),
+            "openness": t.openness.copy(),
         }
 
     def identities(self) -> Floats:
@@ -286,6 +309,8 @@ class GazeDataset(Dataset[Sample], ABC):
             "person": torch.tensor(person),
             "identity": identity,
             "factors": torch.from_numpy(t.factors[row].copy()),
+            "points": torch.from_numpy(t.points[row].copy()),
+            "openness": torch.from_numpy(t.openness[row].copy()),
             "index": torch.tensor(row),
         }
 

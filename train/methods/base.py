@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from train import losses
+from train.augment import CENTER_PX, SIZE_PX
+from train.data.samples import EYE_POINTS
 from train.models import GazeModel, Outputs
 
 Scalars = dict[str, Tensor]
@@ -19,6 +21,14 @@ TensorBatch = Mapping[str, Tensor]
 
 SIGMA_WEIGHT = 0.1
 """Of the uncertainty's likelihood, which reaches its own head alone (ours)."""
+
+POINTS, OPENNESS, HEAD = 2.0, 0.3, 0.5
+"""Weights within the loss of landmarks: of points in half widths of the crop, of the eyes' openness
+and of the head's angular error in radians (ours)."""
+
+
+MOST_OUTSIDE = 1.1
+"""Points farther from the crop's middle, in half widths, are not asked for."""
 
 
 class Untouched:
@@ -44,7 +54,38 @@ class Method(nn.Module):
     def __init__(self, model: GazeModel) -> None:
         super().__init__()
         self.model = model
+        self.landmarks_weight = 0.0
+        self.anatomy: nn.Module | None = None
         self.gather: Callable[[Tensor], Tensor] = lambda tensor: tensor
+
+    def add_landmarks(self, weight: float) -> None:
+        """Let f also say where the eyes' landmarks are, how open the eyes are and the head's pose.
+
+        Rendered people have all of these labels, and a network that knows them has what gaze is
+        made of.  ``weight`` is that of the loss beside L_g.  The layer that says it is not kept.
+        """
+        self.landmarks_weight = weight
+        width = self.model.architecture.width
+        self.anatomy = nn.Linear(width, 2 * len(EYE_POINTS) + 4)
+
+    def landmarks_loss(self, f: Tensor, batch: TensorBatch) -> Tensor:
+        """Of f (B, width); labels that are not known, or not in the crop, count nothing."""
+        assert self.anatomy is not None
+        count = len(EYE_POINTS)
+        said = self.anatomy(f)
+        points = said[:, : 2 * count].unflatten(1, (count, 2))
+        truth = (batch["points"] - CENTER_PX) / (SIZE_PX / 2)
+        inside = truth.abs().amax(-1) < MOST_OUTSIDE  # of NaN: no
+        openness, head = batch["openness"], batch["head"]
+        # Unknown labels become numbers before they meet a gradient: 0 · NaN is NaN.
+        off = (points - truth.nan_to_num()).abs().sum(-1)
+        shut = (said[:, -4:-2] - openness.nan_to_num()).abs()
+        turned = losses.angular_error(said[:, -2:], head.nan_to_num())
+        return (
+            POINTS * _mean_of(off, inside)
+            + OPENNESS * _mean_of(shut, openness.isfinite())
+            + HEAD * _mean_of(turned, head.isfinite().all(-1))
+        )
 
     def loss(self, batch: TensorBatch, step: int, turn: int = 0) -> tuple[Tensor, Scalars]:
         """The loss of a batch, and what to log of it."""
@@ -53,6 +94,10 @@ class Method(nn.Module):
             error = losses.angular_error(out.gaze, batch["gaze"])
             loss, scalars = self.terms(out, error, batch)
             sigma = losses.uncertainty(out.log_sigma, error)
+            if self.anatomy is not None:
+                anatomy = self.landmarks_loss(out.f, batch)
+                loss = loss + self.landmarks_weight * anatomy
+                scalars = {**scalars, "landmarks": anatomy.detach()}
         scalars = {
             **scalars,
             "error_deg": error.detach().mean().rad2deg(),
@@ -72,4 +117,11 @@ class Method(nn.Module):
 
     def parameters_of(self, turn: int) -> Iterator[nn.Parameter]:
         """What the optimiser of this turn changes."""
-        return self.model.parameters()
+        yield from self.model.parameters()
+        if self.anatomy is not None:
+            yield from self.anatomy.parameters()
+
+
+def _mean_of(error: Tensor, known: Tensor) -> Tensor:
+    """Mean of the errors that are known; 0 where none is."""
+    return (error * known).sum() / known.sum().clamp(min=1)

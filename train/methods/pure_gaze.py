@@ -112,4 +112,4 @@ class PureGaze(Method):
 
     def parameters_of(self, turn: int) -> Iterator[nn.Parameter]:
         """The model's, then the decoder's."""
-        return (self.decoder if turn else self.model).parameters()
+        return self.decoder.parameters() if turn else super().parameters_of(turn)

@@ -58,6 +58,9 @@ class Recipe:
     """How much of the averaged weights is kept at each step; they are what is evaluated."""
     augment: float = 1.0
     """Strength of augmentation."""
+    landmarks: float = 0.0
+    """Weight of an auxiliary loss, where labels allow: the feature is also to tell the eyes'
+    landmarks, their openness and the head's pose (ours; 0: off)."""
     freeze_batch_norm: bool = False
     """Keep its running statistics: for fine-tuning, and for batches of a few images."""
     precision: Precision = "auto"
