@@ -131,7 +131,9 @@ def _landmark_change(
     half_side = float(card.inputs[0].shape[2]) / 2  # points are in [-1, 1] across the crop
     moved = np.linalg.norm(base["points"] - other["points"], axis=-1) * half_side
     figures = {
-        name: float(np.abs(base[name] - other[name]).mean()) for name in ("openness", "presence")
+        name: float(np.abs(base[name] - other[name]).mean())
+        for name in ("openness", "presence", "visibility")
+        if name in base
     }
     return Change(_finite(moved.mean()), _finite(moved.max()), figures)
 

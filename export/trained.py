@@ -71,9 +71,15 @@ TASKS = {
         LandmarkNetwork,
         (2, 3, 128, 128),
         {0: "batch"},
-        {"points": ["batch", 70, 2], "openness": ["batch", 2], "presence": ["batch"]},
+        {
+            "points": ["batch", 70, 2],
+            "visibility": ["batch", 70],
+            "openness": ["batch", 2],
+            "presence": ["batch"],
+        },
         {**COMMON, "crop_scale": LANDMARK_CROP_SCALE},
-        "68 landmarks, both irises, eye openness, presence: for head pose and to follow a face.",
+        "68 landmarks, both irises, what is visible, eye openness, presence: for head pose and to "
+        "follow a face.",
         "Profiles beyond 60 degrees and faces covered by hands or masks are weak.",
     ),
     "gaze": Task(

@@ -28,6 +28,7 @@ from clipgaze_sdk.geometry import (
 from train.factors import FACTORS
 from train.synth.backgrounds import KINDS as PLACES
 from train.synth.backgrounds import Backgrounds
+from train.synth.decoys import decoy, noise, scrambled
 from train.synth.disturb import assumed_matrix, noisy_landmarks
 from train.synth.lighting import LUMINANCE
 from train.synth.products import composed, decode_light, sampled
@@ -54,13 +55,32 @@ Light = NDArray[np.float32]
 def backdrop(
     rng: np.random.Generator, pool: Backgrounds, width: int, height: int, level: Any = None
 ) -> Light:
-    """Some place (height, width, 3) in linear light, as bright as ``level`` (3,) where given."""
+    """Some place (height, width, 3) in linear light, as bright as ``level`` (3,) where given.
+
+    An eighth are textures of no place: foliage, bark, cloth, stone.
+    """
     kind = PLACES[int(rng.integers(len(PLACES)))]
-    light = pool.sample(rng, kind, width, height)
+    if rng.random() < 0.125:
+        light = textured(rng, max(width, height))[:height, :width]
+    else:
+        light = pool.sample(rng, kind, width, height)
     if level is not None:
         wanted = np.clip(np.asarray(level, np.float32), 0.03, 1.2) * np.exp(rng.normal(0, 0.4))
         mean = float((light @ LUMINANCE.astype(np.float32)).mean())
         light = light * (wanted / max(mean, 0.02)).astype(np.float32)
+    return np.asarray(light, np.float32)
+
+
+def textured(rng: np.random.Generator, side: int) -> Light:
+    """(side, side, 3) a rough pattern of two or three colours."""
+    finest, rough = int(rng.integers(2, 8)), rng.uniform(0.5, 0.95)
+    first = noise(rng, side, finest, rough)
+    colors = np.exp(rng.normal(-1.5, 0.8, (3, 1)) + rng.normal(0, 0.4, (3, 3))).astype(np.float32)
+    share = 1 / (1 + np.exp(-rng.uniform(1, 6) * first))[..., None]
+    light = colors[0] * share + colors[1] * (1 - share)
+    if rng.random() < 0.6:
+        other = (noise(rng, side, finest, rough) > rng.uniform(0, 1.5))[..., None]
+        light = np.where(other, colors[2] * np.exp(0.3 * first)[..., None], light)
     return np.asarray(light, np.float32)
 
 
@@ -151,10 +171,13 @@ def gaze_arrays(
 
 
 def landmark_arrays(shard: Path, seed: int) -> Arrays:
-    """Wide face crops (N, 192, 192, 3) and points (N, 70, 2) in units of the crop."""
+    """Wide face crops (N, 192, 192, 3), points and visibility (N, 70), and crops of no face.
+
+    Points are in units of the crop; both irises come last.
+    """
     rng = np.random.default_rng([seed, 12, _number(shard)])
     pool = Backgrounds()
-    crops, points, openness, empty = [], [], [], []
+    crops, points, visible, openness, empty = [], [], [], [], []
     side = LANDMARK_STORE_PX
     for picture in read_shard(shard):
         image, factor = pictured(rng, picture, pool, lowest=0.15, clean=False)
@@ -165,31 +188,82 @@ def landmark_arrays(shard: Path, seed: int) -> Arrays:
         everything = np.column_stack([np.vstack([marks, irises]), np.ones(70)])
         pixels = everything @ np.linalg.inv(warp).T
         points.append((pixels[:, :2] / pixels[:, 2:] + 0.5) / side * 2 - 1)
+        visible.append(picture.labels["visible"])
         openness.append(picture.labels["openness"])
-        if rng.random() < 0.15:
-            empty.append(developed(rng, backdrop(rng, pool, side, side), side / 2))
+        if rng.random() < 0.4:
+            empty.append(_no_face(rng, picture, pool))
     return {
         "crops": np.stack(crops),
         "points": np.array(points, np.float32),
+        "visible": np.array(visible, bool),
         "openness": np.array(openness, np.float32),
         "empty": np.stack(empty),
     }
 
 
+def _no_face(rng: np.random.Generator, picture: Sample, pool: Backgrounds) -> NDArray[np.uint8]:
+    """(192, 192, 3): a place, a thing, or a face taken apart, where a face would be in its crop."""
+    side = LANDMARK_STORE_PX
+    light = backdrop(rng, pool, side, side)
+    kind = rng.random()
+    if kind < 0.5:
+        for _ in range(int(rng.integers(1, 3))):
+            size = float(np.exp(rng.uniform(np.log(0.25), np.log(1.0)))) * side
+            at = side / 2 + rng.normal(0, side / 10, 2)
+            _put_decoy(rng, light, decoy(rng), size, at)
+    elif kind < 0.85:
+        marks = np.array(picture.labels["landmarks_px"])
+        rgba = scrambled(rng, premultiplied(picture), np.array(picture.labels["bbox_px"]))
+        warp = face_crop_from_landmarks(marks, size_px=side, scale=LANDMARK_STORE_SCALE)
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        drawn = cv2.warpAffine(rgba, warp[:2], (side, side), flags=flags)
+        light = composed(np.asarray(drawn, np.float32), light)
+    return developed(rng, light, float(np.exp(rng.uniform(np.log(20), np.log(side / 2)))))
+
+
+def _put_decoy(
+    rng: np.random.Generator, light: Light, thing: Light, size: float, at: NDArray[np.float64]
+) -> None:
+    """Draw a thing, ``size`` pixels large, about ``at`` into linear light, in place."""
+    thing = thing * np.float32(np.exp(rng.normal(0, 0.4))) ** np.array([1, 1, 1, 0], np.float32)
+    angle, zoom = rng.normal(0, 0.4), size / thing.shape[0]
+    if zoom < 0.6:  # average before the warp
+        small = max(round(size), 8)
+        thing = cv2.resize(thing, (small, small), interpolation=cv2.INTER_AREA)
+        zoom = size / small
+    turn = zoom * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    middle = np.full(2, (thing.shape[0] - 1) / 2)
+    place = np.column_stack([turn, at - turn @ middle])
+    drawn = cv2.warpAffine(thing, place, light.shape[1::-1], flags=cv2.INTER_LINEAR)
+    light *= 1 - drawn[..., 3:]
+    light += drawn[..., :3]
+
+
 def detector_arrays(shard: Path, seed: int, *, count: int = 400) -> Arrays:
     """Composed frames (count, 320, 320, 3), boxes (count, 8, 4) and points (count, 8, 5, 2).
 
-    Unused rows hold NaN.
+    Unused rows hold NaN.  Things that are no faces, and people whose face was taken apart, stand
+    behind those who are to be found.
     """
     rng = np.random.default_rng([seed, 13, _number(shard)])
     pool = Backgrounds()
     pictures = list(read_shard(shard))
+    things = [decoy(rng) for _ in range(80)]
     frames, boxes, points = [], [], []
     for _ in range(count):
         frame = backdrop(rng, pool, DETECTOR_PX, DETECTOR_PX)
         frame_boxes = np.full((DETECTOR_MAX_FACES, 4), np.nan, np.float32)
         frame_points = np.full((DETECTOR_MAX_FACES, 5, 2), np.nan, np.float32)
-        wanted = int(rng.choice([0, 1, 1, 2, 3, 4, 6, 8]))
+        for _ in range(int(rng.choice([0, 1, 2, 4, 8]))):
+            size = float(np.exp(rng.uniform(np.log(16), np.log(300))))
+            thing = things[int(rng.integers(len(things)))]
+            _put_decoy(rng, frame, thing, size, rng.uniform(0, 1, 2) * DETECTOR_PX)
+        nothing = np.zeros((0, 4), np.float32)
+        for _ in range(int(rng.choice([0, 0, 1, 2]))):
+            apart = pictures[int(rng.integers(len(pictures)))]
+            height = float(np.exp(rng.uniform(np.log(20), np.log(250))))
+            _paste(rng, frame, apart, height, nothing, whole=False)
+        wanted = int(rng.choice([0, 0, 1, 1, 2, 3, 5, 8]))
         heights = np.sort(np.exp(rng.uniform(np.log(13), np.log(290), wanted)))
         placed = 0
         for height in heights:
@@ -210,12 +284,19 @@ def _paste(
     picture: Sample,
     height: float,
     others: NDArray[np.float32],
+    *,
+    whole: bool = True,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
-    """Draw one person into a frame; the box and five points, or None where there is no room."""
+    """Draw one person into a frame; the box and five points, or None where there is no room.
+
+    Without ``whole`` the face is taken apart first: a detector is to refuse it.
+    """
     side = frame.shape[0]
     mark = picture.labels
     box = np.array(mark["bbox_px"])
     rgba = premultiplied(picture)
+    if not whole:
+        rgba = scrambled(rng, rgba, box)
     factor = height / (box[3] - box[1])
     before = 1.0
     if factor < 0.6:  # average before the warp, so that small faces do not alias

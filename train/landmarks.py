@@ -1,7 +1,8 @@
 """First landmark network: ``python -m train.landmarks --data SHARDS --cache DIR --out RUN``.
 
-Points by wing loss (Feng et al., CVPR 2018), openness by L1, presence by cross-entropy against
-backgrounds and crops that miss their face.
+Points by wing loss (Feng et al., CVPR 2018), openness by L1, each point's visibility by
+cross-entropy, presence by cross-entropy against places, things, faces taken apart and crops that
+miss their face.
 """
 
 from __future__ import annotations
@@ -31,9 +32,13 @@ def wing(error: Tensor, width: float = 0.10, curve: float = 0.02) -> Tensor:
 
 
 def augment(
-    crops: Tensor, points: Tensor, openness: Tensor, generator: torch.Generator
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Mirror, turn, scale and shift; returns images, points, openness and face or not."""
+    crops: Tensor,
+    points: Tensor,
+    visible: Tensor,
+    openness: Tensor,
+    generator: torch.Generator,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Mirror, turn, scale and shift; returns images, points, visible, openness and face or not."""
     n = len(crops)
 
     def normal(*shape: int) -> Tensor:
@@ -46,6 +51,7 @@ def augment(
     crops = torch.where(flip.view(-1, 1, 1, 1), crops.flip(2), crops)
     mirrored = points[:, MIRRORED] * torch.tensor([-1.0, 1.0])
     points = torch.where(flip.view(-1, 1, 1), mirrored, points)
+    visible = torch.where(flip.view(-1, 1), visible[:, MIRRORED], visible)
     openness = torch.where(flip.view(-1, 1), openness.flip(1), openness)
     # store_from_crop: the crop covers 1 / 1.5 of what is stored.
     angle = 0.16 * normal(n)
@@ -68,27 +74,30 @@ def augment(
         1, 2
     )
     images = images * (1 + 0.25 * (2 * rand(n, 1, 1, 1) - 1)) + 0.3 * (2 * rand(n, 3, 1, 1) - 1)
-    return images, points, openness, ~missed
+    return images, points, visible, openness, ~missed
 
 
 def losses(model: nn.Module, batch: tuple[Tensor, ...]) -> dict[str, Tensor]:
-    """Named losses of a batch (images, points, openness, present)."""
-    images, points, openness, present = batch
+    """Named losses of a batch (images, points, visible, openness, present)."""
+    images, points, visible, openness, present = batch
     out = model(images)
     error = (out["points"].float() - points).abs()
     weight = torch.ones(70, device=points.device)
     weight[27:48] = 2.0  # nose and eyes carry the head pose and the eye band
-    weight[68:] = 2.0
+    weight[68:] = 3.0
     seen = present.float()
     count = seen.sum().clamp(min=1)
     point_loss = (wing(error).sum(2) * weight).mean(1)
     eyes = (out["openness"].float() - openness).abs().mean(1)
     presence = out["presence"].float().clamp(1e-5, 1 - 1e-5)
+    shown = out["visibility"].float().clamp(1e-5, 1 - 1e-5)
     with torch.autocast(images.device.type, enabled=False):
         presence_loss = F.binary_cross_entropy(presence, seen)
+        hidden_loss = F.binary_cross_entropy(shown, visible.float(), reduction="none").mean(1)
     return {
         "points": 5 * (point_loss * seen).sum() / count,
         "openness": (eyes * seen).sum() / count,
+        "visibility": 0.2 * (hidden_loss * seen).sum() / count,
         "presence": presence_loss,
     }
 
@@ -99,23 +108,25 @@ def main() -> None:
     add_loop_arguments(parser, steps=5000, batch=128)
     args = parser.parse_args()
     arrays = prepared("landmarks", args.data, args.cache, workers=args.threads)
-    crops, points, openness, empty = (
-        torch.from_numpy(arrays[k]) for k in ("crops", "points", "openness", "empty")
+    crops, points, visible, openness, empty = (
+        torch.from_numpy(arrays[k]) for k in ("crops", "points", "visible", "openness", "empty")
     )
     print(f"{len(crops)} crops of {LANDMARK_STORE_PX} px, {len(empty)} without a face")
-    without = args.batch // 8
+    without = args.batch // 5
 
     def batch_of(generator: torch.Generator) -> tuple[Tensor, ...]:
         pick = torch.randint(len(crops), (args.batch - without,), generator=generator)
         none = torch.randint(len(empty), (without,), generator=generator)
-        images, marks, eyes, present = augment(
+        images, marks, shown, eyes, present = augment(
             torch.cat([crops[pick], empty[none]]),
             torch.cat([points[pick], torch.zeros(without, 70, 2)]),
+            torch.cat([visible[pick], torch.zeros(without, 70, dtype=torch.bool)]),
             torch.cat([openness[pick], torch.zeros(without, 2)]),
             generator,
         )
         present[-without:] = False
-        return images.contiguous(memory_format=torch.channels_last), marks, eyes, present
+        images = images.contiguous(memory_format=torch.channels_last)
+        return images, marks, shown, eyes, present
 
     train(LandmarkNetwork(), batch_of, losses, loop_options(args))
 

@@ -1,4 +1,4 @@
-"""One training loop for the first networks: bfloat16, one-cycle, EMA, exact resume."""
+"""One training loop for the first networks: one-cycle, EMA, exact resume; bfloat16 on GPUs."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
+
+from train.from_onnx import load_onnx
 
 Losses = dict[str, Tensor]
 
@@ -32,7 +34,8 @@ class LoopOptions:
     threads: int = 2
     device: str = "cpu"
     init: Path | None = None
-    """A finished run whose averaged weights this one starts from (a second leg)."""
+    """A finished run whose averaged weights this one starts from (a second leg), or the exported
+    ``.onnx`` of one."""
 
 
 def add_loop_arguments(parser: argparse.ArgumentParser, *, steps: int, batch: int) -> None:
@@ -45,7 +48,7 @@ def add_loop_arguments(parser: argparse.ArgumentParser, *, steps: int, batch: in
     parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--init", type=Path, help="run whose averaged weights to start from")
+    parser.add_argument("--init", type=Path, help="run, or exported .onnx, to start from")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
 
 
@@ -79,7 +82,9 @@ def train(
     torch.manual_seed(options.seed)
     options.out.mkdir(parents=True, exist_ok=True)
     device = torch.device(options.device)
-    if options.init is not None:
+    if options.init is not None and options.init.suffix == ".onnx":
+        load_onnx(model, options.init, batch_of(torch.Generator().manual_seed(options.seed))[0])
+    elif options.init is not None:
         load_average(model, options.init)
     model = model.to(device=device, memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(
@@ -97,7 +102,9 @@ def train(
     while step < options.steps:
         generator = torch.Generator().manual_seed(options.seed * 1_000_003 + step)
         batch = tuple(t.to(device) for t in batch_of(generator))
-        with torch.autocast(device.type, dtype=torch.bfloat16):
+        # Few CPUs compute bfloat16 faster than float32; most take longer.
+        gpu = device.type != "cpu"
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=gpu):
             losses = loss_of(model, batch)
         total = torch.stack(list(losses.values())).sum()
         optimizer.zero_grad(set_to_none=True)

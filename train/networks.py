@@ -78,7 +78,7 @@ class GazeNetwork(nn.Module):
 
 
 class LandmarkNetwork(nn.Module):
-    """68 landmarks, both irises, eye openness and presence from a 128 × 128 face crop."""
+    """68 landmarks and both irises, which of these are seen, how open the eyes are, presence."""
 
     def __init__(self, width: int = 24) -> None:
         super().__init__()
@@ -94,6 +94,7 @@ class LandmarkNetwork(nn.Module):
             nn.ReLU(inplace=True),
         )
         self.points = nn.Linear(256, LANDMARKS * 2)
+        self.visibility = nn.Linear(256, LANDMARKS)
         self.openness = nn.Linear(256, 2)
         self.presence = nn.Linear(256, 1)
 
@@ -101,6 +102,7 @@ class LandmarkNetwork(nn.Module):
         feature = self.body(image)
         return {
             "points": self.points(feature).reshape(-1, LANDMARKS, 2),
+            "visibility": torch.sigmoid(self.visibility(feature)),
             "openness": torch.sigmoid(self.openness(feature)),
             "presence": torch.sigmoid(self.presence(feature)).squeeze(-1),
         }

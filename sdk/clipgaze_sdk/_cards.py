@@ -31,6 +31,10 @@ TASK_OUTPUTS: dict[str, dict[str, tuple[int | str, ...]]] = {
     "gaze": {"pitch_yaw": ("batch", 2), "log_sigma": ("batch",)},
 }
 """The outputs that a network of each task must have, with shapes; text is a free dimension."""
+OPTIONAL_OUTPUTS: dict[str, dict[str, tuple[int | str, ...]]] = {
+    "face_landmarks": {"visibility": ("batch", 70)},
+}
+"""Outputs that a network may have besides."""
 _IMAGE = ("batch", 3, "height", "width")
 """The shape of the one input, ``image``."""
 _LEAST_STD = 1e-6
@@ -226,7 +230,8 @@ class ModelCard:
                 f"{', '.join(wanted)}."
             )
         for spec in (*self.inputs, *self.outputs):
-            shape = {"image": _IMAGE, **wanted}.get(spec.name, spec.shape)
+            known = {"image": _IMAGE, **wanted, **OPTIONAL_OUTPUTS.get(self.task, {})}
+            shape = known.get(spec.name, spec.shape)
             if not _agree(spec, TensorSpec(spec.name, spec.dtype, shape)):
                 raise ModelError(
                     f"card {str(self.path)!r} has {spec.name} of shape {list(spec.shape)}; a "

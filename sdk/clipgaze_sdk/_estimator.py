@@ -357,6 +357,7 @@ def _face_result(
     gaze = gaze_from_network(angles, log_sigma, rotation=rotation, head_pose=face.head_pose)
     if gaze is None:
         return None
+    seen = face.seen.visibility
     return FaceResult(
         bbox_px=face.seen.box_px,
         confidence=face.seen.presence,
@@ -366,6 +367,7 @@ def _face_result(
         eye_openness=face.seen.openness.astype(np.float32),
         gaze=gaze,
         track_id=face.track_id,
+        visibility=None if seen is None else seen.astype(np.float32),
     )
 
 

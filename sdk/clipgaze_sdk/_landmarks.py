@@ -31,6 +31,8 @@ class FaceObservation:
     """In [0, 1]; -1 where the network's numbers were not finite."""
     box_px: NDArray[np.float32]
     """(4,) x0, y0, x1, y1, forehead included."""
+    visibility: NDArray[np.float64] | None = None
+    """(70,) in [0, 1], of the landmarks and then the irises; None where the network has none."""
 
     @property
     def is_finite(self) -> bool:
@@ -84,11 +86,10 @@ class LandmarkNetwork:
         if not batches:
             return [[] for _ in requests]
         outputs = self._backend.run(batches[0] if len(batches) == 1 else np.concatenate(batches))
-        rows = zip(
-            np.concatenate([request.image_from_crop for request in requests]),
-            *(outputs[n].astype(np.float64) for n in ("points", "openness", "presence")),
-            strict=True,
-        )
+        names = ("points", "openness", "presence")
+        crops = np.concatenate([request.image_from_crop for request in requests])
+        visibility = outputs["visibility"] if "visibility" in outputs else [None] * len(crops)
+        rows = zip(crops, *(outputs[n].astype(np.float64) for n in names), visibility, strict=True)
         every = [self._observation(*row) for row in rows]
         ends = np.cumsum([len(request.image_from_crop) for request in requests])
         return [
@@ -118,16 +119,19 @@ class LandmarkNetwork:
         points: NDArray[np.float64],
         openness: NDArray[np.float64],
         presence: NDArray[np.float64],
+        visibility: NDArray[np.float64] | None,
     ) -> FaceObservation:
         in_crop = (points + 1.0) / 2.0 * self._size_px - 0.5
         in_image = in_crop @ image_from_crop[:2, :2].T + image_from_crop[:2, 2]
-        finite = all(np.all(np.isfinite(v)) for v in (in_image, openness, presence))
+        numbers = [in_image, openness, presence, *([] if visibility is None else [visibility])]
+        finite = all(np.all(np.isfinite(v)) for v in numbers)
         return FaceObservation(
             landmarks_px=in_image[:68],
             irises_px=in_image[68:70],
             openness=np.clip(openness, 0.0, 1.0),
             presence=float(np.clip(presence, 0.0, 1.0)) if finite else -1.0,
             box_px=box_from_landmarks(in_image) if finite else np.zeros(4, np.float32),
+            visibility=None if visibility is None else np.clip(visibility, 0.0, 1.0),
         )
 
 

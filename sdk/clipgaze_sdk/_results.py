@@ -110,6 +110,9 @@ class FaceResult:
     """Where the person looks."""
     track_id: int | None
     """Constant while a face is followed through a stream; None for a single image."""
+    visibility: NDArray[np.float32] | None = None
+    """(70,) in [0, 1], how likely each of the 68 landmarks, then each iris, is seen and not behind
+    something; None where the landmark network does not say."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain floats and lists, ready for JSON."""
@@ -122,6 +125,7 @@ class FaceResult:
             "eye_openness": self.eye_openness.tolist(),
             "landmarks_px": self.landmarks_px.tolist(),
             "irises_px": self.irises_px.tolist(),
+            "visibility": None if self.visibility is None else self.visibility.tolist(),
         }
 
 

@@ -63,7 +63,10 @@ def test_landmark_augmentation_moves_points_with_the_pixels():
     crops[:, row - 2 : row + 3, column - 2 : column + 3] = 255
     unit = torch.tensor([(column + 0.5) / 192 * 2 - 1, (row + 0.5) / 192 * 2 - 1])
     points = unit.expand(24, 70, 2).clone()
-    images, moved, _, present = landmarks.augment(crops, points, torch.zeros(24, 2), generator)
+    seen = torch.ones(24, 70, dtype=torch.bool)
+    images, moved, _, _, present = landmarks.augment(
+        crops, points, seen, torch.zeros(24, 2), generator
+    )
     checked = 0
     for image, point, there in zip(images, moved, present, strict=True):
         x, y = ((point[0] + 1) / 2 * 128 - 0.5).tolist()
@@ -73,6 +76,24 @@ def test_landmark_augmentation_moves_points_with_the_pixels():
             assert abs(peak // 128 - y) < 3
             checked += 1
     assert checked > 12
+
+
+def test_what_is_hidden_stays_with_its_landmark_in_a_mirror():
+    generator = torch.Generator().manual_seed(0)
+    crops = torch.zeros(40, 192, 192, 3, dtype=torch.uint8)
+    points = torch.zeros(40, 70, 2)
+    points[:, 36, 0], points[:, 45, 0] = -0.3, 0.3
+    seen = torch.ones(40, 70, dtype=torch.bool)
+    seen[:, 36] = False  # the right eye's outer corner, left in the picture
+    _, moved, shown, _, present = landmarks.augment(
+        crops, points, seen, torch.zeros(40, 2), generator
+    )
+    mirrored = ~shown[:, 45]
+    assert 5 < int(mirrored.sum()) < 35
+    hidden = torch.where(mirrored[:, None], moved[:, 45], moved[:, 36])
+    other = torch.where(mirrored[:, None], moved[:, 36], moved[:, 45])
+    # Where it is mirrored, it is the left eye's corner that is hidden, and lies at the right.
+    assert torch.equal((hidden[:, 0] > other[:, 0])[present], mirrored[present])
 
 
 def test_mirrored_landmarks_swap_sides():
