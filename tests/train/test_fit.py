@@ -22,6 +22,7 @@ from train.checkpoints import (
     load_model,
     read_tensors,
 )
+from train.data.samples import EYE_POINTS
 from train.fit import FitError, gaze_errors, train_one
 from train.fit_bench import RandomCrops, random_guide
 from train.gather import BatchSampler, gather
@@ -86,9 +87,27 @@ def kill_after(monkeypatch, step):
     monkeypatch.setattr(Trainer, "one_step", one_step)
 
 
-@pytest.mark.parametrize("name", ["erm", "pure_gaze", "clip_gaze"])
+class WithLandmarks(RandomCrops):
+    """The same noise, with eyes' landmarks."""
+
+    def __getitem__(self, index):
+        generator = torch.Generator().manual_seed(index)
+        points = 224 * torch.rand(len(EYE_POINTS), 2, generator=generator)
+        head = 0.2 * torch.randn(2, generator=generator)
+        known = {"points": points, "openness": torch.tensor([0.5, 0.7]), "head": head}
+        return super().__getitem__(index) | known
+
+    def labels(self):
+        items = [self[k] for k in range(len(self))]
+        known = {k: torch.stack([i[k] for i in items]).numpy() for k in ("points", "head")}
+        return super().labels() | known
+
+
+@pytest.mark.parametrize("name", ["erm", "pure_gaze", "clip_gaze", "landmarks"])
 def test_a_killed_run_goes_on_exactly(name, source, tmp_path, monkeypatch):
-    recipe = small_recipe(name)
+    recipe = small_recipe(name) if name != "landmarks" else small_recipe("erm", landmarks=1.0)
+    if name == "landmarks":
+        source = WithLandmarks(10, people=3)
     guide = guide_for(recipe, source)
     train_one(recipe, source, tmp_path / "whole", guide=guide, options=QUIET)
     with monkeypatch.context() as patch:
@@ -141,6 +160,16 @@ def test_a_time_limit_stops_and_the_same_command_goes_on(source, tmp_path):
 
 
 # Starting from another run
+
+
+def test_landmarks_are_asked_for_where_they_are_known(source, tmp_path):
+    recipe = small_recipe(landmarks=1.0, steps=3)
+    with pytest.raises(FitError, match="knows neither landmarks nor heads"):
+        train_one(recipe, source, tmp_path / "none", options=QUIET)
+    metrics = train_one(recipe, WithLandmarks(10), tmp_path / "run", options=QUIET)
+    assert metrics["landmarks"] > 0
+    # Whoever says the landmarks is not part of the model.
+    assert not any("anatomy" in name for name in weights(tmp_path / "run"))
 
 
 def test_a_run_starts_from_anothers_backbone(source, tmp_path):
