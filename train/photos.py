@@ -1,15 +1,23 @@
 """The SDK on photographs of real people: ``python -m train.photos --assets DIR --out DIR``.
 
 Development figures only: no network is trained on a photograph, and the references in
-``photos.json`` are other programs' outputs, not truth.  Measures faces found, the sign of pitch and
-yaw against the reference where it is beyond 10°, and what mirroring a picture does.  Writes
-annotated pictures.
+``photos.json`` are other programs' outputs, not truth.  Measures, beside peers where there are any:
+
+- faces found, missed and made up (:mod:`train.photo_detection`);
+- landmarks (:mod:`train.photo_landmarks`);
+- gaze (:mod:`train.photo_gaze`), its sign where the reference is beyond 10°, and what mirroring a
+  picture does to it;
+- how still it is (:mod:`train.photo_stability`), and how fast (:mod:`train.photo_speed`).
+
+Writes ``report.json``, ``report.md`` with the tables, ``gaze.jpg`` with our arrows beside the
+peer's, ``false_faces.jpg``, and the photographs with results drawn on them.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,23 +26,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clipgaze_sdk import EstimatorOptions, FaceResult, GazeEstimator, draw_result
+from clipgaze_sdk.cli.bench import bench_frame
+from train import photo_gaze, photo_landmarks, photo_sheet
+from train.photo_detection import SAME_FACE_IOU, compare_detectors, iou, read_pictures
+from train.photo_report import markdown
+from train.photo_speed import speed
+from train.photo_stability import (
+    clip_stability,
+    one_face_photos,
+    photograph_stability,
+    stream_options,
+)
 
 BEYOND_DEG = 10.0
+MOST_FALSE = 60
+"""Tiles of false faces that are drawn at most."""
 NAMES = {"right_eye_outer": 36, "right_eye_inner": 39, "left_eye_inner": 42, "left_eye_outer": 45}
 
 
-def iou(a: Any, b: Any) -> float:
-    """Intersection over union of two boxes (x0, y0, x1, y1)."""
-    low, high = np.maximum(a[:2], b[:2]), np.minimum(a[2:], b[2:])
-    common = float(np.prod(np.maximum(np.subtract(high, low), 0)))
-    areas = [float((x[2] - x[0]) * (x[3] - x[1])) for x in (a, b)]
-    return common / max(sum(areas) - common, 1e-6)
-
-
 def match(faces: tuple[FaceResult, ...], box: list[float]) -> FaceResult | None:
-    """The face that overlaps a reference box most, if by at least 0.3."""
+    """The face that overlaps a reference box most, if it overlaps it enough."""
     best = max(faces, key=lambda f: iou(f.bbox_px, box), default=None)
-    return best if best is not None and iou(best.bbox_px, box) >= 0.3 else None
+    return best if best is not None and iou(best.bbox_px, box) >= SAME_FACE_IOU else None
 
 
 def mirrored_box(box: list[float], width: int) -> list[float]:
@@ -53,6 +66,7 @@ def photograph(
     estimator: GazeEstimator, name: str, image: NDArray[np.uint8], entry: dict[str, Any]
 ) -> list[dict[str, Any]]:
     """A row per reference face."""
+    marks = photo_gaze.load_marks()
     seen = estimator.estimate(image)
     mirror = estimator.estimate(np.ascontiguousarray(image[:, ::-1]))
     rows = []
@@ -74,10 +88,16 @@ def photograph(
             }
             if "points_px" in reference:
                 row["landmark_error"] = landmark_error(face, reference["points_px"])
+                row["landmark_errors"] = photo_landmarks.landmark_errors(
+                    face, reference["points_px"]
+                )
             if "peer_gaze" in reference:
                 row["peer_pitch_deg"] = float(np.degrees(reference["peer_gaze"]["pitch_rad"]))
                 row["peer_yaw_deg"] = float(np.degrees(reference["peer_gaze"]["yaw_rad"]))
+                mark = marks.get((name, number))
+                row["gaze"] = photo_gaze.gaze_row(face, reference, seen.camera, mark)
         if face is not None and other is not None:
+            row["mirror_angle_deg"] = photo_gaze.mirror_angle_deg(face, other)
             row["mirror_yaw_deg"] = float(np.degrees(other.gaze.yaw_rad + face.gaze.yaw_rad))
             row["mirror_pitch_deg"] = float(np.degrees(other.gaze.pitch_rad - face.gaze.pitch_rad))
         rows.append(row)
@@ -132,34 +152,118 @@ def report(rows: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+def gaze_report(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Faces beside the peer, those that differ most first; and the ones that were not found."""
+    beside = [
+        {"photo": row["photo"], "face": row["face"], **row["gaze"]} for row in rows if "gaze" in row
+    ]
+    beside.sort(key=lambda row: -row["angle_deg"])
+    missed = [f"{r['photo']} {r['face']}" for r in rows if r["annotated"] and not r["found"]]
+    return {"summary": photo_gaze.summary(beside), "rows": beside, "missed": missed}
+
+
+def mirror_report(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Angles between gaze and mirrored gaze of annotated faces found in both pictures."""
+    both = [row for row in rows if row["annotated"] and "mirror_angle_deg" in row]
+    worst = max(both, key=lambda row: row["mirror_angle_deg"])
+    return {
+        "faces": len(both),
+        "median_deg": float(np.median([row["mirror_angle_deg"] for row in both])),
+        "worst_deg": worst["mirror_angle_deg"],
+        "worst_face": f"{worst['photo']} {worst['face']}",
+    }
+
+
+def stability_report(
+    assets: Path, models: Path | None, names: Sequence[str], *, threads: int
+) -> dict[str, Any]:
+    """Photographs of one face each, at the size at which speed is measured too, and the clip."""
+    with GazeEstimator(models, options=stream_options(threads)) as estimator:
+        frames = {name: bench_frame(assets / "photos" / name)[0] for name in names}
+        return {
+            "photographs": photograph_stability(estimator, frames),
+            "clip": clip_stability(estimator, assets / "clips" / "person.mp4"),
+        }
+
+
+def write_sheets(
+    out: Path,
+    report: Mapping[str, Any],
+    *,
+    images: Mapping[str, NDArray[np.uint8]],
+    empty: Mapping[str, NDArray[np.uint8]],
+    entries: Mapping[str, Any],
+) -> None:
+    """``gaze.jpg`` and, where there are any, ``false_faces.jpg`` of the whole SDK."""
+    references = {
+        (name, number): (face["bbox_xyxy_px"], photo_gaze.eyes_middle(face["points_px"]))
+        for name, entry in entries.items()
+        for number, face in enumerate(entry["faces"])
+        if "points_px" in face
+    }
+    page = photo_sheet.gaze_sheet(report["gaze"]["rows"], images, references)
+    photo_sheet.write_jpeg(out / "gaze.jpg", page)
+    found = report["detection"]["sdk_with_ours"]
+    tiles = [
+        photo_sheet.box_tile(empty[name], box, name)
+        for name, boxes in found["false"]["boxes_px"].items()
+        for box in boxes
+    ] + [
+        photo_sheet.box_tile(images[other["photo"]], other["box_px"], other["photo"])
+        for other in found["recall"]["1/1"]["unknown"]
+    ]
+    tiles = tiles[:MOST_FALSE]
+    if tiles:
+        legend = [("taken for a face by the whole SDK, without a reference", photo_sheet.OURS)]
+        photo_sheet.write_jpeg(out / "false_faces.jpg", photo_sheet.sheet(tiles, legend))
+
+
 def main() -> None:
     """Entry point."""
     parser = argparse.ArgumentParser(prog="python -m train.photos", description=__doc__)
     parser.add_argument("--assets", type=Path, required=True, help="photos/, photos.json, no_face/")
     parser.add_argument("--models", type=Path, help="folder of models; default the bundled ones")
-    parser.add_argument("--out", type=Path, help="folder for annotated pictures and report.json")
+    parser.add_argument("--out", type=Path, help="folder for the report and the pictures")
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads (2)")
+    parser.add_argument(
+        "--frames", type=int, default=100, help="frames of the speed test, 0 for none (100)"
+    )
     args = parser.parse_args()
     entries = json.loads((args.assets / "photos.json").read_text())
+    images = read_pictures([args.assets / "photos" / name for name in entries])
+    empty = read_pictures(sorted((args.assets / "no_face").glob("*")))
+    options = EstimatorOptions(max_faces=32, threads=args.threads)
+    # Speed goes first: what follows warms the machine up and fills its memory.
+    figures: dict[str, Any] = {
+        "speed": speed(args.models, frames=args.frames, threads=args.threads)
+    }
     rows: list[dict[str, Any]] = []
-    with GazeEstimator(args.models, options=EstimatorOptions(max_faces=32)) as estimator:
+    with GazeEstimator(args.models, options=options) as estimator:
         for name, entry in entries.items():
-            image = cv2.imread(str(args.assets / "photos" / name))
-            if image is None:
-                raise SystemExit(f"{args.assets / 'photos' / name} cannot be read")
-            rows += photograph(estimator, name, np.asarray(image, np.uint8), entry)
+            rows += photograph(estimator, name, images[name], entry)
             if args.out:
                 args.out.mkdir(parents=True, exist_ok=True)
-                picture = draw_result(np.asarray(image, np.uint8), estimator.estimate(image))
+                picture = draw_result(images[name], estimator.estimate(images[name]))
                 cv2.imwrite(str(args.out / f"{Path(name).stem}.png"), picture)
-        false = 0
-        empty = sorted((args.assets / "no_face").glob("*"))
-        for path in empty:
-            false += len(estimator.estimate(cv2.imread(str(path))).faces)
-    figures = report(rows) | {"false_faces": f"{false} in {len(empty)} pictures without a face"}
-    print(json.dumps(figures, indent=2))
+    figures["detection"] = compare_detectors(
+        args.assets, args.models, images=images, empty=empty, entries=entries, options=options
+    )
+    figures["landmarks"] = photo_landmarks.summary(rows)
+    figures["gaze"] = gaze_report(rows)
+    figures["gaze"]["peer_run_here"] = photo_gaze.live_peer(args.assets, entries, images)
+    figures["mirror"] = mirror_report(rows)
+    figures["stability"] = stability_report(
+        args.assets, args.models, one_face_photos(entries), threads=args.threads
+    )
+    false = figures["detection"]["sdk_with_ours"]["false"]["faces"]
+    short = report(rows) | {"false_faces": f"{false} in {len(empty)} pictures without a face"}
+    print(json.dumps(short, indent=2))
+    print(markdown(figures))
     if args.out:
+        write_sheets(args.out, figures, images=images, empty=empty, entries=entries)
+        (args.out / "report.md").write_text(markdown(figures), encoding="utf-8")
         (args.out / "report.json").write_text(
-            json.dumps({**figures, "rows": rows}, indent=2) + "\n"
+            json.dumps({**short, **figures, "rows": rows}, indent=2) + "\n", encoding="utf-8"
         )
 
 
