@@ -2,7 +2,7 @@
 
     x ──E──> f ──M──> f_re ──F──> (pitch, yaw)
 
-Any CNN of timm can be E, besides ``small``, this project's own for CPUs.
+Any CNN of timm can be E, besides ``small`` and ``medium``, this project's own for CPUs.
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ BAND = (32, 128)
 
 MEAN, STD = (0.45, 0.40, 0.37), (0.25, 0.24, 0.24)
 """Of pixels in [0, 1], for weights that start at random."""
+
+OWN = {"small": 16, "medium": 24}
+"""This project's own backbones, and the channels that each starts with."""
 
 LOG_SIGMA = -2.5
 """Natural log of the standard deviation in radians (4.7°) that an untrained model states."""
@@ -52,7 +55,7 @@ class Architecture:
     """What weights must agree with; travels with every checkpoint."""
 
     backbone: str = "resnet18"
-    """``small`` (this project's), or a CNN that timm knows by this name."""
+    """One of OWN (this project's), or a CNN that timm knows by this name."""
     width: int = 512
     """Of f and f_re; CLIP's, where a method compares them (512 for ViT-B)."""
     band: bool = False
@@ -83,7 +86,7 @@ class Architecture:
 
 
 class SmallBackbone(nn.Module):
-    """1.5 million parameters for CPUs: residual stages, then all places of the last map, flattened.
+    """For CPUs (``small`` 1.5 million parameters, ``medium`` 2.6): residual stages, then all places of the last map, flattened.
 
     Pooling would lose where in the picture an iris is; the flattened map keeps it.  A picture of
     half the resolution has one stage less, for a map of as many places.
@@ -137,10 +140,11 @@ class GazeModel(nn.Module):
         if width < 1:
             raise ModelError(f"width is {width}; expected CLIP's, such as 512")
         mean, std = MEAN, STD
-        if backbone == "small":
+        if backbone in OWN:
             if pretrained:
-                raise ModelError("the small backbone has no pretrained weights; leave them out")
-            self.backbone: Any = SmallBackbone(*Architecture(band=band, half=half).input_px, width)
+                raise ModelError(f"{backbone!r} has no pretrained weights; leave them out")
+            pixels = Architecture(band=band, half=half).input_px
+            self.backbone: Any = SmallBackbone(*pixels, width, OWN[backbone])
             pooled = width
         else:
             self.backbone = _timm_backbone(backbone, pretrained)
@@ -211,7 +215,7 @@ def _timm_backbone(name: str, pretrained: bool) -> nn.Module:
 
     if not timm.is_model(name):
         near = ", ".join(timm.list_models(f"*{name[:6]}*")[:5]) or "resnet18, mobilenetv3_small_100"
-        raise ModelError(f"timm has no backbone {name!r}; expected small, or such as {near}")
+        raise ModelError(f"timm has no backbone {name!r}; expected small, medium, or such as {near}")
     try:
         backbone = timm.create_model(name, pretrained=pretrained, num_classes=0, global_pool="avg")
     except Exception as error:  # of whichever library fetches the weights

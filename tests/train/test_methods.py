@@ -21,7 +21,7 @@ from train.methods import make_method
 from train.methods.base import Untouched
 from train.methods.clip_gaze import CachedImages, ClipGaze, ClipGazeOptions, PersonTexts
 from train.methods.pure_gaze import Decoder, PureGazeOptions
-from train.models import BAND, GazeModel, ModelError, model_of
+from train.models import BAND, OWN, GazeModel, ModelError, model_of
 from train.recipes import RECIPES, RecipeError, changed, find_recipe
 from train.trainer import collate
 
@@ -111,8 +111,12 @@ def test_backbones_that_cannot_be_are_refused(name):
 
 
 def test_the_small_backbone_is_small():
-    size = sum(p.numel() for p in GazeModel("small", 512, band=True).backbone.parameters())
-    assert 1.2e6 < size < 1.7e6
+    sizes = [
+        sum(p.numel() for p in GazeModel(name, 512, band=True).backbone.parameters())
+        for name in OWN
+    ]
+    assert 1.2e6 < sizes[0] < 1.7e6
+    assert 2.3e6 < sizes[1] < 2.8e6
 
 
 # Methods

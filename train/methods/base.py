@@ -27,6 +27,8 @@ POINTS, OPENNESS, HEAD = 2.0, 0.3, 0.5
 and of the head's angular error in radians (ours)."""
 
 
+IRISES = 3.0
+"""Weight of an iris beside that of another point (ours)."""
 MOST_OUTSIDE = 1.1
 """Points farther from the crop's middle, in half widths, are not asked for."""
 
@@ -75,7 +77,9 @@ class Method(nn.Module):
         said = self.anatomy(f)
         points = said[:, : 2 * count].unflatten(1, (count, 2))
         truth = (batch["points"] - CENTER_PX) / (SIZE_PX / 2)
-        inside = truth.abs().amax(-1) < MOST_OUTSIDE  # of NaN: no
+        weight = torch.ones(count, device=f.device)
+        weight[[EYE_POINTS.index(k) for k in (68, 69)]] = IRISES
+        inside = (truth.abs().amax(-1) < MOST_OUTSIDE) * weight  # of NaN: no
         openness, head = batch["openness"], batch["head"]
         # Unknown labels become numbers before they meet a gradient: 0 · NaN is NaN.
         off = (points - truth.nan_to_num()).abs().sum(-1)
@@ -123,5 +127,5 @@ class Method(nn.Module):
 
 
 def _mean_of(error: Tensor, known: Tensor) -> Tensor:
-    """Mean of the errors that are known; 0 where none is."""
+    """Mean of the errors, weighted by ``known`` (0 where unknown); 0 where none is."""
     return (error * known).sum() / known.sum().clamp(min=1)

@@ -1,0 +1,93 @@
+#!/usr/bin/env bash
+# The networks that ship, from nothing:  train/recipes/bundled.sh [STAGE...]
+#
+# Stages, in their order: render front gaze export frozen.  Every command goes on where it was
+# stopped, so the script may be killed and run again.  It needs CLIPGAZE_FACEKIT (docs/training.md),
+# about 4 GB below data/, and this repository's history: the detector and the landmark network start
+# from the first ones (commit START), whose own recipe is in the cards there.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+START=e7719c1
+THREADS="${THREADS:-1}"
+PYTHON="${PYTHON:-python}"
+SHIPPED=sdk/clipgaze_sdk/models
+
+write() { "$PYTHON" -m train.synth write "$@"; }
+
+render() {
+    write --product cutouts --domain all --count 4800 --seed 71 --out data/cutouts
+    write --product bands --domain all --count 3000 --seed 81 --out data/bands
+    write --product crops --domain all --count 6000 --seed 41 --out data/faces
+    write --product crops --domain lab,laptop,phone --count 4000 --seed 61 --out data/ablation/source
+    write --product crops --domain street --count 320 --seed 62 --out data/ablation/street
+    write --product crops --domain in_car --count 320 --seed 63 --out data/ablation/in_car
+    write --product crops --domain low_light --count 320 --seed 64 --out data/ablation/low_light
+    write --product crops --domain medical_masked --count 320 --seed 65 \
+        --out data/ablation/medical_masked
+    # What choices are made by; nothing is trained on it.
+    write --product crops --domain all --count 1440 --seed 91 --out data/dev
+}
+
+front() {
+    mkdir -p data/start
+    for name in face_landmarks face_detector; do
+        git show "$START:$SHIPPED/$name.onnx" > "data/start/$name.onnx"
+    done
+    "$PYTHON" -m train.landmarks --data data/cutouts --cache data/cutout_cache \
+        --out runs/landmarks --init data/start/face_landmarks.onnx \
+        --steps 800 --learning-rate 1.5e-3 --seed 1 --threads "$THREADS"
+    "$PYTHON" -m train.detector --data data/cutouts --cache data/cutout_cache \
+        --out runs/detector --init data/start/face_detector.onnx \
+        --steps 1200 --learning-rate 1.5e-3 --seed 1 --threads "$THREADS"
+}
+
+gaze() {
+    local sources=()
+    for folder in bands faces ablation/source ablation/street ablation/in_car ablation/low_light \
+        ablation/medical_masked; do
+        sources+=(--source "rendered:data/$folder")
+    done
+    local network=(--backbone medium --set band=true --set half=true --set landmarks=1
+        --set augment=0.5 --set keep_epochs=0 --batch 64 --workers 0 --decoded data/decoded)
+    export OMP_NUM_THREADS="$THREADS"
+    # Leg 1: the gaze loss, and landmarks beside it.
+    "$PYTHON" -m train.fit --method erm "${sources[@]}" "${network[@]}" --set separator=false \
+        --steps 9600 --learning-rate 2e-3 --out runs/gaze_erm
+    # Leg 2: CLIP-Gaze with our centred losses, on whole crops: of bands CLIP sees too little.
+    "$PYTHON" -m train.fit --method clip_gaze "${sources[@]:2}" "${network[@]}" \
+        --clip train/weights/face_clip --prompts train/weights/prompts_pco \
+        --set centred=true --set init=runs/gaze_erm --steps 1500 --learning-rate 5e-4 \
+        --out runs/gaze_clip
+}
+
+export_() {
+    write --product pictures --domain all --count 432 --seed 51 --out data/calibration
+    write --product frames --domain all --count 96 --seed 53 --out data/calibration_frames
+    write --product pictures --domain all --count 360 --seed 52 --out data/held_out
+    for task in face_landmarks face_detector; do
+        "$PYTHON" export/export_onnx.py "$task" --run "runs/${task#face_}" --out "$SHIPPED" \
+            --crops data/calibration
+    done
+    "$PYTHON" export/export_onnx.py gaze --run runs/gaze_clip --out "$SHIPPED" --crops data/calibration
+    "$PYTHON" export/precisions.py --calibration data/calibration data/calibration_frames
+    "$PYTHON" export/verify.py --data data/held_out --write-cards
+}
+
+frozen() {
+    write --product pictures --domain all --seed 900 --count 6480 --out data/frozen
+    "$PYTHON" -m train.evaluate --data data/frozen --write-cards
+}
+
+for stage in "${@:-render front gaze export frozen}"; do
+    for one in $stage; do
+        case "$one" in
+            export) export_ ;;
+            render | front | gaze | frozen) "$one" ;;
+            *)
+                echo "no stage $one; expected render, front, gaze, export or frozen" >&2
+                exit 2
+                ;;
+        esac
+    done
+done
