@@ -132,6 +132,7 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
         "gaze_mean_eyes_visible_deg": float(gaze[seen].mean()),
         "uncertainty_rank_correlation": float(np.corrcoef(*ranks)[0, 1]),
         "gaze_by": binned(rows, "gaze"),
+        "uncertainty_by": binned(rows, "sigma"),
     }
 
 
