@@ -18,7 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,13 +27,10 @@ from typing import Any, Literal, get_args
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
-from train.augment import Augmentation
 from train.checkpoints import MODEL, CheckpointError, check_same, load_model, write_weights
 from train.data.samples import DataError
-from train.losses import angular_error, uncertainty
-from train.methods.base import SIGMA_WEIGHT
 from train.models import LOG_SIGMA, GazeModel
 from train.protocol import (
     Figures,
@@ -46,6 +43,7 @@ from train.protocol import (
 from train.protocol_report import cell, of_spread, table
 from train.tables import GazeDataset
 from train.trainer import collate
+from train.tuning import Descent, batches, gaze_loss, tune
 
 MOST_LABELS = 100
 Layers = Literal["last", "head", "all"]
@@ -206,49 +204,23 @@ def _part(whole: GazeDataset, rows: NDArray[np.int64]) -> GazeDataset:
     return _Part(whole, rows)  # type: ignore[return-value]
 
 
-def _batches(count: int, options: AdaptOptions, draw: int) -> Iterator[NDArray[np.int64]]:
-    """Rows of every step's batch: permutations in a row, cut."""
-    rng = np.random.default_rng([options.seed, 43, draw])
-    queue = np.empty(0, np.int64)
-    size = min(options.batch, count)
-    for _ in range(options.steps):
-        while len(queue) < size:
-            queue = np.concatenate([queue, rng.permutation(count)])
-        yield queue[:size]
-        queue = queue[size:]
-
-
-def _loss(gaze: Tensor, log_sigma: Tensor, target: Tensor) -> Tensor:
-    """L_g and the uncertainty's likelihood, as in training."""
-    error = angular_error(gaze, target)
-    return error.mean() + SIGMA_WEIGHT * uncertainty(log_sigma, error)
-
-
-def _optimizer(parameters: list[nn.Parameter], options: AdaptOptions) -> Any:
-    return torch.optim.AdamW(parameters, lr=options.rate, weight_decay=0.0)
-
-
-def _step(optimizer: Any, loss: Tensor, step: int, options: AdaptOptions) -> None:
-    """One step; the rate falls in half a cosine."""
-    for group in optimizer.param_groups:
-        group["lr"] = options.rate * 0.5 * (1 + np.cos(np.pi * step / options.steps))
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    optimizer.step()
-
-
 def _tune_head(
     model: GazeModel, f: Tensor, gaze: NDArray[np.float32], options: AdaptOptions, draw: int
 ) -> None:
     """F, or M and F, from features f (N, width) that do not change."""
     parts = [model.gaze, model.sigma] + ([model.separator] if options.layers == "head" else [])
-    optimizer = _optimizer([p for part in parts for p in part.parameters()], options)
+    descent = Descent((p for part in parts for p in part.parameters()), options)
     device = model.gaze.weight.device
     f, target = f.to(device), torch.from_numpy(gaze).to(device)
-    for step, rows in enumerate(_batches(len(f), options, draw)):
+    for step, rows in enumerate(batches(len(f), options, _key(options, draw))):
         f_re = model.separator(f[rows])
         log_sigma = model.sigma(f_re.detach()) + LOG_SIGMA
-        _step(optimizer, _loss(model.gaze(f_re), log_sigma, target[rows]), step, options)
+        descent.step(gaze_loss(model.gaze(f_re), log_sigma, target[rows]), step)
+
+
+def _key(options: AdaptOptions, draw: int) -> tuple[int, int, int]:
+    """Of the order in which a draw's pictures are seen."""
+    return options.seed, 43, draw
 
 
 @torch.no_grad()
@@ -265,17 +237,10 @@ def _tune_all(
     options: AdaptOptions,
     draw: int,
 ) -> None:
-    """The whole network; it stays in evaluation mode, so that batch norm keeps its statistics."""
+    """The whole network."""
     samples = collate([target[int(row)] for row in chosen])
-    optimizer = _optimizer(list(model.parameters()), options)
-    device = model.gaze.weight.device
-    seen = model.architecture
     seed = options.seed * 1009 + draw
-    augment = Augmentation(options.augment, seed=seed, rows=seen.rows, half=seen.half)
-    for step, rows in enumerate(_batches(len(chosen), options, draw)):
-        batch = augment({k: v[torch.from_numpy(rows)].to(device) for k, v in samples.items()}, step)
-        out = model(batch["image"])
-        _step(optimizer, _loss(out.gaze, out.log_sigma, batch["gaze"]), step, options)
+    tune(model, list(model.parameters()), samples, options, key=_key(options, draw), seed=seed)
 
 
 def _report(

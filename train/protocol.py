@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
@@ -29,6 +30,8 @@ from train.trainer import collate
 
 Floats = NDArray[np.float64]
 Figures = dict[str, Any]
+Answers = dict[str, NDArray[Any]]
+"""``gaze`` (B, 2) and ``log_sigma`` (B,) or (B, 1), radians and their logarithm; features."""
 
 CELL_DEG = 10.0
 """Side of a cell of the tables over pitch and yaw."""
@@ -69,27 +72,37 @@ def predict(
     A data set that is not strict puts another picture in the place of one that cannot be read; such
     rows are NaN, so that none counts twice.
     """
+    model = model.to(device).eval()
+    names = ("gaze", "log_sigma", "f", "f_re") if features else ("gaze", "log_sigma")
+
+    def ask(image: Tensor) -> Answers:
+        with torch.inference_mode():
+            out = model(image.to(device))
+        return {name: getattr(out, name).float().cpu().numpy() for name in names}
+
+    return predictions(ask, dataset, batch=batch, workers=workers)
+
+
+def predictions(
+    ask: Callable[[Tensor], Answers], dataset: GazeDataset, *, batch: int = 128, workers: int = 0
+) -> Predictions:
+    """As :func:`predict`, of anything that answers uint8 RGB crops (B, 3, 224, 224)."""
     loader: DataLoader[Any] = DataLoader(
         dataset,  # type: ignore[arg-type]
         batch_size=batch,
         num_workers=workers,
         collate_fn=collate,
     )
-    model = model.to(device).eval()
-    names = ("gaze", "log_sigma", "f", "f_re") if features else ("gaze", "log_sigma")
-    parts: dict[str, list[NDArray[Any]]] = {name: [] for name in names}
+    parts: dict[str, list[NDArray[Any]]] = {}
     bar = tqdm(total=len(dataset), disable=None, unit="image", desc=dataset.name, leave=False)
     done = 0
-    with torch.inference_mode():
-        for samples in loader:
-            out = model(samples["image"].to(device))
-            own = samples["index"].numpy() == np.arange(done, done + len(samples["index"]))
-            for name in names:
-                values = getattr(out, name).float().cpu().numpy()
-                values[~own] = np.nan
-                parts[name].append(values)
-            done += len(own)
-            bar.update(len(own))
+    for samples in loader:
+        own = samples["index"].numpy() == np.arange(done, done + len(samples["index"]))
+        for name, values in ask(samples["image"]).items():
+            values[~own] = np.nan
+            parts.setdefault(name, []).append(values)
+        done += len(own)
+        bar.update(len(own))
     bar.close()
     whole = {name: np.concatenate(part) for name, part in parts.items()}
     return Predictions(
@@ -185,13 +198,15 @@ def figures(errors: Floats, labels: Mapping[str, Any], people: Sequence[str]) ->
         if len(own):
             each[name] = {"mean_deg": float(own.mean()), "images": len(own)}
     gaze, head = np.asarray(labels["gaze"]), np.asarray(labels["head"])
+    of_people = spread([p["mean_deg"] for p in each.values()])
     return {
         "images": int(known.sum()),
         "not_measured": int((~known).sum()),
         "mean_deg": float(errors[known].mean()),
         "median_deg": float(np.median(errors[known])),
         "p90_deg": float(np.quantile(errors[known], 0.9)),
-        "mean_of_people_deg": float(np.mean([p["mean_deg"] for p in each.values()])),
+        "mean_of_people_deg": of_people["mean"],
+        "std_of_people_deg": of_people["std"],
         "per_person": each,
         "by_gaze": grid(gaze, errors),
         "by_head": grid(head, errors),
@@ -302,15 +317,11 @@ def assess(
     of each image over the seeds.
     """
     cards = same_but_seed(runs)
-    labels = dataset.labels()
 
     def measured(run: Path, name: str) -> tuple[Floats, Predictions]:
         model = load_model(run, name)
         said = predict(model, dataset, device=device, batch=batch, workers=workers)
-        errors = errors_deg(said.gaze, labels["gaze"])
-        if np.isnan(errors).any() and not allow_broken:
-            raise ProtocolError(_broken(dataset, errors))
-        return errors, said
+        return measured_errors(said, dataset, allow_broken=allow_broken), said
 
     ends = [measured(run, MODEL) for run in runs]
     each = {}
@@ -319,14 +330,33 @@ def assess(
             names = epochs_of(run)
             means = {name: float(np.nanmean(measured(run, name)[0])) for name in names}
             each[run.name] = means
+    return {
+        "seen_in_training": cards[0].get("trained_on", {}).get("signature") == dataset.signature(),
+        "runs": [_about(run, card) for run, card in zip(runs, cards, strict=True)],
+        "last_epochs_deg": _over_epochs(each),
+        **whole_report(ends, dataset),
+    }
+
+
+def measured_errors(said: Predictions, dataset: GazeDataset, *, allow_broken: bool) -> Floats:
+    """Errors (N,) in degrees; NaN for pictures that cannot be read.
+
+    Raises :class:`ProtocolError` where there are such and ``allow_broken`` is not set.
+    """
+    errors = errors_deg(said.gaze, dataset.labels()["gaze"])
+    if np.isnan(errors).any() and not allow_broken:
+        raise ProtocolError(_broken(dataset, errors))
+    return errors
+
+
+def whole_report(ends: Sequence[tuple[Floats, Predictions]], dataset: GazeDataset) -> Figures:
+    """What is told of errors and predictions on a data set, of one network or of each seed's."""
+    labels = dataset.labels()
     errors = np.mean([e for e, _ in ends], axis=0)
     sigma = np.concatenate([said.log_sigma for _, said in ends])
     return {
         "data": {"name": dataset.name, "images": len(dataset), "people": len(dataset.people)},
-        "seen_in_training": cards[0].get("trained_on", {}).get("signature") == dataset.signature(),
-        "runs": [_about(run, card) for run, card in zip(runs, cards, strict=True)],
         "error_deg": spread([float(np.nanmean(e)) for e, _ in ends]),
-        "last_epochs_deg": _over_epochs(each),
         "trivial": trivial(labels),
         "uncertainty": uncertainty(np.concatenate([e for e, _ in ends]), sigma),
         **figures(errors, labels, dataset.people),

@@ -59,6 +59,7 @@ def markdown(report: Figures, *, heat_map: str | None = None) -> str:
             rows.append(("standard deviation between these", cell(float(np.mean(within)))))
     rows += [
         ("mean of people", cell(report["mean_of_people_deg"])),
+        ("standard deviation between people", cell(report["std_of_people_deg"])),
         ("median", cell(report["median_deg"])),
         ("90 % are below", cell(report["p90_deg"])),
         *(
@@ -66,7 +67,7 @@ def markdown(report: Figures, *, heat_map: str | None = None) -> str:
             for k, v in report["trivial"].items()
         ),
     ]
-    lines += [table(("", "error [°]"), rows), ""]
+    lines += [table(("", "error [°]"), rows), "", _of_uncertainty(report) + ".", ""]
     for key, name in (("by_gaze_angle", "gaze"), ("by_head_angle", "head")):
         if report[key]:
             found = [(k, cell(v["mean_deg"]), str(v["images"])) for k, v in report[key].items()]
@@ -77,6 +78,44 @@ def markdown(report: Figures, *, heat_map: str | None = None) -> str:
     found = [(name, cell(v["mean_deg"]), str(v["images"])) for name, v in people]
     lines += [table(("person", "error [°]", "images"), found), ""]
     return "\n".join(lines)
+
+
+def summary(report: Figures) -> str:
+    """The same in a few lines for a terminal."""
+
+    def bins(key: str) -> str:
+        found = report[key].items()
+        return "  ".join(f"{k}: {v['mean_deg']:.2f} ({v['images']})" for k, v in found) or "unknown"
+
+    people = sorted(report["per_person"].items(), key=lambda entry: entry[1]["mean_deg"])
+    best, worst = people[0], people[-1]
+    reference = "; ".join(
+        f"{name.removesuffix('_deg').replace('_', ' ')} {value:.2f}"
+        for name, value in report["trivial"].items()
+    )
+    lines = {
+        "images": f"{report['images']} of {len(people)} people",
+        "error": f"mean {cell(report['mean_deg'])}, median {cell(report['median_deg'])}, "
+        f"90 % are below {cell(report['p90_deg'])}",
+        "reference": reference,
+        "people": f"mean {cell(report['mean_of_people_deg'], report['std_of_people_deg'])}, from "
+        f"{cell(best[1]['mean_deg'])} ({best[0]}) to {cell(worst[1]['mean_deg'])} ({worst[0]})",
+        "by gaze": bins("by_gaze_angle"),
+        "by head": bins("by_head_angle"),
+        "uncertainty": _of_uncertainty(report),
+    }
+    if report["not_measured"]:
+        lines["left out"] = f"{report['not_measured']} images that could not be read"
+    return "\n".join(f"  {name:<12}{text}" for name, text in lines.items())
+
+
+def _of_uncertainty(report: Figures) -> str:
+    told = report["uncertainty"]
+    return (
+        f"rank correlation of the stated uncertainty with the error "
+        f"{cell(told['rank_correlation'])}; it states {cell(told['stated_deg'])}° and "
+        f"{cell(told['found_deg'])}° are found (root mean squares)"
+    )
 
 
 def write_heat_map(report: Figures, path: Path) -> None:

@@ -23,11 +23,17 @@ def dots(folder: Path, people: int = 6, pictures: int = 4, seed: int = 5) -> Gaz
 
 
 def fake_run(
-    folder: Path, *, seed: int = 0, epochs: int = 0, method: str = "clip_gaze", separator=True
+    folder: Path,
+    *,
+    seed: int = 0,
+    epochs: int = 0,
+    method: str = "clip_gaze",
+    separator: bool = True,
+    half: bool = False,
 ) -> Path:
     """A run with random weights and, of its last epochs, slightly other ones."""
     torch.manual_seed(seed)
-    model = GazeModel("small", WIDTH, band=True, separator=separator)
+    model = GazeModel("small", WIDTH, band=True, half=half, separator=separator)
     recipe = find_recipe(method).to_dict() | {"seed": seed}
     card = {
         **model.card(),

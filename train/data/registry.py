@@ -1,6 +1,6 @@
 """Opening data sets by name: ``NAME:PATH``, with options behind a question mark.
 
-``gaze360:DIR?split=test``, ``mpiifacegaze:DIR?people=p00,p01&undo_scaling=1``.
+``gaze360:DIR?split=test``, ``mpiifacegaze:DIR?people=p00,p01&undo_scaling=1``, ``own:DIR?fov=60``.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from train.data.gaze360 import Gaze360
 from train.data.layouts import listing
 from train.data.mpii_normalized import MPIINormalized
 from train.data.mpiifacegaze import MPIIFaceGaze
+from train.data.own import Own
 from train.data.rendered import Rendered
 from train.data.samples import DataError, GazeDataset
 from train.data.views import Joined
@@ -26,6 +27,7 @@ Reader = (
     | type[EyeDiap]
     | type[MPIINormalized]
     | type[Rendered]
+    | type[Own]
 )
 
 READERS: dict[str, Reader] = {
@@ -35,6 +37,7 @@ READERS: dict[str, Reader] = {
     "eyediap": EyeDiap,
     "mpii_normalized": MPIINormalized,
     "rendered": Rendered,
+    "own": Own,
 }
 
 
@@ -42,6 +45,13 @@ def _flag(text: str) -> bool:
     if text not in ("0", "1"):
         raise ValueError(f"{text!r}; expected 0 or 1")
     return text == "1"
+
+
+def _degrees(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"{text!r}; expected degrees, such as 60") from None
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -56,6 +66,7 @@ _OPTIONS: dict[str, dict[str, Callable[[str], object]]] = {
     "eyediap": _COMMON,
     "mpii_normalized": _COMMON,
     "rendered": _COMMON,
+    "own": _COMMON | {"fov": _degrees},
 }
 
 
