@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from clipgaze_sdk import EstimatorOptions
 from clipgaze_sdk._cards import ModelCard
 from clipgaze_sdk._pixels import decode_detections
 from clipgaze_sdk.geometry import GazeNormalization
@@ -20,7 +21,8 @@ from train.evaluation import angular_errors, disturbed_crop, samples
 Outputs = Mapping[str, NDArray[np.float32]]
 Run = Callable[[NDArray[np.float32]], Outputs]
 
-SCORE, IOU = 0.5, 0.4
+_DEFAULT = EstimatorOptions()
+SCORE, IOU = _DEFAULT.min_confidence, _DEFAULT.nms_iou
 """With which detections are decoded, as the SDK does by default."""
 SAME_FACE_IOU = 0.5
 

@@ -59,6 +59,30 @@ def heads(graph: GraphProto) -> list[str]:
     return found[::-1]
 
 
+def _is_pointwise(node: NodeProto) -> bool:
+    kernel = [a.ints for a in node.attribute if a.name == "kernel_shape"]
+    return bool(kernel) and all(side == 1 for side in kernel[0])
+
+
+def tail(graph: GraphProto) -> list[str]:
+    """Names of :func:`heads`, and of products and 1×1 convolutions that no convolution follows.
+
+    These layers see a few hundred numbers, of which each counts, and cost next to nothing.
+    """
+    before: set[str] = set()
+    """Tensors that some convolution depends on."""
+    found = set(heads(graph))
+    for node in reversed(graph.node):
+        needed = any(name in before for name in node.output)
+        is_convolution = node.op_type in WEIGHTED[:2]
+        small = node.op_type in WEIGHTED[2:] or (is_convolution and _is_pointwise(node))
+        if small and not needed:
+            found.add(node.name)
+        if needed or is_convolution:
+            before.update(node.input)
+    return [node.name for node in graph.node if node.name in found]
+
+
 def downstream(graph: GraphProto, names: Iterable[str]) -> list[str]:
     """Names of the nodes given and of all that use what they compute, in order."""
     wanted, reached, found = set(names), set[str](), []

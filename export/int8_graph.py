@@ -31,8 +31,8 @@ from export.graphs import (
     downstream,
     drop_unused,
     folded,
-    heads,
     named,
+    tail,
     topologically_sorted,
 )
 from export.ranges import activation_ranges
@@ -57,15 +57,18 @@ def quantized(model: ModelProto, ranges: TensorsData) -> tuple[ModelProto, list[
 
     Weights are int8 per output channel, activations int8 per tensor, all symmetric.  Biases and
     everything outside of weighted nodes stay FP32: TensorRT fuses nearly all of it into them, and
-    refuses int32 biases.
+    refuses int32 biases.  The first convolution stays FP32: it reads the picture itself, of which
+    eight bits more per pixel are worth keeping, and three channels leave integer kernels idle.
     """
     model = prepared(model)
-    kept = heads(model.graph)
+    answers = tail(model.graph)
+    first = _first_weighted(model)
+    kept = [*(name for name in first if name not in answers), *answers]
     done = _quantized(
         model,
         ranges,
         activations=QuantType.QInt8,
-        apart=downstream(model.graph, kept),
+        apart=[*downstream(model.graph, answers), *first],
         operators=[*WEIGHTED, *_SUM_OPS],
         options={
             "ActivationSymmetric": True,
@@ -85,7 +88,7 @@ def quantized_for_cpu(model: ModelProto, ranges: TensorsData) -> tuple[ModelProt
     INT8 than ONNX Runtime's blocked FP32 kernel.
     """
     model = prepared(model)
-    answers = heads(model.graph)
+    answers = tail(model.graph)
     first = _first_weighted(model)
     done = _quantized(
         model,
@@ -133,13 +136,17 @@ def _quantized(
 
 
 def _first_weighted(model: ModelProto) -> list[str]:
-    """The weighted nodes that read the network's input."""
-    inputs = {value.name for value in model.graph.input}
-    return [
-        node.name
-        for node in model.graph.node
-        if node.op_type in WEIGHTED and node.input[0] in inputs
-    ]
+    """The weighted nodes that read the network's input, or what pooling and the like make of it."""
+    read = {value.name for value in model.graph.input}
+    found = []
+    for node in model.graph.node:
+        if not any(name in read for name in node.input):
+            continue
+        if node.op_type in WEIGHTED:
+            found.append(node.name)
+        else:
+            read.update(node.output)
+    return found
 
 
 def _free_one_input_of_sums(model: ModelProto) -> None:

@@ -264,7 +264,10 @@ def detector_arrays(shard: Path, seed: int, *, count: int = 400) -> Arrays:
             height = float(np.exp(rng.uniform(np.log(20), np.log(250))))
             _paste(rng, frame, apart, height, nothing, whole=False)
         wanted = int(rng.choice([0, 0, 1, 1, 2, 3, 5, 8]))
-        heights = np.sort(np.exp(rng.uniform(np.log(13), np.log(290), wanted)))
+        heights = np.exp(rng.uniform(np.log(13), np.log(290), wanted))
+        if wanted and rng.random() < 0.4:  # or faces that fill the picture would be rare
+            heights[0] = rng.uniform(110, 300)
+        heights = np.sort(heights)
         placed = 0
         for height in heights:
             picture = pictures[int(rng.integers(len(pictures)))]

@@ -86,7 +86,7 @@ class Architecture:
 
 
 class SmallBackbone(nn.Module):
-    """For CPUs (``small`` 1.5 million parameters, ``medium`` 2.6): residual stages, then all places of the last map, flattened.
+    """For CPUs: residual stages, then all places of the last map, flattened.
 
     Pooling would lose where in the picture an iris is; the flattened map keeps it.  A picture of
     half the resolution has one stage less, for a map of as many places.
@@ -215,7 +215,8 @@ def _timm_backbone(name: str, pretrained: bool) -> nn.Module:
 
     if not timm.is_model(name):
         near = ", ".join(timm.list_models(f"*{name[:6]}*")[:5]) or "resnet18, mobilenetv3_small_100"
-        raise ModelError(f"timm has no backbone {name!r}; expected small, medium, or such as {near}")
+        own = ", ".join(OWN)
+        raise ModelError(f"timm has no backbone {name!r}; expected {own}, or such as {near}")
     try:
         backbone = timm.create_model(name, pretrained=pretrained, num_classes=0, global_pool="avg")
     except Exception as error:  # of whichever library fetches the weights

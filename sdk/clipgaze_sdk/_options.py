@@ -30,7 +30,7 @@ class EstimatorOptions:
     decoders give it (BT.601, limited range)."""
     threads: int = 2
     """CPU threads that each network and each pixel operation may use, at least 1."""
-    min_confidence: float = 0.5
+    min_confidence: float = 0.4
     """Detections below this score are not looked at, in [0, 1]."""
     max_faces: int = 16
     """Only so many faces are followed, the most certain first; at least 1."""
@@ -46,7 +46,7 @@ class EstimatorOptions:
     """YuNet's ONNX file; needed with, and only with, ``detector="yunet"``."""
     horizontal_fov_deg: float = 60.0
     """Field of view assumed when no camera is given, degrees in (0, 180)."""
-    min_presence: float = 0.5
+    min_presence: float = 0.9
     """A new face whose landmark network is less certain than this that a face is there is dropped,
     in [0, 1]; one that is followed already is let go below 0.6 times as much."""
     min_face_px: float = 20.0

@@ -8,7 +8,7 @@ import onnxruntime
 import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from export.graphs import downstream, folded, heads
+from export.graphs import downstream, folded, heads, tail
 from export.half_graph import HalfRangeError, half_precision
 from export.int8_graph import calibrated_ranges, quantized, quantized_for_cpu
 from export.model_files import serialized
@@ -52,6 +52,23 @@ def test_heads_are_the_last_layer_of_each_answer():
     ]
 
 
+def test_the_tail_is_every_matrix_product_after_the_last_convolution():
+    graph = gaze_model().graph
+    last = max(k for k, n in enumerate(graph.node) if n.op_type == "Conv")
+    products = [n.name for n in graph.node[last:] if n.op_type in ("Gemm", "MatMul")]
+    assert set(heads(graph)) <= set(tail(graph)) == {*products, *heads(graph)}
+    # One before a convolution is no part of it; a 1×1 convolution after all others is.
+    stem = next(n for n in graph.node if n.name == "/stem")
+    early = onnx.helper.make_node("MatMul", ["image", "inner.w"], ["x"], "/early")
+    stem.input[0] = "x"
+    graph.node.insert(0, early)
+    assert "/early" not in tail(graph)
+    last = [n for n in graph.node if n.op_type == "Conv"][-1]
+    assert last.name not in tail(graph)
+    last.attribute.append(onnx.helper.make_attribute("kernel_shape", [1, 1]))
+    assert last.name in tail(graph)
+
+
 def test_half_precision_keeps_ends_and_heads():
     model, kept = half_precision(gaze_model())
     assert kept == ["/pitch_yaw", "/sigma"]
@@ -75,22 +92,22 @@ def test_weights_beyond_half_precision_are_refused():
 
 def test_int8_for_tensorrt_is_symmetric_and_per_channel(ranges):
     model, kept = quantized(gaze_model(), ranges)
-    assert kept == ["/pitch_yaw", "/sigma"]
+    assert kept == ["/stem", "/hidden", "/pitch_yaw", "/sigma"]
     values = initializers(model)
     pairs = [n for n in model.graph.node if n.op_type in ("QuantizeLinear", "DequantizeLinear")]
     zeros = [values[n.input[2]] for n in pairs]
     assert all(z.dtype == np.int8 and not z.any() for z in zeros)
     weights = [n for n in pairs if n.input[0] in values]
     assert {n.op_type for n in weights} == {"DequantizeLinear"}
-    assert len(weights) == 4  # stem, inner, outer, hidden: stored as int8
+    assert len(weights) == 2  # inner, outer: stored as int8
     for node in weights:
         stored = values[node.input[0]]
         assert stored.dtype == np.int8
         assert values[node.input[1]].shape == (stored.shape[0],)
         assert np.abs(stored.reshape(len(stored), -1)).max(1).tolist() == [127] * len(stored)
     names = {t.name for t in model.graph.initializer}
-    assert {"stem.b", "gaze.w"} <= names  # biases and heads stay FP32
-    assert not {"stem.w", "inner.w", "hidden.w"} & names
+    assert {"stem.w", "inner.b", "hidden.w", "gaze.w"} <= names  # ends and biases stay FP32
+    assert not {"inner.w", "outer.w"} & names
 
 
 def test_int8_for_tensorrt_adds_before_it_rounds(ranges):
@@ -106,7 +123,7 @@ def test_int8_for_tensorrt_adds_before_it_rounds(ranges):
 
 def test_int8_for_cpus_has_kernels_for_everything_but_ends(ranges):
     model, kept = quantized_for_cpu(gaze_model(), ranges)
-    assert kept == ["/stem", "/pitch_yaw", "/sigma"]
+    assert kept == ["/stem", "/hidden", "/pitch_yaw", "/sigma"]
     values = initializers(model)
     zeros = [values[n.input[2]] for n in model.graph.node if n.op_type == "QuantizeLinear"]
     assert {z.dtype for z in zeros} == {np.dtype(np.uint8)}

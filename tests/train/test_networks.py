@@ -14,6 +14,7 @@ from clipgaze_sdk.geometry import vector_from_angles
 from export.export_onnx import TASKS, export, write_card
 from train import detector, gaze, landmarks
 from train.loop import LoopOptions, load_average, train
+from train.mean import mean
 from train.networks import STRIDES, GazeNetwork, LandmarkNetwork
 from train.synth.disturb import noisy_landmarks
 
@@ -218,3 +219,20 @@ def test_a_card_of_other_weights_is_refused(exported, tmp_path):
 def test_average_loads_without_pickle(tmp_path):
     torch.save({"average": GazeNetwork(8).state_dict()}, tmp_path / "checkpoint.pt")
     assert not load_average(GazeNetwork(8), tmp_path).training
+
+
+def test_the_mean_of_two_runs(tmp_path):
+    for name, value in (("a", 1.0), ("b", 3.0)):
+        (tmp_path / name).mkdir()
+        average = {"weight": torch.full((2,), value), "count": torch.tensor(4)}
+        torch.save({"average": average}, tmp_path / name / "checkpoint.pt")
+    path = mean([tmp_path / "a", tmp_path / "b"], tmp_path / "c")
+    found = torch.load(path, weights_only=True)["average"]
+    assert found["weight"].tolist() == [2.0, 2.0]
+    assert found["count"] == 4
+    (tmp_path / "d").mkdir()
+    torch.save({"average": {"weight": torch.zeros(3)}}, tmp_path / "d" / "checkpoint.pt")
+    with pytest.raises(ValueError, match="another network"):
+        mean([tmp_path / "a", tmp_path / "d"], tmp_path / "e")
+    with pytest.raises(ValueError, match="at least 2"):
+        mean([tmp_path / "a"], tmp_path / "e")

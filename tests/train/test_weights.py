@@ -60,3 +60,18 @@ def test_prompts_are_of_this_clip_and_personal() -> None:
     assert isinstance(prompts, PCO)
     first, second = prompts.features(identity=torch.stack([torch.zeros(100), torch.ones(100)]))[0]
     assert not torch.allclose(first, second, atol=1e-3)
+
+
+def test_the_gaze_weights_are_those_of_the_bundled_network() -> None:
+    import onnxruntime
+
+    from export.trained import load_run
+
+    trained = load_run("gaze", WEIGHTS / "gaze")
+    bundled = WEIGHTS.parents[1] / "sdk" / "clipgaze_sdk" / "models" / "gaze.onnx"
+    session = onnxruntime.InferenceSession(bundled, providers=["CPUExecutionProvider"])
+    image = torch.randn(3, 3, 96, 224, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        wanted = trained.network(image)
+    for a, b in zip(wanted, session.run(None, {"image": image.numpy()}), strict=True):
+        assert torch.allclose(a, torch.from_numpy(b), atol=1e-4)
