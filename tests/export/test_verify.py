@@ -141,7 +141,8 @@ def test_the_program_writes_a_table_and_figures(made: Path, crops: Path, tmp_pat
     assert files["fp32"]["speedup"] == 1
     assert 0 < files["fp16"]["change_mean"] < files["int8"]["change_mean"]
     assert files["fp16"]["true_half"]["largest"]["/stem"] > 0
-    assert files["int8"]["bytes"] < files["fp16"]["bytes"] < files["fp32"]["bytes"]
+    assert files["fp16"]["bytes"] < files["fp32"]["bytes"]
+    assert files["int8"]["bytes"] < files["fp32"]["bytes"]  # its linear layers stay FP32
     assert files["fp32"]["gaze_error_deg"] > 0
 
 

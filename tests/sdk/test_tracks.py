@@ -9,7 +9,7 @@ from clipgaze_sdk._tracks import FaceTracks, box_iou, box_share, distinct_faces,
 from clipgaze_sdk.geometry import FACE_MODEL_MM, box_from_landmarks
 
 SIZE = (640, 480)
-OPTIONS = EstimatorOptions(max_faces=3)
+OPTIONS = EstimatorOptions(max_faces=3, min_presence=0.5)
 
 
 def face(x: float, y: float, *, height: float = 100.0, presence: float = 0.9) -> FaceObservation:
