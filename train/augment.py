@@ -104,14 +104,22 @@ class Augmentation:
 
     ``strength`` 1 is meant for training from random weights; 0 only turns bytes to floats.
     ``half`` shrinks pictures first, so blur and coarseness are of twice as many of their pixels.
+    ``mirrored`` off leaves mirroring out, where what is to be learnt has a side.
     """
 
     def __init__(
-        self, strength: float, *, seed: int, rows: tuple[int, int] = (0, 224), half: bool = False
+        self,
+        strength: float,
+        *,
+        seed: int,
+        rows: tuple[int, int] = (0, 224),
+        half: bool = False,
+        mirrored: bool = True,
     ) -> None:
         if strength < 0:
             raise ValueError(f"strength is {strength}; expected at least 0")
         self.strength, self.seed, self.rows, self.half = strength, seed, rows, half
+        self.mirrored = mirrored
 
     def __call__(
         self, batch: Mapping[str, Tensor], step: int, *, first: int = 0, total: int | None = None
@@ -127,7 +135,10 @@ class Augmentation:
             out["image"] = self._floats(batch["image"][..., slice(*self.rows), :])
             return out
         draw = _Draws(self.seed, step, total, slice(first, first + size), batch["image"].device)
-        out = mirror(out | {"image": self._floats(batch["image"])}, draw.chance(0.5))
+        flipped = draw.chance(0.5)  # drawn in any case, so that all else is the same
+        out |= {"image": self._floats(batch["image"])}
+        if self.mirrored:
+            out = mirror(out, flipped)
         turn = draw.normal(3) * torch.tensor([0.006, 0.006, 0.03]) * self.strength
         zoom = torch.exp(0.04 * self.strength * draw.normal()).to(draw.device)
         # Drawn and made on the CPU: small, and alike whatever the device.

@@ -33,6 +33,7 @@ from train.models import GazeModel, ModelError
 from train.recipes import RECIPES, Recipe, changed, find_recipe
 from train.tables import GazeDataset
 from train.trainer import FitError, RunOptions, Trainer, collate
+from train.weight_cards import running_command
 
 MOST_PITCH, MOST_YAW = 1.6, 3.15
 """Radians; labels beyond are degrees, or columns that are not angles."""
@@ -270,7 +271,7 @@ def _card(
         "init_sha256": config["init"],
         "seed": recipe.seed,
         "commit": commit(),
-        "command": " ".join(["python", *sys.argv]),
+        "command": running_command(),
         "devices": f"{fabric.world_size} {fabric.device.type}",
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
     }

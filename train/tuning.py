@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from train.augment import Augmentation, mirror
+from train.augment import Augmentation
 from train.losses import angular_error, uncertainty
 from train.methods.base import SIGMA_WEIGHT
 from train.models import GazeModel, SmallBackbone
@@ -97,22 +97,16 @@ def tune(
     descent = Descent(parameters, schedule)
     device = model.gaze.weight.device
     seen = model.architecture
-    augment = Augmentation(schedule.augment, seed=seed, rows=seen.rows, half=seen.half)
+    augment = Augmentation(
+        schedule.augment, seed=seed, rows=seen.rows, half=seen.half, mirrored=mirrored
+    )
     for step, rows in enumerate(batches(len(samples["gaze"]), schedule, key)):
         batch = {k: samples[k][torch.from_numpy(rows)].to(device) for k in ("image", "gaze")}
-        varied = augment(batch, step) if mirrored else _unmirrored(augment, batch, step)
+        varied = augment(batch, step)
         out = model(varied["image"])
         descent.step(gaze_loss(out.gaze, out.log_sigma, varied["gaze"]), step)
     for parameter in model.parameters():
         parameter.requires_grad_(True)
-
-
-def _unmirrored(augment: Augmentation, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
-    """The augmented batch, with what was mirrored mirrored back."""
-    # A direction to the left, that small turns leave there: it tells which were mirrored.
-    left = torch.tensor([0.0, 0.8], device=batch["gaze"].device).expand_as(batch["gaze"])
-    varied = augment(batch | {"head": left}, step)
-    return mirror(varied, varied["head"][:, 1] < 0)
 
 
 def last_stage(backbone: nn.Module) -> list[nn.Parameter]:

@@ -44,3 +44,19 @@ def studio(kit):  # type: ignore[no-untyped-def]
 @pytest.fixture(scope="session")
 def renderer(studio):  # type: ignore[no-untyped-def]
     return studio.renderer
+
+
+@pytest.fixture(scope="module")
+def xgaze(tmp_path_factory):  # type: ignore[no-untyped-def]
+    """A tiny folder in the format of ETH-XGaze."""
+    from tests.train.made_data import make_xgaze
+
+    return make_xgaze(tmp_path_factory.mktemp("xgaze"))
+
+
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory):  # type: ignore[no-untyped-def]
+    """Two small shards of crops."""
+    from tests.train.made_data import make_rendered
+
+    return make_rendered(tmp_path_factory.mktemp("rendered") / "crops")

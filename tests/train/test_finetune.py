@@ -27,7 +27,7 @@ from train.finetune import (
 )
 from train.models import GazeModel
 from train.protocol import predict, read_card
-from train.tuning import _unmirrored, average, last_stage, tune
+from train.tuning import average, last_stage, tune
 
 QUICK = FineTuneOptions(
     layers="head", steps=12, batch=4, learning_rate=2e-2, keep=0, augment=0, folds=2
@@ -160,11 +160,11 @@ def test_nothing_is_mirrored():
     image = torch.zeros(6, 3, 224, 224, dtype=torch.uint8)
     image[..., :112] = 200
     batch = {"image": image, "gaze": torch.tensor([[0.1, 0.4]]).repeat(6, 1)}
-    augment = Augmentation(0.5, seed=3)
+    augment, unmirrored = (Augmentation(0.5, seed=3, mirrored=flag) for flag in (True, False))
     plain, kept = [], []
     for step in range(3):
         plain.append(augment(batch, step)["gaze"][:, 1])
-        out = _unmirrored(augment, batch, step)
+        out = unmirrored(batch, step)
         kept.append(out["gaze"][:, 1])
         bright = out["image"].mean((1, 2))
         assert (bright[:, :100].mean(1) > bright[:, 124:].mean(1)).all()

@@ -33,6 +33,11 @@ def test_cards_are_of_the_files_beside_them(folder: Path) -> None:
     assert "ICT-FaceKit (MIT" in card["face_model"]
     for key in ("command", "commit", "trained_on", "figures", "intended_use", "limits"):
         assert card[key], key
+    # No path of the machine that made them.
+    for path in folder.glob("*.json"):
+        command = json.loads(path.read_text()).get("command", "python -m x")
+        assert command.startswith("python -m "), path
+        assert not any(word.startswith("/") for word in command.split()), path
 
 
 def test_all_have_cards_and_they_are_small() -> None:
