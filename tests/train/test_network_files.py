@@ -16,7 +16,7 @@ from clipgaze_sdk import ModelError
 from clipgaze_sdk.geometry import GazeNormalization, vector_from_angles
 from export import export_onnx
 from tests.fake_networks import write_card, write_networks
-from tests.train import test_data as layouts
+from tests.train import made_data as layouts
 from tests.train.runs import dots, fake_run
 from train import assess as command
 from train.checkpoints import load_model
