@@ -21,7 +21,7 @@ from train.checkpoints import MODEL, CheckpointError, load_model
 from train.crops import GAZE, LANDMARK_CROP_SCALE
 from train.gaze import MEAN, STD
 from train.loop import load_average
-from train.models import LOG_SIGMA, SIZE_PX, GazeModel
+from train.models import SIZE_PX, GazeModel
 from train.networks import STRIDES, DetectorNetwork, GazeNetwork, LandmarkNetwork
 from train.synth.products import NORMALIZATION
 
@@ -139,8 +139,8 @@ class NormalizedGaze(nn.Module):
         if model.architecture.half:
             image = functional.avg_pool2d(image, 2)
         pooled = model.backbone.forward_head(model.backbone.forward_features(image))
-        f_re = model.separator(model.projection(pooled))
-        return model.gaze(f_re), model.sigma(f_re).squeeze(-1) + LOG_SIGMA
+        _, _, gaze, log_sigma = model.answer(pooled)
+        return gaze, log_sigma.reshape(-1)
 
 
 def load_run(name: str, run: Path) -> Trained:

@@ -2,7 +2,7 @@
 
     x ──E──> f ──M──> f_re ──F──> (pitch, yaw)
 
-Any CNN of timm can be E, besides ``small`` and ``medium``, this project's own for CPUs.
+Any CNN of timm can be E, besides ``small``, ``medium`` and ``twin``, this project's own for CPUs.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ BAND = (32, 128)
 MEAN, STD = (0.45, 0.40, 0.37), (0.25, 0.24, 0.24)
 """Of pixels in [0, 1], for weights that start at random."""
 
-OWN = {"small": 16, "medium": 24}
+OWN = {"small": 16, "medium": 24, "twin": 24}
 """This project's own backbones, and the channels that each starts with."""
+TWIN = "twin"
 
 LOG_SIGMA = -2.5
 """Natural log of the standard deviation in radians (4.7°) that an untrained model states."""
@@ -114,6 +115,51 @@ class SmallBackbone(nn.Module):
         return F.relu(self.linear(self.squeeze(feature_map).flatten(1)))
 
 
+class TwinBackbone(nn.Module):
+    """One network for both eyes: the right half of the picture is mirrored, and shares its weights.
+
+    An eye in a mirror is the other eye, so whatever is learnt from one serves both.  The map of a
+    mirrored picture is the mirrored map, exactly: :class:`GazeModel` needs to see no second
+    picture to say the same of both.  The halves overlap by a seventh of the picture, which keeps
+    an eye whole where the head is turned far.
+    """
+
+    def __init__(self, height: int, width_px: int, width: int, channels: int = 24) -> None:
+        super().__init__()
+        widths = [channels * k for k in (1, 2, 4, 7, 8)]
+        if width_px < SIZE_PX:
+            widths.pop()
+        self.height, self.window = height, width_px // 2 + width_px // 14
+        cells = -(-height >> len(widths)) * -(-self.window >> len(widths))
+        last = 64 if cells <= 24 else 32
+        self.stages = nn.Sequential(
+            conv(3, channels, 2), *(Block(a, b) for a, b in itertools.pairwise(widths))
+        )
+        self.squeeze = conv(widths[-1], last, size=1)
+        self.eye = nn.Linear(last * cells, width // 2)
+        self.linear = nn.Linear(2 * (width // 2), width)
+        self.num_features = widths[-1]
+
+    def forward_features(self, image: Tensor) -> Tensor:
+        """(2B, C, h, w): of the left half, and of the mirrored right half, of each picture."""
+        left, right = image[..., : self.window], image[..., -self.window :]
+        halves = torch.stack([left, right.flip(-1)], 1)
+        # Sizes that are known: a graph that is exported for any B has no arithmetic of shapes.
+        return self.stages(halves.reshape(-1, 3, self.height, self.window))
+
+    def forward_head(self, feature_map: Tensor) -> Tensor:
+        """(2B, width): of each picture, and of its mirror image."""
+        eyes = F.relu(self.eye(self.squeeze(feature_map).flatten(1)))
+        eyes = eyes.reshape(-1, 2, self.eye.out_features)
+        ways = torch.cat([eyes, eyes.flip(1)], 2)
+        return F.relu(self.linear(ways.reshape(-1, 2 * self.eye.out_features)))
+
+    def whole_map(self, feature_map: Tensor) -> Tensor:
+        """(B, C, h, 2w): the map of the left half beside that of the right one."""
+        maps = feature_map.unflatten(0, (-1, 2))
+        return torch.cat([maps[:, 0], maps[:, 1].flip(-1)], -1)
+
+
 class GazeModel(nn.Module):
     """Gaze of face crops: ``GazeModel("resnet18")(uint8 images (B, 3, 224, 224)).gaze``.
 
@@ -144,7 +190,8 @@ class GazeModel(nn.Module):
             if pretrained:
                 raise ModelError(f"{backbone!r} has no pretrained weights; leave them out")
             pixels = Architecture(band=band, half=half).input_px
-            self.backbone: Any = SmallBackbone(*pixels, width, OWN[backbone])
+            kind = TwinBackbone if backbone == TWIN else SmallBackbone
+            self.backbone: Any = kind(*pixels, width, OWN[backbone])
             pooled = width
         else:
             self.backbone = _timm_backbone(backbone, pretrained)
@@ -165,6 +212,8 @@ class GazeModel(nn.Module):
         self.sigma = nn.Sequential(nn.Linear(width, 64), nn.ReLU(inplace=True), nn.Linear(64, 1))
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
+        ways = torch.tensor([[1.0, 1.0], [1.0, -1.0]])
+        self.register_buffer("ways", ways, persistent=False)
 
     def forward(self, image: Tensor) -> Outputs:
         """See the class."""
@@ -172,10 +221,24 @@ class GazeModel(nn.Module):
         pooled = self.backbone.forward_head(feature_map)
         # bfloat16 keeps three digits, too few for angles and for differences of cosines.
         with torch.autocast(image.device.type, enabled=False):
-            f = self.projection(pooled.float())
-            f_re = self.separator(f)
-            log_sigma = self.sigma(f_re.detach()) + LOG_SIGMA
-            return Outputs(self.gaze(f_re), log_sigma, f, f_re, feature_map.float())
+            f, f_re, gaze, log_sigma = self.answer(pooled.float())
+            if self.architecture.backbone == TWIN:
+                feature_map = self.backbone.whole_map(feature_map)
+            return Outputs(gaze, log_sigma, f, f_re, feature_map.float())
+
+    def answer(self, pooled: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """f, f_re, gaze and log_sigma of what the backbone's head gives.
+
+        A twin says two things of a picture, the second as if it were mirrored; they count alike.
+        """
+        f = self.projection(pooled)
+        f_re = self.separator(f)
+        gaze, log_sigma = self.gaze(f_re), self.sigma(f_re.detach()) + LOG_SIGMA
+        if self.architecture.backbone == TWIN:
+            f, f_re = f[::2], f_re[::2]
+            gaze = (gaze.reshape(-1, 2, 2) * self.ways).mean(1)
+            log_sigma = log_sigma.reshape(-1, 2, 1).mean(1)
+        return f, f_re, gaze, log_sigma
 
     def pixels(self, image: Tensor) -> Tensor:
         """What the backbone looks at, float in [0, 1], (B, 3, *input_px)."""

@@ -46,18 +46,25 @@ def outputs_of(path: Path, image: np.ndarray) -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize(
-    ("band", "half", "size", "center"),
+    ("backbone", "band", "half", "size", "center"),
     [
-        (True, False, [96, 224], [111.5, 79.5]),
-        (False, False, [224, 224], [111.5, 111.5]),
-        (True, True, [96, 224], [111.5, 79.5]),
+        ("small", True, False, [96, 224], [111.5, 79.5]),
+        ("small", False, False, [224, 224], [111.5, 111.5]),
+        ("small", True, True, [96, 224], [111.5, 79.5]),
+        ("twin", True, True, [96, 224], [111.5, 79.5]),
     ],
 )
 def test_a_fitted_model_answers_as_in_training(
-    band: bool, half: bool, size: list[int], center: list[float], crops: Path, tmp_path: Path
+    backbone: str,
+    band: bool,
+    half: bool,
+    size: list[int],
+    center: list[float],
+    crops: Path,
+    tmp_path: Path,
 ):
     """The card's rows, mean and standard deviation make of pixels what the model makes of them."""
-    run = run_of(tmp_path / "run", band=band, half=half)
+    run = run_of(tmp_path / "run", backbone=backbone, band=band, half=half)
     path = exported(run, tmp_path, "--crops", str(crops))
     card = ModelCard.load(path.with_suffix(".json"))
     assert list(card.inputs[0].shape) == ["batch", 3, *size]

@@ -150,6 +150,7 @@ def make_rendered(root, shards=2, each=4, seed=3, product="crops"):
             for n in range(each):
                 key = f"{seed:03d}-{shard * each + n:08d}"
                 labels = record(f"{seed}-{shard}", gaze[n], head[n])
+                labels["domain"] = ("lab", "street", "phone")[n % 3]
                 add_member(tar, f"{key}.jpg", jpeg(picture(shard * each + n)))
                 add_member(tar, f"{key}.json", json.dumps(labels).encode())
         entries.append({"name": path.name, "count": each})

@@ -137,6 +137,7 @@ def test_specs_that_cannot_be(tmp_path, xgaze, rendered):
         (f"rendered:{rendered}?strict=yes", "strict is 'yes'; expected 0 or 1"),
         (f"rendered:{rendered}?people=9-9", "no person 9-9; people: 3-0, 3-1"),
         (f"rendered:{rendered}?people=", "none given"),
+        (f"rendered:{rendered}?domains=lab,car", "no domain car; it has lab, phone, street"),
     ):
         with pytest.raises(DataError, match=said):
             open_dataset(spec)
@@ -161,6 +162,14 @@ def test_people_are_chosen(tmp_path, xgaze):
     (root / "Label" / "p00.label").write_text("damaged")  # not read, as nobody asks for it
     data = open_dataset(f"mpiifacegaze:{root}", people=["p02", "p01"])
     assert data.counts() == {"p01": 3, "p02": 3}
+
+
+def test_domains_are_chosen(rendered):
+    every = open_dataset(f"rendered:{rendered}")
+    data = open_dataset(f"rendered:{rendered}?domains=street,phone")
+    assert len(every) == 8
+    keys = [int(str(data.where(k)[1])[4:]) for k in range(len(data))]
+    assert keys == [1, 2, 5, 6]
 
 
 def test_subsets_keep_their_people_alone(rendered):

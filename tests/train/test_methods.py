@@ -10,6 +10,7 @@ from train import augment, losses
 from train.augment import (
     Augmentation,
     mirror,
+    mirror_angles,
     rotation,
     turn_images,
     turn_labels,
@@ -97,6 +98,31 @@ def test_cnns_of_timm(name, projected, batch):
     assert isinstance(model.projection, nn.Linear) is projected
 
 
+@pytest.mark.parametrize(("band", "half"), [(True, True), (True, False), (False, True)])
+def test_a_twin_says_the_mirrored_of_a_mirrored_picture(band, half, batch):
+    torch.manual_seed(3)
+    model = GazeModel("twin", WIDTH, band=band, half=half)
+    said, mirrored = (model(x) for x in (batch["image"], batch["image"].flip(-1)))
+    assert torch.allclose(mirrored.gaze, mirror_angles(said.gaze), atol=1e-5)
+    assert torch.allclose(mirrored.log_sigma, said.log_sigma, atol=1e-5)
+    assert torch.allclose(mirrored.feature_map, said.feature_map.flip(-1), atol=1e-4)
+    assert said.gaze[:, 1].abs().max() > 1e-3  # more than a yaw of 0
+    assert [tuple(o.shape) for o in said[:4]] == [(4, 2), (4, 1), (4, WIDTH), (4, WIDTH)]
+    assert not torch.allclose(said.f, mirrored.f)
+    # Each picture's answer is its own, whatever else is in the batch.
+    model.eval()
+    every, alone = (model(batch["image"][k]).f for k in (slice(0, 4), slice(2, 3)))
+    assert torch.allclose(alone, every[2:3], rtol=1e-4)
+    assert not torch.allclose(alone, every[1:2], rtol=1e-2)
+
+
+def test_a_twin_sees_every_column(batch):
+    model = GazeModel("twin", WIDTH, band=True, half=True).eval()
+    x = model.pixels(batch["image"][:1]).clone().requires_grad_()
+    model(x).gaze.sum().backward()
+    assert (x.grad.abs().sum((0, 1, 2)) > 0).all()
+
+
 def test_a_model_is_made_again_from_its_architecture():
     model = small()
     again = model_of(model.architecture)
@@ -117,6 +143,9 @@ def test_the_small_backbone_is_small():
     ]
     assert 1.2e6 < sizes[0] < 1.7e6
     assert 2.3e6 < sizes[1] < 2.8e6
+    # Of half the resolution there is a stage less, and each eye has a layer to itself.
+    twin = GazeModel("twin", 512, band=True, half=True).backbone
+    assert 1.1e6 < sum(p.numel() for p in twin.parameters()) < 1.5e6
 
 
 # Methods

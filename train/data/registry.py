@@ -65,7 +65,7 @@ _OPTIONS: dict[str, dict[str, Callable[[str], object]]] = {
     "mpiifacegaze": _COMMON | {"undo_scaling": _flag},
     "eyediap": _COMMON,
     "mpii_normalized": _COMMON,
-    "rendered": _COMMON,
+    "rendered": _COMMON | {"domains": _names},
     "own": _COMMON | {"fov": _degrees},
 }
 

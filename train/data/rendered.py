@@ -38,12 +38,20 @@ _NAMES = tuple(f.name for f in FACTORS)
 
 
 class Rendered(GazeDataset):
-    """Crops of one folder; a person is ``SEED-NUMBER``, and its identity is known."""
+    """Crops of one folder; a person is ``SEED-NUMBER``, and its identity is known.
+
+    ``people`` and ``domains`` take those of these names alone.
+    """
 
     layout = f"{MANIFEST} and shard-NNNNN.tar, written with `--product crops`"
 
     def __init__(
-        self, root: Path, *, people: Sequence[str] | None = None, strict: bool = False
+        self,
+        root: Path,
+        *,
+        people: Sequence[str] | None = None,
+        domains: Sequence[str] | None = None,
+        strict: bool = False,
     ) -> None:
         promised = _shards(root)
         self._paths = list(promised)
@@ -56,6 +64,15 @@ class Rendered(GazeDataset):
         if not rows:
             why = f": {problems[0]}" if problems else ""
             raise DataError(f"rendered: {root} has no readable sample{why}")
+        if domains is not None:
+            there = sorted({row.domain for row in rows})
+            unknown = sorted({*domains} - {*there})
+            if unknown or not domains:
+                raise DataError(
+                    f"rendered: {root} has no domain {', '.join(unknown) or '(none named)'}; it "
+                    f"has {', '.join(there)}"
+                )
+            rows = [row for row in rows if row.domain in domains]
         every = sorted({row.person for row in rows}, key=_natural)
         names = chosen_people("rendered", every, people)
         if people is not None:
@@ -107,6 +124,7 @@ class _Row:
     """Labels of a sample and where its picture lies."""
 
     __slots__ = (
+        "domain",
         "factors",
         "gaze",
         "head",
@@ -121,7 +139,7 @@ class _Row:
     def __init__(self, key: str, place: tuple[int, int, int], record: dict[str, Any]) -> None:
         """Raises :class:`ValueError` or :class:`KeyError` for a record that is not a crop's."""
         self.key, self.place = key, place
-        self.person = str(record["person"])
+        self.person, self.domain = str(record["person"]), str(record.get("domain", ""))
         self.gaze = _angles(record, "crop_gaze_pitch_yaw_rad")
         self.head = _angles(record, "crop_head_pitch_yaw_rad")
         self.identity = np.asarray(record["identity"], np.float32)
