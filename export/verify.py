@@ -52,7 +52,7 @@ def verified(
 ) -> dict[str, Any]:
     """Figures of a network's files by kind, "fp32" first; ``rounds`` 0 leaves out latency."""
     files = {"fp32": ModelFile(network.path, network.card)} | {
-        kind: _derived(network, kind) for kind in kinds
+        kind: derived_file(network, kind) for kind in kinds
     }
     base = _answered(files["fp32"], task, threads)
     report: dict[str, Any] = {"fp32": {"change_mean": 0.0, "change_worst": 0.0}}
@@ -75,7 +75,8 @@ def verified(
     return report
 
 
-def _derived(network: Network, kind: str) -> ModelFile:
+def derived_file(network: Network, kind: str) -> ModelFile:
+    """The file of another precision beside a network's; refuses one made from other weights."""
     path = network.path.with_name(f"{network.path.stem}.{kind}.onnx")
     try:
         file = load_model_file(path)

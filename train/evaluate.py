@@ -63,16 +63,16 @@ def evaluate_sdk(data: Path, models: Path | None, *, limit: int | None, threads:
     rows: list[dict[str, Any]] = []
     missed: list[dict[str, Any]] = []
     extra = 0
-    for sample in samples(data, limit):
-        size = (sample.rgb.shape[1], sample.rgb.shape[0])
-        camera = Camera(np.array(sample.labels["camera_matrix"]), size_px=size)
-        with GazeEstimator(models, camera=camera, options=options) as estimator:
-            faces = estimator.estimate(np.ascontiguousarray(sample.rgb)).faces
-        face = nearest(faces, sample)
-        extra += len(faces) - (face is not None)
-        missed.append(describe(sample) | {"missed": float(face is None)})
-        if face is not None:
-            rows.append(describe(sample) | compare(face, sample))
+    with GazeEstimator(models, options=options) as estimator:
+        for sample in samples(data, limit):
+            size = (sample.rgb.shape[1], sample.rgb.shape[0])
+            camera = Camera(np.array(sample.labels["camera_matrix"]), size_px=size)
+            faces = estimator.estimate(np.ascontiguousarray(sample.rgb), camera=camera).faces
+            face = nearest(faces, sample)
+            extra += len(faces) - (face is not None)
+            missed.append(describe(sample) | {"missed": float(face is None)})
+            if face is not None:
+                rows.append(describe(sample) | compare(face, sample))
     if not rows:
         raise SystemExit(f"no face found in {len(missed)} pictures of {data}: nothing to report")
     return {

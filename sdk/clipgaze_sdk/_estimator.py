@@ -7,7 +7,7 @@ import threading
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 
@@ -112,7 +112,11 @@ class GazeEstimator:
         return self._options
 
     def estimate(
-        self, image: NDArray[np.uint8], *, timestamp_s: float | None = None
+        self,
+        image: NDArray[np.uint8],
+        *,
+        timestamp_s: float | None = None,
+        camera: Camera | None = None,
     ) -> FrameResult:
         """Return the people in an image and where they look.
 
@@ -121,17 +125,21 @@ class GazeEstimator:
                 "nv12".  It is not changed, and not needed after the call.
             timestamp_s: None for an image of its own; else seconds on any clock, and the image is
                 the next frame of the estimator's stream: faces are followed and keep their IDs.
+            camera: that took this image, where it is not the estimator's.
 
         Raises:
+            ConfigurationError: ``camera`` is none.
             InputError: the image or the timestamp cannot be used; the stream is as before.
             BackendError: the estimator is closed, or a network failed.
         """
         with self._lock:
             self._check_open()
-            checked, camera = self._checked(image)
+            checked, own = self._checked(image, _checked_camera(camera))
             if timestamp_s is None:
-                return self._independent([checked], [camera])[0]
-            return self._next_frame(checked, camera, self._checked_timestamp(timestamp_s))
+                result = self._independent([checked], [own])[0]
+            else:
+                result = self._next_frame(checked, own, self._checked_timestamp(timestamp_s))
+        return result if camera is None else replace(result, camera_is_assumed=False)
 
     def estimate_batch(self, images: Sequence[NDArray[np.uint8]]) -> list[FrameResult]:
         """Return the results of independent images, in their order; sizes may differ.
@@ -190,9 +198,12 @@ class GazeEstimator:
     ) -> None:
         self.close()
 
-    def _checked(self, image: object) -> tuple[NDArray[np.uint8], Camera]:
+    def _checked(
+        self, image: object, camera: Camera | None = None
+    ) -> tuple[NDArray[np.uint8], Camera]:
         checked, size_px = checked_image(image, self._options.color)
-        return checked, self._camera_for(size_px)
+        known = self._camera_for(size_px) if camera is None else camera.scaled_to(*size_px)
+        return checked, known
 
     def _independent(
         self, images: list[NDArray[np.uint8]], cameras: list[Camera]

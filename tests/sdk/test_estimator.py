@@ -237,6 +237,26 @@ def test_a_given_camera_is_scaled_to_the_image(fake_models: Path) -> None:
             made.estimate_batch([np.zeros((h, 640, 3), np.uint8) for h in (480, 360)])
 
 
+def test_an_image_may_have_a_camera_of_its_own(fake_models: Path) -> None:
+    image = draw_faces((640, 480), [(320, 240)])
+    own = Camera.from_fov(1280, 960, 90.0)
+    with GazeEstimator(fake_models) as made:
+        assumed, known, again = (
+            made.estimate(image, camera=camera) for camera in (None, own, None)
+        )
+        followed = [made.estimate(image, timestamp_s=float(t), camera=own) for t in range(2)]
+        with pytest.raises(InputError, match="640x360 px but the camera is for 1280x960"):
+            made.estimate(np.zeros((360, 640, 3), np.uint8), camera=own)
+        with pytest.raises(ConfigurationError, match="camera is a float"):
+            made.estimate(image, camera=60.0)  # type: ignore[arg-type]
+    said = [r.camera_is_assumed for r in (assumed, known, again, *followed)]
+    assert said == [True, False, True, False, False]
+    assert known.camera.matrix == pytest.approx(own.scaled_to(640, 480).matrix)
+    assert known.faces[0].gaze.origin_mm[2] < assumed.faces[0].gaze.origin_mm[2]
+    assert again.faces[0].gaze.origin_mm == pytest.approx(assumed.faces[0].gaze.origin_mm)
+    assert followed[1].faces[0].track_id == followed[0].faces[0].track_id
+
+
 def test_a_wider_field_of_view_is_a_nearer_face(fake_models: Path) -> None:
     image = draw_faces((640, 480), [(320, 240)])
     distances = []
