@@ -11,6 +11,7 @@ from ._angles import vector_from_angles
 from ._cards import ModelCard
 from ._crops import sample_crops
 from ._errors import ModelError
+from ._mirrored import maybe_mirrored
 from ._models import ModelFile
 from ._options import EstimatorOptions
 from ._results import Gaze, HeadPose
@@ -34,7 +35,8 @@ class GazeNetwork:
             size_px=_crop_size(card),
             center_px=(center_x, center_y),
         )
-        self._backend = load_backend(model.path, card, threads=options.threads)
+        backend = load_backend(model.path, card, threads=options.threads)
+        self._backend = maybe_mirrored(backend, options.mirror_average)
 
     def sample(
         self, image: NDArray[np.uint8], image_from_crop: NDArray[np.float64]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ._cards import ModelCard
 from ._crops import sample_crops
 from ._errors import ModelError
+from ._mirrored import maybe_mirrored
 from ._models import ModelFile
 from ._options import EstimatorOptions
 from .backends import load_backend
@@ -59,7 +60,8 @@ class LandmarkNetwork:
         self._mean, self._std = card.mean_std()
         self._size_px = _square_side(card)
         self._crop_scale = card.number("crop_scale")
-        self._backend = load_backend(model.path, card, threads=options.threads)
+        backend = load_backend(model.path, card, threads=options.threads)
+        self._backend = maybe_mirrored(backend, options.mirror_average)
 
     @property
     def size_px(self) -> int:
