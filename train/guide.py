@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
-from train.clip_models import cached_features, load_clip
+from train.clip_models import Clip, cached_features, load_clip
 from train.methods.clip_gaze import CachedImages, ClipGazeOptions, Guide, PersonTexts, TextFeatures
 from train.prompts import HandWritten, PersonTextFeatures, Prompts, load_prompts
 from train.tables import GazeDataset
@@ -54,10 +56,34 @@ def make_guide(source: GazeDataset, method: ClipGazeOptions, options: GuideOptio
                 f"{options.prompts} holds prompts of kind {prompts.kind}; the recipe's are {kind}: "
                 f"give others, or set prompts={prompts.kind}"
             )
-    table = cached_features(clip, source, options.cache, workers=options.workers)
-    images = CachedImages(torch.from_numpy(np.array(table)))
+    if kind == "cocoop" and not _whole(source).all():
+        raise ValueError(
+            f"some pictures of {source.name} are eye bands, of which CLIP sees too little for "
+            "prompts of kind cocoop; leave them out, or take another kind"
+        )
+    images = CachedImages(_features(clip, source, options))
     name = f"{clip.name} ({clip.fingerprint}), prompts {kind}"
     return Guide(images, _texts(source, prompts, options), name)
+
+
+def _whole(source: GazeDataset) -> NDArray[np.bool_]:
+    """(N,) whether pictures are more than an eye band."""
+    return np.asarray(source.labels().get("whole", np.ones(len(source))), bool)
+
+
+def _features(clip: Clip, source: GazeDataset, options: GuideOptions) -> Tensor:
+    """(N, width) of every picture; NaN of eye bands, in which CLIP sees too little of a face."""
+    whole = _whole(source)
+    if not whole.any():
+        raise ValueError(
+            f"{source.name} has eye bands alone, of which CLIP sees too little; add whole crops: "
+            "`python -m train.synth write --product crops`"
+        )
+    part = source if whole.all() else source.subset(np.flatnonzero(whole))
+    known = cached_features(clip, part, options.cache, workers=options.workers)
+    table = np.full((len(whole), clip.width), np.nan, np.float16)
+    table[whole] = known
+    return torch.from_numpy(table)
 
 
 def _texts(source: GazeDataset, prompts: Prompts, options: GuideOptions) -> TextFeatures:

@@ -57,8 +57,11 @@ def distil(f: Tensor, f_v: Tensor) -> Tensor:
     """L_d = 1 − (cos(f, f_v) + 1) · 0.5, in [0, 1] (CLIP-Gaze).
 
     ``f`` (B, D) is the CNN's feature, ``f_v`` (B, D) that of CLIP's image encoder (no gradient).
+    Rows of NaN in ``f_v`` are unknown and count nothing; where all are, the loss is 0 (ours).
     """
-    return (1 - (F.cosine_similarity(f, f_v.detach(), dim=-1) + 1) * 0.5).mean()
+    known = f_v.isfinite().all(-1)
+    each = 1 - (F.cosine_similarity(f, f_v.detach().nan_to_num(), dim=-1) + 1) * 0.5
+    return (each * known).sum() / known.sum().clamp(min=1)
 
 
 def factor_weights(f: Tensor, f_ir: Tensor, temperature: float = 1.0) -> Tensor:

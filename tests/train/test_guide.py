@@ -10,8 +10,11 @@ import pytest
 import torch
 
 from tests.train.fake_faces import tiny_clip_folder
+from tests.train.made_data import make_rendered
 from train import identity
 from train.clip_models import load_clip
+from train.data.cache import cached
+from train.data.registry import open_dataset
 from train.fit import train_one
 from train.fit_bench import RandomCrops
 from train.guide import GuideOptions, make_guide
@@ -99,6 +102,36 @@ def test_identities_of_photographs_are_told_by_the_regressor(folder, tmp_path):
     own = load_prompts(prompts, load_clip(str(folder)))
     personal = PersonTextFeatures(own, torch.from_numpy(known))
     assert torch.allclose(found, personal.features(torch.tensor([1, 0])), atol=1e-3)
+
+
+def test_of_eye_bands_clip_says_nothing(folder, tmp_path):
+    crops = make_rendered(tmp_path / "crops")
+    bands = make_rendered(tmp_path / "bands", seed=4, product="bands")
+    source = open_dataset([f"rendered:{bands}", f"rendered:{crops}"])
+    assert source.labels()["whole"].tolist() == [False] * 8 + [True] * 8
+    options = GuideOptions(str(folder), tmp_path / "cache")
+    guide = make_guide(source, ClipGazeOptions(prompts="hand"), options)
+    batch = collate([source[3], source[9], source[12]])
+    found = guide.of(batch)["image_features"]
+    assert found[0].isnan().all()
+    expected = load_clip(str(folder)).encode_images(batch["image"][1:])
+    assert torch.allclose(found[1:], expected, atol=1e-3)
+    # Cached, and a part of the data keeps what is its own.
+    kept = cached(source.subset([12, 3]), tmp_path / "decoded")
+    assert kept.labels()["whole"].tolist() == [True, False]
+    recipe = changed(
+        find_recipe("clip_gaze"),
+        {"prompts": "hand", "backbone": "small", "width": "16", "band": "true"}
+        | {"batch": "4", "steps": "3"},
+    )
+    run = RunOptions(accelerator="cpu", progress=False, tensorboard=False)
+    metrics = train_one(recipe, source, tmp_path / "run", guide=guide, options=run)
+    assert np.isfinite([metrics[k] for k in ("distil", "separate", "rank", "loss")]).all()
+    with pytest.raises(ValueError, match="eye bands alone"):
+        make_guide(open_dataset(f"rendered:{bands}"), ClipGazeOptions(prompts="hand"), options)
+    cocoop = replace(options, prompts=tuned("cocoop", folder, tmp_path / "cocoop"))
+    with pytest.raises(ValueError, match="take another kind"):
+        make_guide(source, ClipGazeOptions(prompts="cocoop"), cocoop)
 
 
 @pytest.mark.parametrize("kind", ["hand", "cocoop", "pco"])

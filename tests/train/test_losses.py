@@ -59,6 +59,17 @@ def test_distil_values():
         assert float(losses.distil(f, torch.tensor([other]))) == pytest.approx(expected, abs=1e-6)
 
 
+def test_unknown_image_features_count_nothing():
+    f = torch.tensor([[1.0, 0.0], [1.0, 0.0]], requires_grad=True)
+    unknown = [float("nan")] * 2
+    loss = losses.distil(f, torch.tensor([[0.0, 3.0], unknown]))
+    loss.backward()
+    assert float(loss.detach()) == pytest.approx(0.5)
+    assert f.grad[0].abs().sum() > 0
+    assert not f.grad[1].any()
+    assert float(losses.distil(f, torch.tensor([unknown, unknown]))) == 0
+
+
 def test_separate_by_hand():
     f = torch.tensor([[1.0, 0.0]])
     f_re = torch.tensor([[0.6, 0.8]])

@@ -237,6 +237,10 @@ def test_features_that_are_not_numbers_are_refused(kind):
     shape = (2, 3) if kind is CachedImages else (1, 2, 3)
     with pytest.raises(ValueError, match="not finite"):
         kind(torch.full(shape, float("nan")))
+    table = torch.full((2, *shape[1:]), float("inf"))
+    table[0] = 1
+    with pytest.raises(ValueError, match="not finite"):
+        kind(table)
 
 
 # Recipes

@@ -30,7 +30,7 @@ from train.data.samples import (
     Table,
 )
 
-_VERSION = 2
+_VERSION = 3
 _META, _IMAGES = "meta.json", "images.npy"
 
 

@@ -53,7 +53,7 @@ class Rendered(GazeDataset):
         domains: Sequence[str] | None = None,
         strict: bool = False,
     ) -> None:
-        promised = _shards(root)
+        promised, product = _shards(root)
         self._paths = list(promised)
         self._manifest = root / MANIFEST
         problems: list[Problem] = []
@@ -88,6 +88,7 @@ class Rendered(GazeDataset):
             factors=np.array([row.factors for row in rows], np.uint8),
             points=np.array([row.points for row in rows], np.float32),
             openness=np.array([row.openness for row in rows], np.float32),
+            whole=np.full(len(rows), product == "crops"),
         )
         super().__init__(
             "rendered", names, table, strict=strict, problems=problems, identities=identities
@@ -171,8 +172,8 @@ def _angles(record: dict[str, Any], key: str) -> NDArray[np.float32]:
     return angles
 
 
-def _shards(root: Path) -> dict[Path, int]:
-    """Shards and how many samples each is to hold."""
+def _shards(root: Path) -> tuple[dict[Path, int], str]:
+    """Shards and how many samples each is to hold; the product."""
     manifest = root / MANIFEST
     try:
         there = json.loads(manifest.read_text())
@@ -192,7 +193,7 @@ def _shards(root: Path) -> dict[Path, int]:
         )
     if not shards:
         raise DataError(f"{root} has no finished shard; run its `write` command again")
-    return shards
+    return shards, product
 
 
 def _read(number: int, path: Path, promised: int, problems: list[Problem]) -> list[_Row]:

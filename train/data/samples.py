@@ -86,6 +86,7 @@ class Labels(TypedDict):
     person: Integers
     factors: Pixels
     mirrored: NDArray[np.bool_]
+    whole: NDArray[np.bool_]
     points: Floats
     openness: Floats
 
@@ -133,6 +134,8 @@ class Table:
     """(N, 2)."""
     mirrored: NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, bool))
     """(N,) stored mirrored, labels and picture alike."""
+    whole: NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, bool))
+    """(N,) the picture shows the whole crop and not an eye band alone."""
     factors: Pixels = field(default_factory=lambda: np.empty((0, len(FACTORS)), np.uint8))
     """(N, K)."""
     points: Floats = field(default_factory=lambda: np.empty((0, len(EYE_POINTS), 2), np.float32))
@@ -148,6 +151,8 @@ class Table:
             self.head = np.full((count, 2), np.nan, np.float32)
         if not len(self.mirrored):
             self.mirrored = np.zeros(count, bool)
+        if not len(self.whole):
+            self.whole = np.ones(count, bool)
         if not len(self.factors):
             self.factors = np.full((count, len(FACTORS)), UNKNOWN, np.uint8)
         if not len(self.points):
@@ -162,15 +167,7 @@ class Table:
 
     def rows(self, chosen: Integers | NDArray[np.bool_]) -> Table:
         """A part of the rows, in the order asked for."""
-        return Table(
-            self.gaze[chosen],
-            self.person[chosen],
-            self.head[chosen],
-            self.mirrored[chosen],
-            self.factors[chosen],
-            self.points[chosen],
-            self.openness[chosen],
-        )
+        return Table(**{c.name: getattr(self, c.name)[chosen] for c in fields(self)})
 
 
 class GazeDataset(Dataset[Sample], ABC):
@@ -259,6 +256,7 @@ class GazeDataset(Dataset[Sample], ABC):
             "person": t.person.copy(),
             "factors": t.factors.copy(),
             "mirrored": t.mirrored.copy(),
+            "whole": t.whole.copy(),
             "points": t.points.copy(),
             "openness": t.openness.copy(),
         }

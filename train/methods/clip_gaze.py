@@ -67,17 +67,19 @@ class TextFeatures(Protocol):
 
 
 class CachedImages:
-    """Image features by the samples' index: ``table`` (N, width).
+    """Image features by the samples' index: ``table`` (N, width), NaN where unknown.
 
     They are of the pictures as stored: augmentation changes what the CNN sees, and the CNN shall
     still find the same description (ours).
     """
 
     def __init__(self, table: Tensor) -> None:
-        if table.ndim != 2 or not torch.isfinite(table).all():
+        known = ~table.isnan().all(-1)
+        if table.ndim != 2 or not known.any() or not torch.isfinite(table[known]).all():
             raise ValueError(
                 f"image features have shape {tuple(table.shape)} or are not finite; expected "
-                "(samples, CLIP's width) of finite numbers: make the cache again"
+                "(samples, CLIP's width) of finite numbers, or rows of NaN where they are unknown: "
+                "make the cache again"
             )
         self.table = table
 
@@ -125,10 +127,11 @@ class Guide:
 class ClipGaze(Method):
     """L_g + λ₁ L_d + λ₂ L_ir + λ₃ L_re.
 
-    L_re compares the images of all processes.  Logged beside the losses, as they tell two known
-    failures: ``factors`` is exp of the entropy of W, the number of factors that it looks at (all of
-    them: the temperature is too high), and ``alike`` the mean cosine of different images' f_re (1:
-    one constant feature that is far from every text).
+    L_d is of the pictures whose image features are known (ours), and L_re compares the images of
+    all processes.  Logged beside the losses, as they tell two known failures: ``factors`` is exp of
+    the entropy of W, the number of factors that it looks at (all of them: the temperature is too
+    high), and ``alike`` the mean cosine of different images' f_re (1: one constant feature that is
+    far from every text).
     """
 
     needs_clip: ClassVar[bool] = True
