@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Backbones compared, after the same 32,000 images:  train/recipes/backbones.sh
+# Backbones compared, after the same 19,200 images:  train/recipes/backbones.sh
 #
 # The data is that of bundled.sh render, less bands2; the table comes last.
 set -euo pipefail
@@ -17,7 +17,7 @@ runs=()
 for backbone in twin medium small resnet18 resnet10t efficientnet_lite0; do
     "$PYTHON" -m train.fit --method erm "${sources[@]}" --decoded data/decoded \
         --backbone "$backbone" --set band=true --set half=true --set separator=false \
-        --set landmarks=1 --set augment=0.5 --set keep_epochs=0 --batch 64 --steps 500 \
+        --set landmarks=1 --set augment=0.5 --set keep_epochs=0 --batch 32 --steps 600 \
         --learning-rate 2e-3 --workers 0 --out "runs/backbones/$backbone"
     runs+=(--run "runs/backbones/$backbone")
 done

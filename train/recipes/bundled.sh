@@ -3,7 +3,7 @@
 #
 # Stages, in their order: render front gaze export frozen.  Every command goes on where it was
 # stopped, so the script may be killed and run again.  It needs CLIPGAZE_FACEKIT (docs/training.md),
-# about 4 GB below data/, and this repository's history: the detector and the landmark network start
+# about 12 GB below data/, and this repository's history: the detector and the landmark network start
 # from the first ones (commit START), whose own recipe is in the cards there.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -17,7 +17,9 @@ write() { "$PYTHON" -m train.synth write "$@"; }
 
 render() {
     write --product cutouts --domain all --count 4800 --seed 71 --out data/cutouts
+    write --product cutouts --domain profile --count 1600 --seed 72 --out data/profiles
     write --product bands --domain all --count 3000 --seed 81 --out data/bands
+    write --product bands --domain all --count 28000 --seed 101 --out data/bands2
     write --product crops --domain all --count 6000 --seed 41 --out data/faces
     write --product crops --domain lab,laptop,phone --count 4000 --seed 61 --out data/ablation/source
     write --product crops --domain street --count 320 --seed 62 --out data/ablation/street
@@ -42,44 +44,64 @@ front() {
         --steps 1200 --learning-rate 1.5e-3 --seed 1 --threads "$THREADS"
     # A second leg on other frames of half of the people, with more faces that fill the picture.
     # (The first saw fewer of these: train/crops.py of commit cf61b56.)
-    mkdir -p data/cutouts_b
-    for number in 06 07 08 09 10 11; do
-        ln -sf "../cutouts/shard-000$number.tar" "data/cutouts_b/shard-000$number.tar"
-    done
+    shards data/cutouts_b cutouts 06 07 08 09 10 11
     "$PYTHON" -m train.detector --data data/cutouts_b --cache data/cutout_cache_b \
         --out runs/detector2 --init runs/detector1 \
         --steps 450 --learning-rate 8e-4 --seed 2 --threads "$THREADS"
     "$PYTHON" -m train.mean runs/detector1 runs/detector2 --out runs/detector
+    # Third legs, with heads turned to full profile.
+    shards data/front cutouts 00 01 02 03 04 05 06 07 08 09 10 11
+    shards data/front_b cutouts 06 07 08 09 10 11
+    for number in 0 1 2 3; do
+        for folder in front front_b; do
+            ln -sf "../profiles/shard-0000$number.tar" "data/$folder/shard-0001$((number + 2)).tar"
+        done
+    done
+    "$PYTHON" -m train.landmarks --data data/front --cache data/cutout_cache \
+        --out runs/landmarks2 --init runs/landmarks \
+        --steps 450 --learning-rate 1.2e-3 --seed 3 --threads "$THREADS"
+    "$PYTHON" -m train.detector --data data/front_b --cache data/cutout_cache_b \
+        --out runs/detector3 --init runs/detector \
+        --steps 700 --learning-rate 1e-3 --seed 3 --threads "$THREADS"
+}
+
+shards() { # FOLDER OF NUMBER...: a folder with some shards of data/OF
+    local folder="$1" of="$2" number
+    mkdir -p "$folder"
+    for number in "${@:3}"; do
+        ln -sf "../$of/shard-000$number.tar" "$folder/shard-000$number.tar"
+    done
 }
 
 gaze() {
     local sources=()
-    for folder in bands faces ablation/source ablation/street ablation/in_car ablation/low_light \
-        ablation/medical_masked; do
+    for folder in bands2 bands faces ablation/source ablation/street ablation/in_car \
+        ablation/low_light ablation/medical_masked; do
         sources+=(--source "rendered:data/$folder")
     done
-    local network=(--backbone medium --set band=true --set half=true --set landmarks=1
-        --set augment=0.5 --set keep_epochs=0 --batch 64 --workers 0 --decoded data/decoded)
+    local network=(--backbone twin --set band=true --set half=true --set landmarks=1
+        --set augment=0.5 --set keep_epochs=0 --batch 32 --workers 0 --decoded data/decoded)
     export OMP_NUM_THREADS="$THREADS"
     # Leg 1: the gaze loss, and landmarks beside it.
     "$PYTHON" -m train.fit --method erm "${sources[@]}" "${network[@]}" --set separator=false \
-        --steps 9600 --learning-rate 2e-3 --out runs/gaze_erm
-    # Leg 2: CLIP-Gaze with our centred losses, on whole crops: of bands CLIP sees too little.
-    "$PYTHON" -m train.fit --method clip_gaze "${sources[@]:2}" "${network[@]}" \
-        --clip train/weights/face_clip --prompts train/weights/prompts_pco \
-        --set centred=true --set init=runs/gaze_erm --steps 1500 --learning-rate 5e-4 \
-        --out runs/gaze_clip
+        --steps 12500 --learning-rate 2e-3 --out runs/gaze3_erm
+    # Leg 2: CLIP-Gaze with our centred losses.
+    "$PYTHON" -m train.fit --method clip_gaze "${sources[@]}" "${network[@]}" \
+        --clip train/weights/face_clip --prompts train/weights/prompts_pco --cache runs/clip_features \
+        --set centred=true --set init=runs/gaze3_erm --steps 4000 --learning-rate 7e-4 \
+        --out runs/gaze3_clip
 }
 
 export_() {
     write --product pictures --domain all --count 432 --seed 51 --out data/calibration
     write --product frames --domain all --count 96 --seed 53 --out data/calibration_frames
     write --product pictures --domain all --count 360 --seed 52 --out data/held_out
-    for task in face_landmarks face_detector; do
-        "$PYTHON" export/export_onnx.py "$task" --run "runs/${task#face_}" --out "$SHIPPED" \
-            --crops data/calibration
-    done
-    "$PYTHON" export/export_onnx.py gaze --run runs/gaze_clip --out "$SHIPPED" --crops data/calibration
+    "$PYTHON" export/export_onnx.py face_landmarks --run runs/landmarks2 --out "$SHIPPED" \
+        --crops data/calibration
+    "$PYTHON" export/export_onnx.py face_detector --run runs/detector3 --out "$SHIPPED" \
+        --crops data/calibration
+    "$PYTHON" export/export_onnx.py gaze --run runs/gaze3_clip --out "$SHIPPED" \
+        --crops data/calibration
     "$PYTHON" export/precisions.py --calibration data/calibration data/calibration_frames
     "$PYTHON" export/verify.py --data data/held_out --write-cards
 }

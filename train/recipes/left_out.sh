@@ -15,10 +15,10 @@ sources=(--source rendered:data/ablation/source
     --source "rendered:data/bands2?domains=lab,laptop,phone")
 network=(--backbone twin --set band=true --set half=true --set landmarks=1 --set augment=0.5
     --set keep_epochs=0 --batch 32 --workers 0 --decoded data/decoded)
-short=(--set "init=$OUT/base" --set separator=true --steps 800 --learning-rate 5e-4)
+short=(--set "init=$OUT/base" --set separator=true --steps 600 --learning-rate 5e-4)
 
 "$PYTHON" -m train.fit --method erm "${sources[@]}" "${network[@]}" --set separator=false \
-    --steps 4000 --learning-rate 2e-3 --out "$OUT/base"
+    --steps 3000 --learning-rate 2e-3 --out "$OUT/base"
 targets=()
 for name in street in_car low_light medical_masked; do
     targets+=(--data "rendered:data/ablation/$name")
