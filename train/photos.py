@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -175,10 +176,10 @@ def mirror_report(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def stability_report(
-    assets: Path, models: Path | None, names: Sequence[str], *, threads: int
+    assets: Path, models: Path | None, names: Sequence[str], options: EstimatorOptions
 ) -> dict[str, Any]:
     """Photographs of one face each, at the size at which speed is measured too, and the clip."""
-    with GazeEstimator(models, options=stream_options(threads)) as estimator:
+    with GazeEstimator(models, options=options) as estimator:
         frames = {name: bench_frame(assets / "photos" / name)[0] for name in names}
         return {
             "photographs": photograph_stability(estimator, frames),
@@ -228,11 +229,16 @@ def main() -> None:
     parser.add_argument(
         "--frames", type=int, default=100, help="frames of the speed test, 0 for none (100)"
     )
+    parser.add_argument(
+        "--mirror-average", action="store_true", help="the estimator's option (but for its speed)"
+    )
     args = parser.parse_args()
     entries = json.loads((args.assets / "photos.json").read_text())
     images = read_pictures([args.assets / "photos" / name for name in entries])
     empty = read_pictures(sorted((args.assets / "no_face").glob("*")))
-    options = EstimatorOptions(max_faces=32, threads=args.threads)
+    options = EstimatorOptions(
+        max_faces=32, threads=args.threads, mirror_average=args.mirror_average
+    )
     # Speed goes first: what follows warms the machine up and fills its memory.
     figures: dict[str, Any] = {
         "speed": speed(args.models, frames=args.frames, threads=args.threads)
@@ -253,7 +259,10 @@ def main() -> None:
     figures["gaze"]["peer_run_here"] = photo_gaze.live_peer(args.assets, entries, images)
     figures["mirror"] = mirror_report(rows)
     figures["stability"] = stability_report(
-        args.assets, args.models, one_face_photos(entries), threads=args.threads
+        args.assets,
+        args.models,
+        one_face_photos(entries),
+        replace(stream_options(args.threads), mirror_average=args.mirror_average),
     )
     false = figures["detection"]["sdk_with_ours"]["false"]["faces"]
     short = report(rows) | {"false_faces": f"{false} in {len(empty)} pictures without a face"}
