@@ -7,12 +7,14 @@ card).
 
 from __future__ import annotations
 
+import copy
 import json
 import pickle
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -127,12 +129,13 @@ class NormalizedGaze(nn.Module):
     """A gaze model for input that the SDK has cut and normalised already.
 
     One that looks at half the resolution shrinks its input itself, as in training, since the SDK
-    does not average.
+    does not average.  The separator's last layer is linear, and so are those after it: their
+    products take its place, which changes no answer.
     """
 
     def __init__(self, model: GazeModel) -> None:
         super().__init__()
-        self.model = model
+        self.model = _without_last_layer(model)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         model = self.model
@@ -141,6 +144,27 @@ class NormalizedGaze(nn.Module):
         pooled = model.backbone.forward_head(model.backbone.forward_features(image))
         _, _, gaze, log_sigma = model.answer(pooled)
         return gaze, log_sigma.reshape(-1)
+
+
+def _without_last_layer(model: GazeModel) -> GazeModel:
+    if not isinstance(model.separator, nn.Sequential):
+        return model
+    model = copy.deepcopy(model)
+    *first, last = model.separator
+    model.separator = nn.Sequential(*first)
+    model.gaze = _product(model.gaze, last)
+    model.sigma[0] = _product(model.sigma[0], last)
+    return model
+
+
+@torch.no_grad()
+def _product(second: nn.Linear, first: nn.Linear) -> nn.Linear:
+    """One layer that does what both do, one after the other."""
+    both = nn.Linear(first.in_features, second.out_features)
+    weight = second.weight.double()
+    both.weight.copy_(weight @ first.weight.double())
+    both.bias.copy_(weight @ first.bias.double() + second.bias.double())
+    return both
 
 
 def load_run(name: str, run: Path) -> Trained:
