@@ -88,7 +88,7 @@ gaze() {
     # Leg 2: CLIP-Gaze with our centred losses.
     "$PYTHON" -m train.fit --method clip_gaze "${sources[@]}" "${network[@]}" \
         --clip train/weights/face_clip --prompts train/weights/prompts_pco --cache runs/clip_features \
-        --set centred=true --set init=runs/gaze3_erm --steps 4000 --learning-rate 7e-4 \
+        --set centred=true --set init=runs/gaze3_erm --steps 5500 --learning-rate 1.2e-3 \
         --out runs/gaze3_clip
 }
 
