@@ -64,7 +64,7 @@ TASKS = {
             "boxes": ["batch", "anchors", 4],
             "points": ["batch", "anchors", 10],
         },
-        {**COMMON, "long_side_px": [640, 256], "multiple_px": 32, "strides": list(STRIDES)},
+        {**COMMON, "long_side_px": [640, 128], "multiple_px": 32, "strides": list(STRIDES)},
         "Finding faces in whole frames, to start landmarks and gaze.",
         "Faces under 20 px of a 640 px frame, strong in-plane tilt, masks and hats are weak. "
         "Not for identification.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,20 +102,32 @@ class FaceFrontEnd:
     def _look_twice(self, requests: Sequence[CropRequest]) -> list[list[FaceObservation]]:
         """Observe detections, then again in the crops that their landmarks give.
 
-        A detection's crop is only nearly the one that the network is at its best in.
+        A detection's crop is only nearly the one that the network is at its best in, so the
+        landmarks are those of the second look.  Presence is the mean of both: what is no face
+        rarely looks like one twice.
         """
         first = self._observe(requests)
-        again = []
+        likely, again = [], []
         for request, faces in zip(requests, first, strict=True):
             # Half of the presence that counts: the second look is there to correct the first.
-            likely = [f for f in faces if f.presence >= 0.5 * self._options.min_presence]
-            crops = [self._landmarks.crop_around(f.landmarks_px) for f in likely if f.is_finite]
+            enough = 0.5 * self._options.min_presence
+            likely.append([f for f in faces if f.is_finite and f.presence >= enough])
+            crops = [self._landmarks.crop_around(f.landmarks_px) for f in likely[-1]]
             stacked = np.stack(crops) if crops else np.zeros((0, 3, 3))
             again.append(CropRequest(request.image, stacked))
-        return self._observe(again)
+        return [
+            [_seen_twice(*looks) for looks in zip(before, after, strict=True)]
+            for before, after in zip(likely, self._observe(again), strict=True)
+        ]
 
     def _observe(self, requests: Sequence[CropRequest]) -> list[list[FaceObservation]]:
         observations = self._landmarks.observe(requests)
         if any(not face.is_finite for faces in observations for face in faces):
             self.saw_invalid_numbers = True
         return observations
+
+
+def _seen_twice(first: FaceObservation, second: FaceObservation) -> FaceObservation:
+    if not second.is_finite:
+        return second
+    return replace(second, presence=(first.presence + second.presence) / 2)

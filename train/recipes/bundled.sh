@@ -49,20 +49,14 @@ front() {
         --out runs/detector2 --init runs/detector1 \
         --steps 450 --learning-rate 8e-4 --seed 2 --threads "$THREADS"
     "$PYTHON" -m train.mean runs/detector1 runs/detector2 --out runs/detector
-    # Third legs, with heads turned to full profile.
+    # A second leg of the landmark network, with heads turned to full profile.
     shards data/front cutouts 00 01 02 03 04 05 06 07 08 09 10 11
-    shards data/front_b cutouts 06 07 08 09 10 11
     for number in 0 1 2 3; do
-        for folder in front front_b; do
-            ln -sf "../profiles/shard-0000$number.tar" "data/$folder/shard-0001$((number + 2)).tar"
-        done
+        ln -sf "../profiles/shard-0000$number.tar" "data/front/shard-0001$((number + 2)).tar"
     done
     "$PYTHON" -m train.landmarks --data data/front --cache data/cutout_cache \
         --out runs/landmarks2 --init runs/landmarks \
         --steps 450 --learning-rate 1.2e-3 --seed 3 --threads "$THREADS"
-    "$PYTHON" -m train.detector --data data/front_b --cache data/cutout_cache_b \
-        --out runs/detector3 --init runs/detector \
-        --steps 700 --learning-rate 1e-3 --seed 3 --threads "$THREADS"
 }
 
 shards() { # FOLDER OF NUMBER...: a folder with some shards of data/OF
@@ -98,7 +92,7 @@ export_() {
     write --product pictures --domain all --count 360 --seed 52 --out data/held_out
     "$PYTHON" export/export_onnx.py face_landmarks --run runs/landmarks2 --out "$SHIPPED" \
         --crops data/calibration
-    "$PYTHON" export/export_onnx.py face_detector --run runs/detector3 --out "$SHIPPED" \
+    "$PYTHON" export/export_onnx.py face_detector --run runs/detector --out "$SHIPPED" \
         --crops data/calibration
     "$PYTHON" export/export_onnx.py gaze --run runs/gaze3_clip --out "$SHIPPED" \
         --crops data/calibration

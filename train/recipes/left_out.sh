@@ -21,7 +21,7 @@ short=(--set "init=$OUT/base" --set separator=true --steps 600 --learning-rate 5
     --steps 3000 --learning-rate 2e-3 --out "$OUT/base"
 targets=()
 for name in street in_car low_light medical_masked; do
-    targets+=(--data "rendered:data/ablation/$name")
+    targets+=("rendered:data/ablation/$name")
 done
 for method in erm clip_gaze; do
     runs=()
@@ -33,7 +33,7 @@ for method in erm clip_gaze; do
         fi
         "$PYTHON" -m train.fit --method "$method" "${sources[@]}" "${network[@]}" "${short[@]}" \
             "${guide[@]}" --seed "$seed" --out "$OUT/$method$seed"
-        runs+=(--run "$OUT/$method$seed")
+        runs+=("$OUT/$method$seed")
     done
-    "$PYTHON" -m train.assess "${runs[@]}" "${targets[@]}" --out "$OUT/report_$method"
+    "$PYTHON" -m train.assess --run "${runs[@]}" --data "${targets[@]}" --out "$OUT/report_$method"
 done
