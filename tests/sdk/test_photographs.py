@@ -31,23 +31,23 @@ def counts(text: str) -> tuple[int, int]:
 
 def test_faces_are_found(figures):
     assert figures["photographs_with_annotated_faces"] == 16
-    assert figures["photographs_with_all_of_them_found"] >= 12
+    assert figures["photographs_with_all_of_them_found"] >= 15
 
 
 def test_gaze_has_the_sign_of_the_reference(figures):
-    """Where the reference's pitch or yaw is beyond 10°: at least 8 of 10."""
+    """Where the reference's pitch or yaw is beyond 10°: at least 17 of 20."""
     same, total = counts(figures["sign_agrees"])
     assert total >= 10
-    assert same >= 0.8 * total, figures["sign_disagrees"]
+    assert same >= 0.85 * total, figures["sign_disagrees"]
 
 
 def test_mirrored_photographs_mirror_the_gaze(figures):
-    """Yaw negates and pitch stays, within 5°: the median face, and seven of ten of all."""
+    """Yaw negates and pitch stays: within 3° for the median face, within 5° for nearly all."""
     for axis in ("yaw", "pitch"):
-        assert figures[f"mirror_{axis}_median_deg"] <= 5.0
+        assert figures[f"mirror_{axis}_median_deg"] <= 3.0
         within, total = counts(figures[f"mirror_{axis}_within_5_deg"])
-        assert within >= 0.7 * total
+        assert within >= 0.85 * total
 
 
 def test_landmarks_lie_on_the_eyes(figures):
-    assert figures["eye_corner_error_median"] <= 0.08
+    assert figures["eye_corner_error_median"] <= 0.04

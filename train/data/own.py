@@ -15,7 +15,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -154,13 +154,14 @@ def _rows(path: Path) -> list[dict[str, str]]:
 
 def _camera(root: Path, fov: float | None) -> tuple[Camera | None, EstimatorOptions]:
     """The folder's camera, or options that assume one; raises :class:`DataError` for neither."""
-    threads = torch.get_num_threads()
+    # Averaged, since a data set is read once: its crops are to be as steady as can be.
+    options = EstimatorOptions(threads=torch.get_num_threads(), mirror_average=True)
     path = root / CAMERA
     try:
         if path.is_file() and fov is None:
-            return Camera.load(path), EstimatorOptions(threads=threads)
+            return Camera.load(path), options
         if fov is not None and not path.is_file():
-            return None, EstimatorOptions(threads=threads, horizontal_fov_deg=fov)
+            return None, replace(options, horizontal_fov_deg=fov)
     except ClipGazeError as error:
         raise DataError(f"own: {error}") from None
     if fov is not None:
