@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from export import export_onnx, precisions, verify
+from export import backbones, export_onnx, precisions, verify
 
 PROGRAMS = {
     f"{program.__name__.split('.')[-1]}.py": program
-    for program in (export_onnx, precisions, verify)
+    for program in (backbones, export_onnx, precisions, verify)
 }
 
 
