@@ -17,14 +17,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from clipgaze_sdk._face_model import MIRRORED_LANDMARKS
+from clipgaze_sdk._face_model import MIRRORED_POINTS
 from train.data.samples import EYE_POINTS
 from train.losses import gaze_angles, gaze_vector
 
 SIZE_PX = 224
 FOCAL_PX, CENTER_PX = 960.0, 111.5
 """Of the normalised face crop."""
-MIRRORED = tuple(EYE_POINTS.index((*MIRRORED_LANDMARKS, 69, 68)[k]) for k in EYE_POINTS)
+MIRRORED = tuple(EYE_POINTS.index(MIRRORED_POINTS[k]) for k in EYE_POINTS)
 """Which point each of EYE_POINTS becomes in a mirror."""
 
 Batch = dict[str, Tensor]

@@ -14,14 +14,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from clipgaze_sdk._face_model import MIRRORED_LANDMARKS
+from clipgaze_sdk._face_model import MIRRORED_POINTS
 from train.crops import LANDMARK_STORE_PX, prepared
 from train.gaze import normalized
 from train.loop import add_loop_arguments, loop_options, train
 from train.networks import LandmarkNetwork
 
 SIZE = 128
-MIRRORED = torch.from_numpy(np.append(np.array(MIRRORED_LANDMARKS), [69, 68]).astype(np.int64))
+MIRRORED = torch.from_numpy(MIRRORED_POINTS.copy())
 
 
 def wing(error: Tensor, width: float = 0.10, curve: float = 0.02) -> Tensor:

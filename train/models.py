@@ -86,6 +86,16 @@ class Architecture:
         return asdict(self) | {"mean": list(self.mean), "std": list(self.std)}
 
 
+def _plan(height: int, width_px: int, channels: int, *, half: bool) -> tuple[list[int], int, int]:
+    """Channels of the stages, those of the squeezed map, and how many numbers that map has."""
+    widths = [channels * k for k in (1, 2, 4, 7, 8)]
+    if half:
+        widths.pop()
+    cells = -(-height >> len(widths)) * -(-width_px >> len(widths))
+    last = 64 if cells <= 24 else 32
+    return widths, last, last * cells
+
+
 class SmallBackbone(nn.Module):
     """For CPUs: residual stages, then all places of the last map, flattened.
 
@@ -95,15 +105,12 @@ class SmallBackbone(nn.Module):
 
     def __init__(self, height: int, width_px: int, width: int, channels: int = 16) -> None:
         super().__init__()
-        widths = [channels * k for k in (1, 2, 4, 7, 8)]
-        if width_px < SIZE_PX:
-            widths.pop()
-        cells = -(-height >> len(widths)) * -(-width_px >> len(widths))
-        last = 64 if cells <= 24 else 32
+        widths, last, count = _plan(height, width_px, channels, half=width_px < SIZE_PX)
+        # In this order: a seed is to give the weights that it gave to earlier runs.
         blocks = [Block(a, b) for a, b in itertools.pairwise(widths)]
         self.stages = nn.Sequential(conv(3, channels, 2), *blocks)
         self.squeeze = conv(widths[-1], last, size=1)
-        self.linear = nn.Linear(last * cells, width)
+        self.linear = nn.Linear(count, width)
         self.num_features = widths[-1]
 
     def forward_features(self, image: Tensor) -> Tensor:
@@ -126,17 +133,13 @@ class TwinBackbone(nn.Module):
 
     def __init__(self, height: int, width_px: int, width: int, channels: int = 24) -> None:
         super().__init__()
-        widths = [channels * k for k in (1, 2, 4, 7, 8)]
-        if width_px < SIZE_PX:
-            widths.pop()
         self.height, self.window = height, width_px // 2 + width_px // 14
-        cells = -(-height >> len(widths)) * -(-self.window >> len(widths))
-        last = 64 if cells <= 24 else 32
+        widths, last, count = _plan(height, self.window, channels, half=width_px < SIZE_PX)
         self.stages = nn.Sequential(
             conv(3, channels, 2), *(Block(a, b) for a, b in itertools.pairwise(widths))
         )
         self.squeeze = conv(widths[-1], last, size=1)
-        self.eye = nn.Linear(last * cells, width // 2)
+        self.eye = nn.Linear(count, width // 2)
         self.linear = nn.Linear(2 * (width // 2), width)
         self.num_features = widths[-1]
 

@@ -128,7 +128,7 @@ class GazeEstimator:
             camera: that took this image, where it is not the estimator's.
 
         Raises:
-            ConfigurationError: ``camera`` is none.
+            ConfigurationError: ``camera`` is of another type.
             InputError: the image or the timestamp cannot be used; the stream is as before.
             BackendError: the estimator is closed, or a network failed.
         """

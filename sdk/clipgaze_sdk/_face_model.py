@@ -103,3 +103,7 @@ MIRRORED_LANDMARKS = np.array(
 )
 """(68,) for each landmark, the index of its partner on the other side of the face."""
 MIRRORED_LANDMARKS.flags.writeable = False
+
+MIRRORED_POINTS = np.array([*MIRRORED_LANDMARKS, 69, 68])
+"""(70,) the same for the landmarks and then both irises."""
+MIRRORED_POINTS.flags.writeable = False

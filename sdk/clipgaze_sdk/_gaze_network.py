@@ -11,11 +11,10 @@ from ._angles import vector_from_angles
 from ._cards import ModelCard
 from ._crops import sample_crops
 from ._errors import ModelError
-from ._mirrored import maybe_mirrored
+from ._mirrored import load_crop_backend
 from ._models import ModelFile
 from ._options import EstimatorOptions
 from ._results import Gaze, HeadPose
-from .backends import load_backend
 from .geometry import GazeNormalization
 
 _LOG_PI = math.log(math.pi)
@@ -35,8 +34,7 @@ class GazeNetwork:
             size_px=_crop_size(card),
             center_px=(center_x, center_y),
         )
-        backend = load_backend(model.path, card, threads=options.threads)
-        self._backend = maybe_mirrored(backend, options.mirror_average)
+        self._backend = load_crop_backend(model, options)
 
     def sample(
         self, image: NDArray[np.uint8], image_from_crop: NDArray[np.float64]

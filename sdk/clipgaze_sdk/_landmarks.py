@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 from ._cards import ModelCard
 from ._crops import sample_crops
 from ._errors import ModelError
-from ._mirrored import maybe_mirrored
+from ._mirrored import load_crop_backend
 from ._models import ModelFile
 from ._options import EstimatorOptions
-from .backends import load_backend
 from .geometry import box_from_landmarks, face_crop_from_landmarks
 
 
@@ -60,8 +59,7 @@ class LandmarkNetwork:
         self._mean, self._std = card.mean_std()
         self._size_px = _square_side(card)
         self._crop_scale = card.number("crop_scale")
-        backend = load_backend(model.path, card, threads=options.threads)
-        self._backend = maybe_mirrored(backend, options.mirror_average)
+        self._backend = load_crop_backend(model, options)
 
     @property
     def size_px(self) -> int:

@@ -7,17 +7,16 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from ._face_model import MIRRORED_LANDMARKS
-from .backends import Backend
+from ._face_model import MIRRORED_POINTS
+from ._models import ModelFile
+from ._options import EstimatorOptions
+from .backends import Backend, load_backend
 
 _Floats = NDArray[np.float32]
 
-_POINTS = np.array([*MIRRORED_LANDMARKS, 69, 68])
-"""(70,) partners of the landmarks and of both irises."""
-
 MIRRORS: Mapping[str, Callable[[_Floats], _Floats]] = {
-    "points": lambda v: v[:, _POINTS] * np.array([-1.0, 1.0], np.float32),
-    "visibility": lambda v: v[:, _POINTS],
+    "points": lambda v: v[:, MIRRORED_POINTS] * np.array([-1.0, 1.0], np.float32),
+    "visibility": lambda v: v[:, MIRRORED_POINTS],
     "openness": lambda v: v[:, ::-1],
     "presence": lambda v: v,
     "pitch_yaw": lambda v: v * np.array([1.0, -1.0], np.float32),
@@ -46,6 +45,10 @@ class MirroredBackend:
         self._backend.close()
 
 
-def maybe_mirrored(backend: Backend, mirror_average: bool) -> Backend:
-    """The backend itself, or with ``mirror_average`` one that averages."""
-    return MirroredBackend(backend) if mirror_average else backend
+def load_crop_backend(model: ModelFile, options: EstimatorOptions) -> Backend:
+    """Load a network that looks at crops, to average with the mirrored ones where so asked.
+
+    Raises as :func:`load_backend`.
+    """
+    backend = load_backend(model.path, model.card, threads=options.threads)
+    return MirroredBackend(backend) if options.mirror_average else backend

@@ -27,7 +27,7 @@ class Recipe:
     method: MethodOptions = field(default_factory=ErmOptions)
     """Which method, and its options."""
     backbone: str = "resnet18"
-    """``small``, ``medium``, or a CNN of timm."""
+    """``small``, ``medium``, ``twin``, or a CNN of timm."""
     width: int = 512
     """Of the feature; CLIP's."""
     band: bool = False
