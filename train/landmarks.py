@@ -37,8 +37,14 @@ def augment(
     visible: Tensor,
     openness: Tensor,
     generator: torch.Generator,
+    *,
+    poor_boxes: float = 0.0,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Mirror, turn, scale and shift; returns images, points, visible, openness and face or not."""
+    """Mirror, turn, scale and shift; returns images, points, visible, openness and face or not.
+
+    A share of ``poor_boxes`` is cut out as after a box that hardly holds the face, which is what a
+    detector gives of heads turned far: the first look is to find the way back.
+    """
     n = len(crops)
 
     def normal(*shape: int) -> Tensor:
@@ -57,6 +63,10 @@ def augment(
     angle = 0.16 * normal(n)
     scale = torch.exp(0.11 * normal(n)) / 1.5
     shift = 0.045 * normal(n, 2)
+    if poor_boxes:
+        poor = rand(n) < poor_boxes
+        scale = torch.where(poor, torch.exp(0.2 * normal(n)) / 1.5, scale)
+        shift = torch.where(poor.view(-1, 1), 0.15 * normal(n, 2), shift)
     # No face: crops beside the face, as a lost track gives, and crops of a part of it.
     chance = rand(n)
     beside, part = chance < 0.07, chance > 0.90
@@ -106,6 +116,7 @@ def main() -> None:
     """Entry point."""
     parser = argparse.ArgumentParser(prog="python -m train.landmarks", description=__doc__)
     add_loop_arguments(parser, steps=5000, batch=128)
+    parser.add_argument("--poor-boxes", type=float, default=0.0, help="share of badly placed crops")
     args = parser.parse_args()
     arrays = prepared("landmarks", args.data, args.cache, workers=args.threads)
     crops, points, visible, openness, empty = (
@@ -123,6 +134,7 @@ def main() -> None:
             torch.cat([visible[pick], torch.zeros(without, 70, dtype=torch.bool)]),
             torch.cat([openness[pick], torch.zeros(without, 2)]),
             generator,
+            poor_boxes=args.poor_boxes,
         )
         present[-without:] = False
         images = images.contiguous(memory_format=torch.channels_last)

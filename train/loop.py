@@ -8,12 +8,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from train.from_onnx import load_onnx
+from train.muon import OptimizerKind, make_optimizer
 
 Losses = dict[str, Tensor]
 
@@ -28,6 +30,7 @@ class LoopOptions:
     steps: int
     batch: int = 128
     learning_rate: float = 2e-3
+    optimizer: OptimizerKind = "adamw"
     weight_decay: float = 0.02
     ema: float = 0.998
     seed: int = 0
@@ -46,6 +49,7 @@ def add_loop_arguments(parser: argparse.ArgumentParser, *, steps: int, batch: in
     parser.add_argument("--steps", type=int, default=steps)
     parser.add_argument("--batch", type=int, default=batch)
     parser.add_argument("--learning-rate", type=float, default=2e-3)
+    parser.add_argument("--optimizer", default="adamw", choices=get_args(OptimizerKind))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--init", type=Path, help="run, or exported .onnx, to start from")
@@ -59,6 +63,7 @@ def loop_options(args: argparse.Namespace) -> LoopOptions:
         steps=args.steps,
         batch=args.batch,
         learning_rate=args.learning_rate,
+        optimizer=args.optimizer,
         seed=args.seed,
         threads=args.threads,
         device=args.device,
@@ -87,8 +92,11 @@ def train(
     elif options.init is not None:
         load_average(model, options.init)
     model = model.to(device=device, memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay
+    optimizer = make_optimizer(
+        options.optimizer,
+        model.parameters(),
+        learning_rate=options.learning_rate,
+        weight_decay=options.weight_decay,
     )
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, options.learning_rate, total_steps=options.steps, pct_start=0.1

@@ -33,6 +33,7 @@ from train.gather import BatchSampler, gather
 from train.methods import Method
 from train.methods.base import Untouched
 from train.methods.clip_gaze import Guide
+from train.muon import make_optimizer
 from train.recipes import Recipe
 from train.states import log_line, trim_log
 from train.tables import GazeDataset
@@ -117,9 +118,10 @@ class Trainer:
         self.module: Any = fabric.setup_module(self.method)
         fused = fabric.device.type == "cuda" and recipe.precision != "16-mixed"
         made = [
-            torch.optim.AdamW(
-                list(method.parameters_of(turn)),
-                lr=recipe.learning_rate,
+            make_optimizer(
+                recipe.optimizer,
+                method.parameters_of(turn),
+                learning_rate=recipe.learning_rate,
                 weight_decay=recipe.weight_decay,
                 fused=fused,
             )

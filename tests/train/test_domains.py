@@ -8,7 +8,17 @@ import numpy as np
 import pytest
 
 from train.factors import FACTORS, HEADWEAR, sample_person_factors, sample_picture_factors
-from train.synth.domains import BACKGROUNDS, DOMAINS, LIGHTS, PARTS, PROFILE, domain, without
+from train.synth.domains import (
+    BACKGROUNDS,
+    BEYOND_PROFILE,
+    DOMAINS,
+    LIGHTS,
+    NAMED_ALONE,
+    PARTS,
+    PROFILE,
+    domain,
+    without,
+)
 from train.synth.streams import Streams
 
 NAMES = ("mix", "lab", "laptop", "phone", "in_car", "street", "low_light", "meeting")
@@ -40,7 +50,8 @@ def test_the_presets():
 def test_a_name_is_looked_up_exactly():
     assert domain("lab").name == "lab"
     assert domain("profile") is PROFILE
-    assert PROFILE not in DOMAINS  # or sets of all domains would be other ones
+    assert domain("beyond_profile") is BEYOND_PROFILE
+    assert not any(d in DOMAINS for d in NAMED_ALONE)  # or sets of all domains would be other ones
     with pytest.raises(KeyError, match=r"did you mean in_car\? known: mix, lab, laptop"):
         domain("incar")
 
@@ -57,7 +68,7 @@ def test_a_name_is_looked_up_exactly():
         ({"people": {0: 1.0}}, "people"),
         ({"distance_mm": (900, 400)}, "low <= high"),
         ({"face_px": (20, 100)}, "40 to 480"),
-        ({"head_yaw_deg": (0, 20, 100)}, "at most 90"),
+        ({"head_yaw_deg": (0, 20, 125)}, "at most 120"),
         ({"head_pitch_deg": (30, 20, 20)}, "holds the mean"),
         ({"gaze": "sky"}, "expected one of"),
     ],

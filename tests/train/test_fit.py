@@ -103,9 +103,10 @@ class WithLandmarks(RandomCrops):
         return super().labels() | known
 
 
-@pytest.mark.parametrize("name", ["erm", "pure_gaze", "clip_gaze", "landmarks"])
+@pytest.mark.parametrize("name", ["erm", "pure_gaze", "clip_gaze", "landmarks", "muon"])
 def test_a_killed_run_goes_on_exactly(name, source, tmp_path, monkeypatch):
-    recipe = small_recipe(name) if name != "landmarks" else small_recipe("erm", landmarks=1.0)
+    apart = {"landmarks": {"landmarks": 1.0}, "muon": {"optimizer": "muon"}}
+    recipe = small_recipe("erm", **apart[name]) if name in apart else small_recipe(name)
     if name == "landmarks":
         source = WithLandmarks(10, people=3)
     guide = guide_for(recipe, source)

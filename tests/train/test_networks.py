@@ -56,7 +56,8 @@ def test_gaze_mirror_negates_yaw():
     assert torch.equal(turned[:, 1].abs(), labels[:, 1])
 
 
-def test_landmark_augmentation_moves_points_with_the_pixels():
+@pytest.mark.parametrize("poor_boxes", [0.0, 0.5])
+def test_landmark_augmentation_moves_points_with_the_pixels(poor_boxes):
     """A bright dot stays under its point, whatever the mirror, turn, scale and shift."""
     generator = torch.Generator().manual_seed(3)
     crops = torch.zeros(24, 192, 192, 3, dtype=torch.uint8)
@@ -66,7 +67,7 @@ def test_landmark_augmentation_moves_points_with_the_pixels():
     points = unit.expand(24, 70, 2).clone()
     seen = torch.ones(24, 70, dtype=torch.bool)
     images, moved, _, _, present = landmarks.augment(
-        crops, points, seen, torch.zeros(24, 2), generator
+        crops, points, seen, torch.zeros(24, 2), generator, poor_boxes=poor_boxes
     )
     checked = 0
     for image, point, there in zip(images, moved, present, strict=True):
@@ -77,6 +78,24 @@ def test_landmark_augmentation_moves_points_with_the_pixels():
             assert abs(peak // 128 - y) < 3
             checked += 1
     assert checked > 12
+
+
+def test_poor_boxes_are_some_of_the_crops_and_keep_their_face():
+    crops, middle = torch.zeros(400, 192, 192, 3, dtype=torch.uint8), torch.zeros(400, 70, 2)
+    seen = torch.ones(400, 70, dtype=torch.bool)
+
+    def off(share):
+        generator = torch.Generator().manual_seed(1)
+        given = crops, middle, seen, torch.zeros(400, 2), generator
+        _, moved, _, _, present = landmarks.augment(*given, poor_boxes=share)
+        return moved[present][:, 0].norm(dim=1), present
+
+    (well, there), (poor, still) = off(0.0), off(0.3)
+    assert there.float().mean() > 0.75
+    assert still.float().mean() > 0.75
+    far = 0.25  # half widths of the crop: beyond what errors of landmarks do
+    assert (well > far).float().mean() < 0.03
+    assert 0.1 < (poor > far).float().mean() < 0.3
 
 
 def test_what_is_hidden_stays_with_its_landmark_in_a_mirror():

@@ -10,9 +10,13 @@ from typing import Any, Literal, get_args
 
 from train.methods import MethodOptions
 from train.methods.erm import ErmOptions
+from train.muon import OptimizerKind
 
 Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
 Schedule = Literal["one_cycle", "cosine", "constant"]
+
+
+_CHOICES = (("precision", Precision), ("schedule", Schedule), ("optimizer", OptimizerKind))
 
 
 class RecipeError(ValueError):
@@ -46,6 +50,8 @@ class Recipe:
     """Passes over the data, unless ``steps`` says how many steps."""
     steps: int = 0
     """Optimiser steps; 0: by ``epochs``."""
+    optimizer: OptimizerKind = "adamw"
+    """``muon`` moves convolutions by Muon, and the rest by AdamW: faster from random weights."""
     learning_rate: float = 1e-3
     """Highest; 1e-4 is usual for pretrained weights."""
     weight_decay: float = 0.02
@@ -83,7 +89,7 @@ class Recipe:
             raise RecipeError("neither steps nor epochs; give one")
         if not self.ema < 1 or not self.warmup < 1:
             raise RecipeError(f"ema is {self.ema}, warmup {self.warmup}; expected less than 1")
-        for name, kinds in (("precision", Precision), ("schedule", Schedule)):
+        for name, kinds in _CHOICES:
             if getattr(self, name) not in get_args(kinds):
                 given = getattr(self, name)
                 raise RecipeError(f"{name} is {given!r}; expected one of {get_args(kinds)}")

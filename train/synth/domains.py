@@ -42,6 +42,8 @@ BACKGROUNDS = (
     "clutter",
 )
 GAZES = ("free", "screen", "camera", "road")
+MOST_YAW_DEG = 120
+"""Of a head: beyond it a picture shows the back of one."""
 
 Part = Literal["appearance", "world", "sensor"]
 PARTS: tuple[Part, ...] = ("appearance", "world", "sensor")
@@ -68,7 +70,7 @@ class Domain:
     face_px: tuple[float, float]
     """Pixels of the camera across 140 mm of face, log-uniform, within 40..480."""
     head_yaw_deg: tuple[float, float, float]
-    """Mean, standard deviation, limit of the absolute value (at most 90)."""
+    """Mean, standard deviation, limit of the absolute value (at most MOST_YAW_DEG)."""
     head_pitch_deg: tuple[float, float, float]
     """Mean, standard deviation, limit (at most 45)."""
     head_roll_deg: tuple[float, float, float]
@@ -116,7 +118,7 @@ class Domain:
                     f"{least} to {most}"
                 )
         for what, (mean, sd, limit), most in (
-            ("head_yaw_deg", self.head_yaw_deg, 90),
+            ("head_yaw_deg", self.head_yaw_deg, MOST_YAW_DEG),
             ("head_pitch_deg", self.head_pitch_deg, 45),
             ("head_roll_deg", self.head_roll_deg, 30),
         ):
@@ -375,12 +377,19 @@ PROFILE = replace(
     "since one eye says little of gaze",
     head_yaw_deg=(0, 60, 90),
 )
-"""Known by its name and no part of ``all``, so that what is written of all stays the same."""
+BEYOND_PROFILE = replace(
+    PROFILE,
+    name="beyond_profile",
+    describes="as profile, with most heads turned past it, where one cheek and no eye may be left",
+    head_yaw_deg=(90, 14, 112),
+)
+NAMED_ALONE = (PROFILE, BEYOND_PROFILE)
+"""Known by their names and no part of ``all``, so that what is written of all stays the same."""
 
 
 def domain(name: str) -> Domain:
     """The preset of exactly this name; raises :class:`KeyError` that lists the names."""
-    every = (*DOMAINS, PROFILE)
+    every = (*DOMAINS, *NAMED_ALONE)
     for preset in every:
         if preset.name == name:
             return preset
