@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,8 +25,11 @@ from ._landmarks import FaceObservation, LandmarkNetwork
 from ._models import TASKS, resolve_models
 from ._options import EstimatorOptions
 from ._results import FaceResult, FrameResult, HeadPose
+from ._steady import Crop, SteadyCrops
 from ._timings import StageClock
 from .geometry import head_pose_from_landmarks
+
+_ChooseCrops = Callable[[Sequence[tuple[int | None, Crop]]], list[Crop]]
 
 _IMAGES_AT_ONCE = 8
 """Of a batch; more would only cost memory."""
@@ -95,10 +98,12 @@ class GazeEstimator:
             self._gaze = GazeNetwork(models["gaze"], self._options)
             loaded.pop_all()
         self._front_end = FaceFrontEnd(finder, landmarks, self._options)
+        self._gaze_crops = SteadyCrops(self._gaze.normalization.size_px)
         self._lock = threading.Lock()
         self._closed = False
         self._last_timestamp_s: float | None = None
         self._sized_camera: Camera | None = None
+        self._stream_camera: Camera | None = None
         self._warned = False
 
     @property
@@ -175,6 +180,7 @@ class GazeEstimator:
         with self._lock:
             self._check_open()
             self._front_end.reset()
+            self._gaze_crops.clear()
             self._last_timestamp_s = None
 
     def close(self) -> None:
@@ -211,7 +217,7 @@ class GazeEstimator:
         clock = StageClock()
         observed = self._front_end.find(images, [c.size_px for c in cameras], clock)
         faces = [[(face, None) for face in in_image] for in_image in observed]
-        results = self._gaze_results(images, cameras, faces, clock)
+        results = self._gaze_results(images, cameras, faces, clock, _always_anew)
         timings = clock.timings_ms(images=len(images))
         return [
             self._frame_result(in_image, camera, detector_ran=True, timings_ms=timings)
@@ -222,9 +228,12 @@ class GazeEstimator:
         self, image: NDArray[np.uint8], camera: Camera, timestamp_s: float
     ) -> FrameResult:
         clock = StageClock()
+        if self._stream_camera is None or not _same_view(self._stream_camera, camera):
+            self._gaze_crops.clear()  # whose rotations are of the camera before
+            self._stream_camera = camera
         tracks, detector_ran = self._front_end.follow(image, camera.size_px, clock)
         faces = [[(track.seen, track.track_id) for track in tracks]]
-        (results,) = self._gaze_results([image], [camera], faces, clock)
+        (results,) = self._gaze_results([image], [camera], faces, clock, self._gaze_crops.choose)
         self._last_timestamp_s = timestamp_s
         return self._frame_result(
             results,
@@ -259,6 +268,7 @@ class GazeEstimator:
         cameras: Sequence[Camera],
         observed: Sequence[Sequence[tuple[FaceObservation, int | None]]],
         clock: StageClock,
+        choose: _ChooseCrops,
     ) -> list[list[FaceResult]]:
         """Return the results of each image's faces; the gaze network sees all as one batch."""
         with clock.stage("pose"):
@@ -272,7 +282,7 @@ class GazeEstimator:
         invalid = self._front_end.saw_invalid_numbers
         if faces:
             with clock.stage("normalize"):
-                rotations, crops = self._normalized(images, cameras, faces)
+                rotations, crops = self._normalized(images, cameras, faces, choose)
             with clock.stage("gaze"):
                 pitch_yaw, log_sigma = self._gaze.run(crops)
             for face, rotation, angles, sigma in zip(
@@ -292,21 +302,28 @@ class GazeEstimator:
         images: Sequence[NDArray[np.uint8]],
         cameras: Sequence[Camera],
         faces: Sequence[_Face],
+        choose: _ChooseCrops,
     ) -> tuple[list[NDArray[np.float64]], NDArray[np.float32]]:
         """Return the rotation of each face's normalised camera, and all crops as one batch."""
         normalization = self._gaze.normalization
-        rotations, maps = [], []
+        anew = []
         for face in faces:
             center_mm = face.head_pose.translation_mm
             rotation = normalization.rotation(center_mm, face.head_pose.camera_from_head)
             camera = cameras[face.image_index]
-            rotations.append(rotation)
-            maps.append(normalization.image_from_crop(camera, center_mm, rotation))
+            image_from_crop = normalization.image_from_crop(camera, center_mm, rotation)
+            anew.append((face.track_id, Crop(image_from_crop, rotation)))
+        places = choose(anew)
         crops = []
         for index, image in enumerate(images):
-            own = [m for face, m in zip(faces, maps, strict=True) if face.image_index == index]
+            own = [
+                place.image_from_crop
+                for face, place in zip(faces, places, strict=True)
+                if face.image_index == index
+            ]
             if own:
                 crops.append(self._gaze.sample(image, np.stack(own)))
+        rotations = [place.rotation for place in places]
         return rotations, crops[0] if len(crops) == 1 else np.concatenate(crops)
 
     def _camera_for(self, size_px: tuple[int, int]) -> Camera:
@@ -349,6 +366,18 @@ class GazeEstimator:
                 RuntimeWarning,
                 stacklevel=5,
             )
+
+
+def _same_view(first: Camera, second: Camera) -> bool:
+    return first is second or (
+        first.size_px == second.size_px
+        and np.array_equal(first.matrix, second.matrix)
+        and np.array_equal(first.distortion, second.distortion)
+    )
+
+
+def _always_anew(crops: Sequence[tuple[int | None, Crop]]) -> list[Crop]:
+    return [crop for _, crop in crops]
 
 
 def _posed_face(

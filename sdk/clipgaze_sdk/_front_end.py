@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ._detector import FaceFinder
 from ._landmarks import CropRequest, FaceObservation, LandmarkNetwork
 from ._options import EstimatorOptions
+from ._steady import Crop, SteadyCrops
 from ._timings import StageClock
 from ._tracks import FaceTracks, Track, distinct_faces
 from .geometry import face_crop_from_detection
@@ -28,6 +29,7 @@ class FaceFrontEnd:
         self._landmarks = landmarks
         self._options = options
         self._tracks = FaceTracks(options)
+        self._crops = SteadyCrops((landmarks.size_px, landmarks.size_px))
         self._size_px: _Size | None = None
         self._frames_since_detection = 0
         self.saw_invalid_numbers = False
@@ -59,10 +61,12 @@ class FaceFrontEnd:
             self._size_px = size_px
         if self._tracks.tracks:
             with clock.stage("landmarks"):
-                crops = [
-                    self._landmarks.crop_around(t.seen.landmarks_px) for t in self._tracks.tracks
-                ]
-                (seen,) = self._observe([CropRequest(image, np.stack(crops))])
+                crops = self._crops.choose(
+                    (t.track_id, Crop(self._landmarks.crop_around(t.seen.landmarks_px), np.eye(3)))
+                    for t in self._tracks.tracks
+                )
+                stacked = np.stack([crop.image_from_crop for crop in crops])
+                (seen,) = self._observe([CropRequest(image, stacked)])
                 self._tracks.follow(seen, size_px)
         self._frames_since_detection += 1
         due = self._frames_since_detection >= self._options.detect_interval
@@ -82,6 +86,7 @@ class FaceFrontEnd:
     def reset(self) -> None:
         """Let every followed face go; identities go on counting."""
         self._tracks.clear()
+        self._crops.clear()
         self._frames_since_detection = 0
 
     def close(self) -> None:

@@ -16,6 +16,7 @@ from train.synth.domains import (
     NAMED_ALONE,
     PARTS,
     PROFILE,
+    SMILING,
     domain,
     without,
 )
@@ -51,6 +52,7 @@ def test_a_name_is_looked_up_exactly():
     assert domain("lab").name == "lab"
     assert domain("profile") is PROFILE
     assert domain("beyond_profile") is BEYOND_PROFILE
+    assert domain("smiling") is SMILING
     assert not any(d in DOMAINS for d in NAMED_ALONE)  # or sets of all domains would be other ones
     with pytest.raises(KeyError, match=r"did you mean in_car\? known: mix, lab, laptop"):
         domain("incar")

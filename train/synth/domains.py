@@ -383,7 +383,14 @@ BEYOND_PROFILE = replace(
     describes="as profile, with most heads turned past it, where one cheek and no eye may be left",
     head_yaw_deg=(90, 14, 112),
 )
-NAMED_ALONE = (PROFILE, BEYOND_PROFILE)
+SMILING = replace(
+    DOMAINS[0],
+    name="smiling",
+    describes="as mix, with most people smiling or narrowing their eyes, whose raised lower lids "
+    "look like a gaze that is raised",
+    chances={"smile": 0.85, "squint": 0.45, "sunglasses": 0.0},
+)
+NAMED_ALONE = (PROFILE, BEYOND_PROFILE, SMILING)
 """Known by their names and no part of ``all``, so that what is written of all stays the same."""
 
 
