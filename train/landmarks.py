@@ -55,8 +55,7 @@ def augment(
 
     flip = rand(n) < 0.5
     crops = torch.where(flip.view(-1, 1, 1, 1), crops.flip(2), crops)
-    mirrored = points[:, MIRRORED] * torch.tensor([-1.0, 1.0])
-    points = torch.where(flip.view(-1, 1, 1), mirrored, points)
+    points = torch.where(flip.view(-1, 1, 1), mirrored_points(points), points)
     visible = torch.where(flip.view(-1, 1), visible[:, MIRRORED], visible)
     openness = torch.where(flip.view(-1, 1), openness.flip(1), openness)
     # store_from_crop: the crop covers 1 / 1.5 of what is stored.
@@ -87,8 +86,19 @@ def augment(
     return images, points, visible, openness, ~missed
 
 
-def losses(model: nn.Module, batch: tuple[Tensor, ...]) -> dict[str, Tensor]:
-    """Named losses of a batch (images, points, visible, openness, present)."""
+def mirrored_points(points: Tensor) -> Tensor:
+    """(N, 70, 2) of the mirrored pictures, in [-1, 1]."""
+    return points[:, MIRRORED] * torch.tensor([-1.0, 1.0], device=points.device)
+
+
+def losses(
+    model: nn.Module, batch: tuple[Tensor, ...], consistency: float = 0.0
+) -> dict[str, Tensor]:
+    """Named losses of a batch (images, points, visible, openness, present).
+
+    With ``consistency`` the mirrored pictures are looked at as well, and how far their landmarks
+    are from the mirrored landmarks counts that much beside how far these are from the truth.
+    """
     images, points, visible, openness, present = batch
     out = model(images)
     error = (out["points"].float() - points).abs()
@@ -104,7 +114,12 @@ def losses(model: nn.Module, batch: tuple[Tensor, ...]) -> dict[str, Tensor]:
     with torch.autocast(images.device.type, enabled=False):
         presence_loss = F.binary_cross_entropy(presence, seen)
         hidden_loss = F.binary_cross_entropy(shown, visible.float(), reduction="none").mean(1)
-    return {
+    apart = {}
+    if consistency:
+        back = mirrored_points(model(images.flip(3))["points"].float())
+        off = (wing((out["points"].float() - back).abs()).sum(2) * weight).mean(1)
+        apart["mirror"] = consistency * 5 * (off * seen).sum() / count
+    return apart | {
         "points": 5 * (point_loss * seen).sum() / count,
         "openness": (eyes * seen).sum() / count,
         "visibility": 0.2 * (hidden_loss * seen).sum() / count,
@@ -117,6 +132,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m train.landmarks", description=__doc__)
     add_loop_arguments(parser, steps=5000, batch=128)
     parser.add_argument("--poor-boxes", type=float, default=0.0, help="share of badly placed crops")
+    parser.add_argument(
+        "--consistency", type=float, default=0.0, help="weight of agreeing with mirrored pictures"
+    )
     args = parser.parse_args()
     arrays = prepared("landmarks", args.data, args.cache, workers=args.threads)
     crops, points, visible, openness, empty = (
@@ -140,7 +158,10 @@ def main() -> None:
         images = images.contiguous(memory_format=torch.channels_last)
         return images, marks, shown, eyes, present
 
-    train(LandmarkNetwork(), batch_of, losses, loop_options(args))
+    def loss_of(model: nn.Module, batch: tuple[Tensor, ...]) -> dict[str, Tensor]:
+        return losses(model, batch, args.consistency)
+
+    train(LandmarkNetwork(), batch_of, loss_of, loop_options(args))
 
 
 if __name__ == "__main__":

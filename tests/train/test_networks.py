@@ -116,6 +116,32 @@ def test_what_is_hidden_stays_with_its_landmark_in_a_mirror():
     assert torch.equal((hidden[:, 0] > other[:, 0])[present], mirrored[present])
 
 
+@pytest.mark.parametrize("agrees", [True, False])
+def test_consistency_asks_for_the_mirrored_landmarks_of_the_mirrored_picture(agrees):
+    """Of a network that says where the bright column is, or always the same place."""
+
+    class Told(torch.nn.Module):
+        def forward(self, images):
+            at = images[:, 0, 0].argmax(1).float() / 127 * 2 - 1
+            points = torch.full((len(images), 70, 2), 0.3)
+            if agrees:
+                points[..., 0] = at[:, None]
+            half = torch.full((len(images), 70), 0.5)
+            one = {"openness": half[:, :2], "presence": half[:, 0]}
+            return {"points": points, "visibility": half, **one}
+
+    images = torch.zeros(4, 3, 128, 128)
+    images[:, :, :, 20] = 1.0
+    points, seen = torch.zeros(4, 70, 2), torch.ones(4, 70, dtype=torch.bool)
+    present = torch.tensor([True, True, True, False])
+    batch = images, points, seen, torch.zeros(4, 2), present
+    plain = landmarks.losses(Told(), batch)
+    found = landmarks.losses(Told(), batch, consistency=2.0)
+    assert "mirror" not in plain
+    assert {k: v for k, v in found.items() if k != "mirror"} == plain
+    assert (float(found["mirror"]) < 1e-4) is agrees
+
+
 def test_mirrored_landmarks_swap_sides():
     index = landmarks.MIRRORED
     assert torch.equal(index[index], torch.arange(70))
