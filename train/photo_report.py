@@ -193,6 +193,7 @@ def _stability(figures: Mapping[str, Any]) -> list[str]:
     ]
     lines = ["### Stability, before any smoothing", ""]
     if rows:
+        unmoved = figures["noise_alone"]
         lines += [
             f"A photograph, fitted into 1280×720, {photos['frames']} times with fresh noise "
             f"({NOISE_GREY_LEVELS:g} of 255) and shifts of up to {SHIFT_PX:g} px: standard "
@@ -201,6 +202,10 @@ def _stability(figures: Mapping[str, Any]) -> list[str]:
             f"yaw {photos['yaw_deg']['median']:.2f}° and {photos['yaw_deg']['worst']:.2f}°.",
             "",
             *table(["photograph", "frames", "pitch", "yaw"], rows),
+            "",
+            f"With the noise alone: pitch median {unmoved['pitch_deg']['median']:.2f}°, worst "
+            f"{unmoved['pitch_deg']['worst']:.2f}°; yaw {unmoved['yaw_deg']['median']:.2f}° and "
+            f"{unmoved['yaw_deg']['worst']:.2f}°.",
             "",
         ]
     if "skipped" in clip:

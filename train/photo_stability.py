@@ -32,12 +32,14 @@ def stream_options(threads: int) -> EstimatorOptions:
     return EstimatorOptions(threads=threads, max_faces=1)
 
 
-def still_frames(image_bgr: Image, *, frames: int = FRAMES, seed: int = 0) -> Iterator[Image]:
-    """The picture over and over, each time with its own noise and shift."""
+def still_frames(
+    image_bgr: Image, *, frames: int = FRAMES, seed: int = 0, shift_px: float = SHIFT_PX
+) -> Iterator[Image]:
+    """The picture over and over, each time with its own noise and shift of up to ``shift_px``."""
     random = np.random.default_rng(seed)
     height, width = image_bgr.shape[:2]
     for _ in range(frames):
-        dx, dy = random.uniform(-SHIFT_PX, SHIFT_PX, 2)
+        dx, dy = random.uniform(-shift_px, shift_px, 2)
         moved = cv2.warpAffine(
             image_bgr,
             np.array([[1.0, 0.0, dx], [0.0, 1.0, dy]]),
@@ -110,12 +112,18 @@ def followed(
 
 
 def photograph_stability(
-    estimator: GazeEstimator, images: Mapping[str, Image], *, frames: int = FRAMES
+    estimator: GazeEstimator,
+    images: Mapping[str, Image],
+    *,
+    frames: int = FRAMES,
+    shift_px: float = SHIFT_PX,
 ) -> dict[str, Any]:
     """Spreads of repeated photographs with one face each, and their median and worst."""
     photos: dict[str, Any] = {}
     for name, image in images.items():
-        gaze, _ = followed(estimator, still_frames(image, frames=frames), fps=30.0)
+        gaze, _ = followed(
+            estimator, still_frames(image, frames=frames, shift_px=shift_px), fps=30.0
+        )
         kept = gaze[np.isfinite(gaze).all(axis=1)]
         if len(kept) > 2:
             photos[name] = {"frames": len(kept), **spread_deg(kept)}

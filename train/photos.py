@@ -183,6 +183,7 @@ def stability_report(
         frames = {name: bench_frame(assets / "photos" / name)[0] for name in names}
         return {
             "photographs": photograph_stability(estimator, frames),
+            "noise_alone": photograph_stability(estimator, frames, shift_px=0.0),
             "clip": clip_stability(estimator, assets / "clips" / "person.mp4"),
         }
 

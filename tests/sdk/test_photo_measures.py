@@ -216,6 +216,12 @@ def test_still_frames_differ_by_noise_and_less_than_a_pixel() -> None:
     assert np.array_equal(first, next(still_frames(image, frames=1)))
     assert np.std(first[:, :35].astype(float)) == pytest.approx(2.0, abs=0.2)
     np.testing.assert_array_less(np.abs(first[:, :38].astype(float) - 128), 15)
+    edges = [
+        [int(np.argmax(f[30, :, 0] > 164)) for f in still_frames(image, frames=12, shift_px=shift)]
+        for shift in (0.0, 1.5)
+    ]
+    assert set(edges[0]) == {40}
+    assert len(set(edges[1])) > 1
 
 
 def test_arrows_point_as_the_convention_says() -> None:
