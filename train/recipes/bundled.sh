@@ -51,19 +51,12 @@ front() {
         --steps 450 --learning-rate 8e-4 --seed 2 --threads "$THREADS"
     "$PYTHON" -m train.mean runs/detector1 runs/detector2 --out runs/detector
     # A second leg of the landmark network, with heads turned to full profile.
-    shards data/front cutouts 00 01 02 03 04 05 06 07 08 09 10 11
-    for number in 0 1 2 3; do
-        ln -sf "../profiles/shard-0000$number.tar" "data/front/shard-0001$((number + 2)).tar"
-    done
+    turned data/front profiles
     "$PYTHON" -m train.landmarks --data data/front --cache data/cutout_cache \
         --out runs/landmarks2 --init runs/landmarks \
         --steps 450 --learning-rate 1.2e-3 --seed 3 --threads "$THREADS"
     # A third by Muon, with heads turned beyond profile and crops after poor boxes.
-    shards data/front_c cutouts 00 01 02 03 04 05 06 07 08 09 10 11
-    for number in 0 1 2 3; do
-        ln -sf "../profiles/shard-0000$number.tar" "data/front_c/shard-0001$((number + 2)).tar"
-        ln -sf "../beyond/shard-0000$number.tar" "data/front_c/shard-0001$((number + 6)).tar"
-    done
+    turned data/front_c profiles beyond
     "$PYTHON" -m train.landmarks --data data/front_c --cache data/cutout_cache \
         --out runs/landmarks3 --init runs/landmarks2 --optimizer muon --poor-boxes 0.15 \
         --steps 1000 --learning-rate 1.5e-3 --seed 4 --threads "$THREADS"
@@ -74,6 +67,17 @@ shards() { # FOLDER OF NUMBER...: a folder with some shards of data/OF
     mkdir -p "$folder"
     for number in "${@:3}"; do
         ln -sf "../$of/shard-000$number.tar" "$folder/shard-000$number.tar"
+    done
+}
+
+turned() { # FOLDER OF...: all cut-outs, and after them the four shards of each data/OF
+    local folder="$1" of number at=12
+    shards "$folder" cutouts 00 01 02 03 04 05 06 07 08 09 10 11
+    for of in "${@:2}"; do
+        for number in 0 1 2 3; do
+            ln -sf "../$of/shard-0000$number.tar" "$folder/shard-000$at.tar"
+            at=$((at + 1))
+        done
     done
 }
 
