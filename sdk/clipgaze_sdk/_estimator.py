@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,8 +28,6 @@ from ._results import FaceResult, FrameResult, HeadPose
 from ._steady import Crop, SteadyCrops
 from ._timings import StageClock
 from .geometry import head_pose_from_landmarks
-
-_ChooseCrops = Callable[[Sequence[tuple[int | None, Crop]]], list[Crop]]
 
 _IMAGES_AT_ONCE = 8
 """Of a batch; more would only cost memory."""
@@ -217,7 +215,7 @@ class GazeEstimator:
         clock = StageClock()
         observed = self._front_end.find(images, [c.size_px for c in cameras], clock)
         faces = [[(face, None) for face in in_image] for in_image in observed]
-        results = self._gaze_results(images, cameras, faces, clock, _always_anew)
+        results = self._gaze_results(images, cameras, faces, clock)
         timings = clock.timings_ms(images=len(images))
         return [
             self._frame_result(in_image, camera, detector_ran=True, timings_ms=timings)
@@ -233,7 +231,7 @@ class GazeEstimator:
             self._stream_camera = camera
         tracks, detector_ran = self._front_end.follow(image, camera.size_px, clock)
         faces = [[(track.seen, track.track_id) for track in tracks]]
-        (results,) = self._gaze_results([image], [camera], faces, clock, self._gaze_crops.choose)
+        (results,) = self._gaze_results([image], [camera], faces, clock)
         self._last_timestamp_s = timestamp_s
         return self._frame_result(
             results,
@@ -268,7 +266,6 @@ class GazeEstimator:
         cameras: Sequence[Camera],
         observed: Sequence[Sequence[tuple[FaceObservation, int | None]]],
         clock: StageClock,
-        choose: _ChooseCrops,
     ) -> list[list[FaceResult]]:
         """Return the results of each image's faces; the gaze network sees all as one batch."""
         with clock.stage("pose"):
@@ -282,7 +279,7 @@ class GazeEstimator:
         invalid = self._front_end.saw_invalid_numbers
         if faces:
             with clock.stage("normalize"):
-                rotations, crops = self._normalized(images, cameras, faces, choose)
+                rotations, crops = self._normalized(images, cameras, faces)
             with clock.stage("gaze"):
                 pitch_yaw, log_sigma = self._gaze.run(crops)
             for face, rotation, angles, sigma in zip(
@@ -302,7 +299,6 @@ class GazeEstimator:
         images: Sequence[NDArray[np.uint8]],
         cameras: Sequence[Camera],
         faces: Sequence[_Face],
-        choose: _ChooseCrops,
     ) -> tuple[list[NDArray[np.float64]], NDArray[np.float32]]:
         """Return the rotation of each face's normalised camera, and all crops as one batch."""
         normalization = self._gaze.normalization
@@ -313,7 +309,7 @@ class GazeEstimator:
             camera = cameras[face.image_index]
             image_from_crop = normalization.image_from_crop(camera, center_mm, rotation)
             anew.append((face.track_id, Crop(image_from_crop, rotation)))
-        places = choose(anew)
+        places = self._gaze_crops.choose(anew)
         crops = []
         for index, image in enumerate(images):
             own = [
@@ -374,10 +370,6 @@ def _same_view(first: Camera, second: Camera) -> bool:
         and np.array_equal(first.matrix, second.matrix)
         and np.array_equal(first.distortion, second.distortion)
     )
-
-
-def _always_anew(crops: Sequence[tuple[int | None, Crop]]) -> list[Crop]:
-    return [crop for _, crop in crops]
 
 
 def _posed_face(

@@ -39,7 +39,8 @@ class SteadyCrops:
     def choose(self, crops: Iterable[tuple[int | None, Crop]]) -> list[Crop]:
         """Return the last crop of each face where it is near enough, else the new one.
 
-        Faces without an identity always get theirs; faces that are not named are forgotten.
+        Faces without an identity, which images of their own have, always get theirs and change
+        nothing; of a stream's, those that are not named are forgotten.
         """
         chosen, kept = [], {}
         for identity, crop in crops:
@@ -49,7 +50,8 @@ class SteadyCrops:
             if identity is not None:
                 kept[identity] = crop
             chosen.append(crop)
-        self._last = kept
+        if kept:
+            self._last = kept
         return chosen
 
     def clear(self) -> None:

@@ -70,7 +70,10 @@ def test_faces_are_apart_and_forgotten_once_they_are_gone() -> None:
 def test_faces_without_an_identity_get_their_own_crop() -> None:
     crops = SteadyCrops((SIDE, SIDE))
     given = [crop(), crop()]
+    crops.choose([(0, given[0])])
     assert [crops.choose([(None, one)])[0] for one in given] == given
+    # And what is known of the stream's faces stays.
+    assert crops.choose([(0, crop(0.1))])[0] is given[0]
 
 
 @pytest.fixture
