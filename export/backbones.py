@@ -1,6 +1,6 @@
 """Which backbone?  ``python export/backbones.py --run RUN … --data CROPS --calibration DIR``.
 
-Compares gaze networks of ``python -m train.fit`` that were trained alike: parameters and
+Compares gaze networks of ``python -m train.gaze.fit`` that were trained alike: parameters and
 multiplications, the error on other people in FP32 and in INT8 on a CPU, and latency of both on ONNX
 Runtime, all in one process and in turn.  Prints a Markdown table; ratios are to the first run.
 """
@@ -22,8 +22,8 @@ import numpy as np
 import onnx
 import onnxruntime
 
-from clipgaze_sdk._models import ModelFile
 from clipgaze_sdk.cli.versions import describe_setting, setting_lines
+from clipgaze_sdk.models.files import ModelFile
 from export.calibration import CALIBRATION_IMAGES, recorded_inputs
 from export.comparison import problem
 from export.export_onnx import converted, write_card
@@ -170,7 +170,9 @@ def markdown(
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python export/backbones.py", description=__doc__)
     add = parser.add_argument
-    add("--run", type=Path, action="append", required=True, help="folder of train.fit; several")
+    add(
+        "--run", type=Path, action="append", required=True, help="folder of train.gaze.fit; several"
+    )
     add("--data", type=Path, required=True, help="rendered crops or pictures of other people")
     add("--calibration", type=Path, nargs="+", required=True, help="rendered pictures, for INT8")
     add("--threads", type=int, default=2)

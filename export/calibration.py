@@ -19,11 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clipgaze_sdk import Camera, EstimatorOptions, GazeEstimator
-from clipgaze_sdk._cards import ModelCard
 from clipgaze_sdk.backends import Backend
+from clipgaze_sdk.models.cards import ModelCard
 from export.model_files import ExportError, Network
-from train.synth.products import NORMALIZATION
-from train.synth.shards import Sample, file_sha256, read_shard
+from train.synth.outputs.products import NORMALIZATION
+from train.synth.outputs.shards import Sample, file_sha256, read_shard
 
 CALIBRATION_IMAGES = 256
 """Inputs that calibration uses of each network; the detector's are of several sizes."""

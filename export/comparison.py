@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clipgaze_sdk import EstimatorOptions
-from clipgaze_sdk._cards import ModelCard
 from clipgaze_sdk._pixels import decode_detections
 from clipgaze_sdk.geometry import GazeNormalization
+from clipgaze_sdk.models.cards import ModelCard
 from export.calibration import Images, crop_input, recorded_inputs
 from export.model_files import ExportError, Network
-from train.evaluation import angular_errors, disturbed_crop, samples
+from train.eval.frozen_set import angular_errors, disturbed_crop, samples
 
 Outputs = Mapping[str, NDArray[np.float32]]
 Run = Callable[[NDArray[np.float32]], Outputs]

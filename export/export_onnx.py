@@ -1,7 +1,8 @@
 """Checkpoint to FP32 ONNX with its card: ``python export/export_onnx.py TASK --run RUN --out DIR``.
 
-RUN is one of the first networks' (``train.detector``, ``train.landmarks``, ``train.gaze``) or of
-``python -m train.fit``.  Outputs are named; batch (and for the detector height and width) is
+RUN is one of the first networks' (``train.front.detector``, ``train.front.landmarks``,
+``train.gaze``) or of
+``python -m train.gaze.fit``.  Outputs are named; batch (and for the detector height and width) is
 dynamic, or fixed by ``--batch N``.  PyTorch and ONNX Runtime are compared before anything is
 written over, on the crops that the SDK cuts from ``--crops DIR`` of rendered shards, else on random
 inputs; a difference beyond the tolerance is an error and exit code 1.
@@ -144,7 +145,7 @@ def _real_images(name: str, task: Task, model: bytes, crops: Path) -> Iterable[N
 def write_card(
     name: str, path: Path, run: Path, *, trained_on: str, command: str, seed: int
 ) -> Path:
-    """Write ``NAME.json`` beside the model; figures are added by ``train.evaluate``."""
+    """Write ``NAME.json`` beside the model; figures are added by ``train.eval.bundled``."""
     trained = load_run(name, run)
     about = trained.about | {"trained_on": trained_on, "command": command, "seed": seed}
     write_network(path, path.read_bytes(), _entries(name, trained.task, about))
@@ -203,7 +204,7 @@ def _parser() -> argparse.ArgumentParser:
         "--batch", type=_batch, default=None, help="dynamic (default), or N; the SDK needs dynamic"
     )
     parser.add_argument("--crops", type=Path, help="rendered shards to compare on")
-    parser.add_argument("--trained-on", help="for the card; a run of train.fit knows it")
+    parser.add_argument("--trained-on", help="for the card; a run of train.gaze.fit knows it")
     parser.add_argument("--command", help="for the card: the training command; likewise")
     parser.add_argument("--seed", type=int, help="for the card; likewise")
     return parser

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from clipgaze_sdk._models import ModelFile
 from clipgaze_sdk.backends import load_backend
+from clipgaze_sdk.models.files import ModelFile
 
 WARM_UP = 5
 

@@ -13,9 +13,9 @@ from google.protobuf.message import DecodeError, EncodeError
 from onnx import ModelProto, TensorProto, ValueInfoProto
 
 from clipgaze_sdk import ClipGazeError
-from clipgaze_sdk._cards import ModelCard, TensorSpec
-from clipgaze_sdk._engine_files import write_files as write_whole_files
-from clipgaze_sdk._models import load_model_file
+from clipgaze_sdk.models.cards import ModelCard, TensorSpec
+from clipgaze_sdk.models.files import load_model_file
+from clipgaze_sdk.tensorrt.files import write_files as write_whole_files
 
 MODELS = Path(__file__).resolve().parents[1] / "sdk" / "clipgaze_sdk" / "models"
 BUNDLED = tuple(MODELS / f"{name}.onnx" for name in ("face_detector", "face_landmarks", "gaze"))

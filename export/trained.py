@@ -1,7 +1,9 @@
 """What a training run leaves, made ready for export: a network that answers with a tuple.
 
-Two kinds of runs are read: those of ``train.loop`` (the first networks, ``checkpoint.pt`` and a
-log), and those of ``python -m train.fit`` (gaze models of any backbone, ``model.safetensors`` and a
+Two kinds of runs are read: those of ``train.loop.simple`` (the first networks, ``checkpoint.pt``
+and a
+log), and those of ``python -m train.gaze.fit`` (gaze models of any backbone, ``model.safetensors``
+and a
 card).
 """
 
@@ -19,13 +21,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from export.model_files import ExportError
-from train.checkpoints import MODEL, CheckpointError, load_model
-from train.crops import GAZE, LANDMARK_CROP_SCALE
-from train.gaze import MEAN, STD
-from train.loop import load_average
-from train.models import SIZE_PX, GazeModel
-from train.networks import STRIDES, DetectorNetwork, GazeNetwork, LandmarkNetwork
-from train.synth.products import NORMALIZATION
+from train.front.crops import GAZE, LANDMARK_CROP_SCALE
+from train.front.networks import STRIDES, DetectorNetwork, GazeNetwork, LandmarkNetwork
+from train.front.pixels import MEAN, STD
+from train.gaze.checkpoints import MODEL, CheckpointError, load_model
+from train.gaze.models import SIZE_PX, GazeModel
+from train.loop.simple import load_average
+from train.synth.outputs.products import NORMALIZATION
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,8 +179,8 @@ def load_run(name: str, run: Path) -> Trained:
         return _fitted(name, run)
     if not (run / "checkpoint.pt").is_file():
         raise ExportError(
-            f"{run} holds neither checkpoint.pt (of python -m train.detector, train.landmarks or "
-            f"train.gaze) nor {MODEL}.safetensors (of python -m train.fit); check --run"
+            f"{run} holds neither checkpoint.pt (of python -m train.front.detector, train.front.landmarks or "
+            f"train.gaze) nor {MODEL}.safetensors (of python -m train.gaze.fit); check --run"
         )
     task = TASKS[name]
     try:
@@ -200,7 +202,7 @@ def _last_log(run: Path) -> dict[str, Any]:
 
 def _fitted(name: str, run: Path) -> Trained:
     if name != "gaze":
-        raise ExportError(f"{run} is a run of train.fit, which trains gaze models, not {name}")
+        raise ExportError(f"{run} is a run of train.gaze.fit, which trains gaze models, not {name}")
     try:
         model = load_model(run)
     except CheckpointError as error:

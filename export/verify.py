@@ -23,9 +23,9 @@ import onnx
 import onnxruntime
 
 from clipgaze_sdk import ClipGazeError
-from clipgaze_sdk._models import ModelFile, load_model_file
 from clipgaze_sdk.backends import load_backend
 from clipgaze_sdk.cli.versions import describe_setting
+from clipgaze_sdk.models.files import ModelFile, load_model_file
 from export.comparison import UNITS, Change, Problem, answers, change, gaze_error_deg, problem
 from export.gate import Limits, failures
 from export.half_run import HalfRunner

@@ -91,7 +91,7 @@ def test_the_examples_of_the_conventions_run() -> None:
 
 
 def test_the_columns_of_the_csv_are_as_documented() -> None:
-    from clipgaze_sdk._sinks import CSV_HEADER
+    from clipgaze_sdk.media.sinks import CSV_HEADER
 
     section = (
         (ROOT / "docs/cli.md").read_text(encoding="utf-8").split("### CSV")[1].split("\n## ")[0]

@@ -13,19 +13,14 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ._camera import Camera
-    from ._cards import ModelCard
     from ._draw import draw_result
-    from ._errors import (
-        BackendError,
-        ClipGazeError,
-        ConfigurationError,
-        InputError,
-        ModelError,
-    )
+    from ._errors import BackendError, ClipGazeError, ConfigurationError, InputError, ModelError
     from ._estimator import GazeEstimator
     from ._options import EstimatorOptions
-    from ._results import FaceResult, FrameResult, Gaze, HeadPose
+    from ._results import FaceResult, FrameResult, Gaze
+    from .geometry.camera import Camera
+    from .geometry.head_pose import HeadPose
+    from .models.cards import ModelCard
 
 __version__ = "0.1.0"
 
@@ -48,7 +43,7 @@ __all__ = [
 
 _HOMES = {
     "BackendError": "_errors",
-    "Camera": "_camera",
+    "Camera": "geometry.camera",
     "ClipGazeError": "_errors",
     "ConfigurationError": "_errors",
     "EstimatorOptions": "_options",
@@ -56,9 +51,9 @@ _HOMES = {
     "FrameResult": "_results",
     "Gaze": "_results",
     "GazeEstimator": "_estimator",
-    "HeadPose": "_results",
+    "HeadPose": "geometry.head_pose",
     "InputError": "_errors",
-    "ModelCard": "_cards",
+    "ModelCard": "models.cards",
     "ModelError": "_errors",
     "draw_result": "_draw",
 }

@@ -14,20 +14,20 @@ from types import MappingProxyType, TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-from ._camera import Camera
-from ._cards import ModelCard
-from ._detector import make_face_finder
 from ._errors import BackendError, ConfigurationError, InputError
-from ._front_end import FaceFrontEnd
-from ._gaze_network import GazeNetwork, gaze_from_network
 from ._images import checked_image
-from ._landmarks import FaceObservation, LandmarkNetwork
-from ._models import TASKS, resolve_models
 from ._options import EstimatorOptions
-from ._results import FaceResult, FrameResult, HeadPose
-from ._steady import Crop, SteadyCrops
+from ._results import FaceResult, FrameResult
 from ._timings import StageClock
-from .geometry import head_pose_from_landmarks
+from .faces.detector import make_face_finder
+from .faces.gaze_network import GazeNetwork, gaze_from_network
+from .faces.hysteresis import Crop, SteadyCrops
+from .faces.landmarks import FaceObservation, LandmarkNetwork
+from .faces.pipeline import FaceFrontEnd
+from .geometry import HeadPose, head_pose_from_landmarks
+from .geometry.camera import Camera
+from .models.cards import ModelCard
+from .models.files import TASKS, resolve_models
 
 _IMAGES_AT_ONCE = 8
 """Of a batch; more would only cost memory."""

@@ -6,7 +6,6 @@ towards the image's left is positive.  Left and right of a face are always the p
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from ._camera import Camera
+    from .geometry.camera import Camera
+    from .geometry.head_pose import HeadPose
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,52 +41,6 @@ class Gaze:
             "vector": self.vector.tolist(),
             "origin_mm": self.origin_mm.tolist(),
             "uncertainty_rad": self.uncertainty_rad,
-        }
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class HeadPose:
-    """Where a head is and how it is turned.
-
-    Head frame: origin at the face centre, x to the person's left, y down, z into the head, so that
-    a frontal upright head has the identity as ``camera_from_head``.
-    ``camera_from_head = Ry(yaw) Rx(-pitch) Rz(roll)``, with right-handed rotations about the
-    camera's axes.
-    """
-
-    camera_from_head: NDArray[np.float64]
-    """(3, 3) rotation."""
-    translation_mm: NDArray[np.float64]
-    """(3,) the face centre in the camera frame."""
-
-    @property
-    def pitch_rad(self) -> float:
-        """Pitch of the direction in which the face looks; up is positive."""
-        r = self.camera_from_head
-        return math.atan2(float(r[1, 2]), math.hypot(float(r[0, 2]), float(r[2, 2])))
-
-    @property
-    def yaw_rad(self) -> float:
-        """Yaw of the direction in which the face looks; towards the image's left is positive."""
-        return math.atan2(float(self.camera_from_head[0, 2]), float(self.camera_from_head[2, 2]))
-
-    @property
-    def roll_rad(self) -> float:
-        """Turn about the direction in which the face looks.
-
-        Positive is clockwise as seen in the image: the top of the head leans towards the image's
-        right.  A mirrored image negates it.
-        """
-        return math.atan2(float(self.camera_from_head[1, 0]), float(self.camera_from_head[1, 1]))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain floats and lists, ready for JSON."""
-        return {
-            "camera_from_head": self.camera_from_head.tolist(),
-            "translation_mm": self.translation_mm.tolist(),
-            "pitch_rad": self.pitch_rad,
-            "yaw_rad": self.yaw_rad,
-            "roll_rad": self.roll_rad,
         }
 
 

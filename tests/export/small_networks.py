@@ -90,7 +90,7 @@ def write_gaze_network(path: Path, *, gain: float = 1.0, opset: int = 18) -> Pat
 
 def write_shard(folder: Path) -> Path:
     """A shard of 24 normalised crops."""
-    from train.dots import write_dots
+    from train.ablation.dots import write_dots
 
     return write_dots(folder, people=6, pictures=4, seed=5)
 

@@ -11,27 +11,29 @@ import pytest
 import torch
 
 from clipgaze_sdk import GazeEstimator
-from clipgaze_sdk._cards import ModelCard
+from clipgaze_sdk.models.cards import ModelCard
 from export import export_onnx
 from export.model_files import load_network
 from export.trained import TASKS
 from tests.train.runs import fake_run
-from train.checkpoints import load_model, write_weights
-from train.models import GazeModel
-from train.networks import LandmarkNetwork
-from train.synth.products import NORMALIZATION
-from train.synth.shards import read_shard
+from train.front.networks import LandmarkNetwork
+from train.gaze.checkpoints import load_model, write_weights
+from train.gaze.models import GazeModel
+from train.synth.outputs.products import NORMALIZATION
+from train.synth.outputs.shards import read_shard
 
 
 def run_of(
     folder: Path, *, backbone: str = "small", band: bool = False, half: bool = False
 ) -> Path:
-    """A finished run of train.fit with random weights."""
+    """A finished run of train.gaze.fit with random weights."""
     torch.manual_seed(1)
     model = GazeModel(backbone, 16, band=band, half=half)
     card = {**model.card(), "trained_on": {"name": "rendered"}, "seed": 4}
     folder.mkdir()
-    write_weights(folder, "model", model.state_dict(), card | {"command": "python -m train.fit …"})
+    write_weights(
+        folder, "model", model.state_dict(), card | {"command": "python -m train.gaze.fit …"}
+    )
     return folder
 
 
@@ -71,7 +73,7 @@ def test_a_fitted_model_answers_as_in_training(
     assert card.preprocessing["center_px"] == center
     assert card.number("focal_px") == NORMALIZATION.focal_px
     assert card.number("distance_mm") == NORMALIZATION.distance_mm
-    assert (card.precision, card.seed, card.command) == ("fp32", 4, "python -m train.fit …")
+    assert (card.precision, card.seed, card.command) == ("fp32", 4, "python -m train.gaze.fit …")
     assert json.loads(card.trained_on) == {"name": "rendered"}
     picture = next(read_shard(crops / "shard-00000.tar")).rgb
     top = round(NORMALIZATION.center_px[1] - center[1])
@@ -127,7 +129,7 @@ def test_runs_that_cannot_be_exported(tmp_path: Path):
     assert "holds neither checkpoint.pt" in failure("gaze", "--run", str(tmp_path), *out)
     fitted = fake_run(tmp_path / "fitted")
     said = failure("face_detector", "--run", str(fitted), *out)
-    assert "is a run of train.fit, which trains gaze models, not face_detector" in said
+    assert "is a run of train.gaze.fit, which trains gaze models, not face_detector" in said
     assert "give --command" in failure("gaze", "--run", str(fitted), *out)
     torch.save({"average": TASKS["gaze"].model().state_dict()}, tmp_path / "checkpoint.pt")
     said = failure("face_landmarks", "--run", str(tmp_path), *out)

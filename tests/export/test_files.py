@@ -11,7 +11,7 @@ import onnx
 import pytest
 
 from clipgaze_sdk import GazeEstimator
-from clipgaze_sdk._cards import ModelCard
+from clipgaze_sdk.models.cards import ModelCard
 from export import calibration, precisions
 from export.calibration import recorded_inputs
 from export.model_files import ExportError, load_network, write_files

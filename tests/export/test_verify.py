@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from onnx import numpy_helper
 
-from clipgaze_sdk._cards import ModelCard
+from clipgaze_sdk.models.cards import ModelCard
 from export import precisions, verify
 from export.comparison import Problem, change, gaze_error_deg
 from export.gate import Limits, failures
@@ -208,7 +208,7 @@ def test_missing_precisions_and_data_are_named(made: Path, crops: Path, tmp_path
 
 
 def test_latency_takes_turns(made: Path):
-    from clipgaze_sdk._models import load_model_file
+    from clipgaze_sdk.models.files import load_model_file
 
     files = {kind: load_model_file(made) for kind in ("a", "b")}
     times = medians_ms(files, (1, 3, 96, 224), threads=1, rounds=3)

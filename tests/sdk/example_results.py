@@ -6,8 +6,9 @@ import math
 
 import numpy as np
 
-from clipgaze_sdk._camera import Camera
-from clipgaze_sdk._results import FaceResult, FrameResult, Gaze, HeadPose
+from clipgaze_sdk import HeadPose
+from clipgaze_sdk._results import FaceResult, FrameResult, Gaze
+from clipgaze_sdk.geometry.camera import Camera
 
 STAGES = ("detect", "landmarks", "pose", "normalize", "gaze", "total")
 

@@ -8,7 +8,9 @@ import importlib
 import pytest
 
 
-@pytest.mark.parametrize("module", ["_camera", "_estimator", "_options", "geometry"])
+@pytest.mark.parametrize(
+    "module", ["geometry.camera", "_estimator", "_options", "geometry.normalization"]
+)
 def test_examples(module: str) -> None:
     result = doctest.testmod(importlib.import_module(f"clipgaze_sdk.{module}"))
     assert result.attempted > 0

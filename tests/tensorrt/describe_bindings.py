@@ -36,8 +36,8 @@ def branches(module: Any) -> dict[str, Any]:
     """Run what depends on the version, on the real enums and base classes."""
     import threading
 
-    from clipgaze_sdk import _cuda
-    from clipgaze_sdk import _engine_network as network
+    from clipgaze_sdk.backends import cuda as _cuda
+    from clipgaze_sdk.tensorrt import network as network
 
     trt = _cuda.import_tensorrt()
     assert trt is module

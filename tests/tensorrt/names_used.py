@@ -9,8 +9,8 @@ from pathlib import Path
 
 SDK = Path(__file__).parents[2] / "sdk" / "clipgaze_sdk"
 FILES = (
-    SDK / "_engine_network.py",
-    SDK / "_cuda.py",
+    SDK / "tensorrt" / "network.py",
+    SDK / "backends" / "cuda.py",
     SDK / "backends" / "engine_runner.py",
     SDK / "backends" / "tensorrt.py",
 )

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from clipgaze_sdk import BackendError, GazeEstimator, ModelCard, ModelError
-from clipgaze_sdk._models import BUNDLED_FOLDER, load_model_file, resolve_models
 from clipgaze_sdk.backends import Backend, load_backend
 from clipgaze_sdk.cli import main
+from clipgaze_sdk.models.files import BUNDLED_FOLDER, load_model_file, resolve_models
 from tests.fake_networks import draw_faces, write_networks
 from tests.tensorrt_double import World, install
 
@@ -275,7 +275,7 @@ def test_an_estimator_with_one_engine_and_the_rest_on_onnx_runtime(
     world: World, engine: Path, gaze_onnx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "clipgaze_sdk._models.BUNDLED_FOLDER",
+        "clipgaze_sdk.models.files.BUNDLED_FOLDER",
         write_networks(tmp_path / "fakes", ("face_detector", "face_landmarks")),
     )
     image = draw_faces((640, 360), [(200, 180), (440, 180)])
@@ -295,7 +295,7 @@ def test_an_estimator_that_fails_to_open_releases_the_engine(
     world: World, engine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fakes = write_networks(tmp_path / "fakes", ("face_detector", "face_landmarks"))
-    monkeypatch.setattr("clipgaze_sdk._models.BUNDLED_FOLDER", fakes)
+    monkeypatch.setattr("clipgaze_sdk.models.files.BUNDLED_FOLDER", fakes)
     change(engine, lambda data: data["preprocessing"].update(std=[0, 0, 0]))
     with pytest.raises(ModelError, match="numbers above zero"):
         GazeEstimator("gaze.engine")

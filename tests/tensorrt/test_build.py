@@ -11,10 +11,10 @@ import onnx
 import pytest
 
 from clipgaze_sdk import GazeEstimator, ModelCard
-from clipgaze_sdk._engine_info import EngineInfo
-from clipgaze_sdk._models import BUNDLED_FOLDER, load_model_file
 from clipgaze_sdk.backends import load_backend
 from clipgaze_sdk.cli import main
+from clipgaze_sdk.models.files import BUNDLED_FOLDER, load_model_file
+from clipgaze_sdk.tensorrt.info import EngineInfo
 from tests.fake_networks import write_card
 from tests.tensorrt.graphs import gaze_graph, write_graphs
 from tests.tensorrt_double import World, install

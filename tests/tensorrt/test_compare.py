@@ -9,8 +9,8 @@ from pathlib import Path
 import onnx
 import pytest
 
-from clipgaze_sdk._models import BUNDLED_FOLDER
 from clipgaze_sdk.cli import doctor, main
+from clipgaze_sdk.models.files import BUNDLED_FOLDER
 from tests.fake_networks import write_card
 from tests.tensorrt.graphs import gaze_graph
 from tests.tensorrt_double import World, install
@@ -91,7 +91,7 @@ def test_the_doctor_names_the_gpu(world: World, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.parametrize("on_jetson", [False, True])
 def test_the_doctor_without_tensorrt(monkeypatch: pytest.MonkeyPatch, on_jetson: bool) -> None:
-    from clipgaze_sdk import _cuda
+    from clipgaze_sdk.backends import cuda as _cuda
 
     monkeypatch.setattr(_cuda, "is_jetson", lambda: on_jetson)
     monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda _: None)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from clipgaze_sdk import BackendError
-from clipgaze_sdk._engine_precision import check_products, read_layers
+from clipgaze_sdk.tensorrt.precision import check_products, read_layers
 
 # As in NVIDIA's manual for TensorRT 10.
 CASK = {

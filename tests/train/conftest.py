@@ -25,7 +25,7 @@ def facekit_folder(shared_assets: Path, tmp_path_factory: pytest.TempPathFactory
 
 @pytest.fixture(scope="session")
 def kit(facekit_folder: Path):  # type: ignore[no-untyped-def]
-    from train.synth.facekit import load_facekit
+    from train.synth.figure.facekit import load_facekit
 
     return load_facekit(facekit_folder)
 
@@ -33,7 +33,7 @@ def kit(facekit_folder: Path):  # type: ignore[no-untyped-def]
 @pytest.fixture(scope="session")
 def studio(kit):  # type: ignore[no-untyped-def]
     """Draws; tests share it, so that the session has one OpenGL context."""
-    from train.synth.products import Studio
+    from train.synth.outputs.products import Studio
 
     try:
         return Studio(kit)

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from train.data.tables import IDENTITY, UNKNOWN
 from train.factors import FACTORS
-from train.tables import IDENTITY, UNKNOWN
 
 TINY = {
     "embed_dim": 16,
@@ -79,10 +79,10 @@ class FakeFaces:
 
 
 def tiny_clip_folder(folder: Path, *, seed: int = 0, custom_text: bool = False) -> Path:
-    """Write a CLIP of random weights as ``train.pretrain_clip`` does; returns its folder."""
+    """Write a CLIP of random weights as ``train.clip.pretrain`` does; returns its folder."""
     from safetensors.torch import save_file
 
-    from train.clip_models import CONFIG, WEIGHTS, build_clip
+    from train.clip.clip_models import CONFIG, WEIGHTS, build_clip
 
     folder.mkdir(parents=True, exist_ok=True)
     config = {"model_cfg": TINY | ({"custom_text": True} if custom_text else {})}

@@ -16,7 +16,7 @@ from clipgaze_sdk.geometry import (  # noqa: E402
     vector_from_angles,
 )
 from train.factors import FACTORS  # noqa: E402
-from train.synth.shards import add_member, jpeg  # noqa: E402
+from train.synth.outputs.shards import add_member, jpeg  # noqa: E402
 
 NAMES = [f.name for f in FACTORS]
 GAZE360_HEADER = "Face Left Right Origin 3DGaze 2DGaze"

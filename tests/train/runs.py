@@ -1,4 +1,4 @@
-"""Finished runs of train.fit that nothing was trained for, and data of dots, for tests."""
+"""Finished runs of train.gaze.fit that nothing was trained for, and data of dots, for tests."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from pathlib import Path
 
 import torch
 
-from train.checkpoints import write_weights
+from train.ablation.dots import write_dots
 from train.data.registry import open_dataset
 from train.data.samples import GazeDataset
-from train.dots import write_dots
-from train.models import GazeModel
-from train.recipes import find_recipe
+from train.gaze.checkpoints import write_weights
+from train.gaze.models import GazeModel
+from train.gaze.recipes import find_recipe
 
 WIDTH = 16
 

@@ -31,7 +31,7 @@ from train.data.samples import (
     Table,
 )
 from train.factors import FACTORS
-from train.synth.shards import decode_labels, decode_picture
+from train.synth.outputs.shards import decode_labels, decode_picture
 
 MANIFEST = "manifest.json"
 _NAMES = tuple(f.name for f in FACTORS)

@@ -15,7 +15,7 @@ for folder in bands faces ablation/source ablation/street ablation/in_car ablati
 done
 runs=()
 for backbone in twin medium small resnet18 resnet10t efficientnet_lite0; do
-    "$PYTHON" -m train.fit --method erm "${sources[@]}" --decoded data/decoded \
+    "$PYTHON" -m train.gaze.fit --method erm "${sources[@]}" --decoded data/decoded \
         --backbone "$backbone" --set band=true --set half=true --set separator=false \
         --set landmarks=1 --set augment=0.5 --set keep_epochs=0 --batch 32 --steps 600 \
         --learning-rate 2e-3 --workers 0 --out "runs/backbones/$backbone"

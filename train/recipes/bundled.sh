@@ -37,27 +37,27 @@ front() {
     for name in face_landmarks face_detector; do
         git show "$START:$SHIPPED/$name.onnx" > "data/start/$name.onnx"
     done
-    "$PYTHON" -m train.landmarks --data data/cutouts --cache data/cutout_cache \
+    "$PYTHON" -m train.front.landmarks --data data/cutouts --cache data/cutout_cache \
         --out runs/landmarks --init data/start/face_landmarks.onnx \
         --steps 800 --learning-rate 1.5e-3 --seed 1 --threads "$THREADS"
-    "$PYTHON" -m train.detector --data data/cutouts --cache data/cutout_cache \
+    "$PYTHON" -m train.front.detector --data data/cutouts --cache data/cutout_cache \
         --out runs/detector1 --init data/start/face_detector.onnx \
         --steps 1200 --learning-rate 1.5e-3 --seed 1 --threads "$THREADS"
     # A second leg on other frames of half of the people, with more faces that fill the picture.
-    # (The first saw fewer of these: train/crops.py of commit cf61b56.)
+    # (The first saw fewer of these: train/front/crops.py of commit cf61b56.)
     shards data/cutouts_b cutouts 06 07 08 09 10 11
-    "$PYTHON" -m train.detector --data data/cutouts_b --cache data/cutout_cache_b \
+    "$PYTHON" -m train.front.detector --data data/cutouts_b --cache data/cutout_cache_b \
         --out runs/detector2 --init runs/detector1 \
         --steps 450 --learning-rate 8e-4 --seed 2 --threads "$THREADS"
-    "$PYTHON" -m train.mean runs/detector1 runs/detector2 --out runs/detector
+    "$PYTHON" -m train.front.mean runs/detector1 runs/detector2 --out runs/detector
     # A second leg of the landmark network, with heads turned to full profile.
     turned data/front profiles
-    "$PYTHON" -m train.landmarks --data data/front --cache data/cutout_cache \
+    "$PYTHON" -m train.front.landmarks --data data/front --cache data/cutout_cache \
         --out runs/landmarks2 --init runs/landmarks \
         --steps 450 --learning-rate 1.2e-3 --seed 3 --threads "$THREADS"
     # A third by Muon, with heads turned beyond profile and crops after poor boxes.
     turned data/front_c profiles beyond
-    "$PYTHON" -m train.landmarks --data data/front_c --cache data/cutout_cache \
+    "$PYTHON" -m train.front.landmarks --data data/front_c --cache data/cutout_cache \
         --out runs/landmarks3 --init runs/landmarks2 --optimizer muon --poor-boxes 0.15 \
         --steps 1000 --learning-rate 1.5e-3 --seed 4 --threads "$THREADS"
 }
@@ -91,10 +91,10 @@ gaze() {
         --set augment=0.5 --set keep_epochs=0 --batch 32 --workers 0 --decoded data/decoded)
     export OMP_NUM_THREADS="$THREADS"
     # Leg 1: the gaze loss, and landmarks beside it.
-    "$PYTHON" -m train.fit --method erm "${sources[@]}" "${network[@]}" --set separator=false \
+    "$PYTHON" -m train.gaze.fit --method erm "${sources[@]}" "${network[@]}" --set separator=false \
         --steps 12500 --learning-rate 2e-3 --out runs/gaze3_erm
     # Leg 2: CLIP-Gaze with our centred losses.
-    "$PYTHON" -m train.fit --method clip_gaze "${sources[@]}" "${network[@]}" \
+    "$PYTHON" -m train.gaze.fit --method clip_gaze "${sources[@]}" "${network[@]}" \
         --clip train/weights/face_clip --prompts train/weights/prompts_pco --cache runs/clip_features \
         --set centred=true --set init=runs/gaze3_erm --steps 5500 --learning-rate 1.2e-3 \
         --out runs/gaze3_clip
@@ -118,7 +118,7 @@ export_() {
 
 frozen() {
     write --product pictures --domain all --seed 900 --count 6480 --out data/frozen
-    "$PYTHON" -m train.evaluate --data data/frozen --write-cards
+    "$PYTHON" -m train.eval.bundled --data data/frozen --write-cards
 }
 
 for stage in "${@:-render front gaze export frozen}"; do

@@ -17,7 +17,7 @@ network=(--backbone twin --set band=true --set half=true --set landmarks=1 --set
     --set keep_epochs=0 --batch 32 --workers 0 --decoded data/decoded)
 short=(--set "init=$OUT/base" --set separator=true --steps 600 --learning-rate 5e-4)
 
-"$PYTHON" -m train.fit --method erm "${sources[@]}" "${network[@]}" --set separator=false \
+"$PYTHON" -m train.gaze.fit --method erm "${sources[@]}" "${network[@]}" --set separator=false \
     --steps 3000 --learning-rate 2e-3 --out "$OUT/base"
 targets=()
 for name in street in_car low_light medical_masked; do
@@ -31,9 +31,9 @@ for method in erm clip_gaze; do
             guide=(--clip train/weights/face_clip --prompts train/weights/prompts_pco
                 --set centred=true --cache "$OUT/features")
         fi
-        "$PYTHON" -m train.fit --method "$method" "${sources[@]}" "${network[@]}" "${short[@]}" \
+        "$PYTHON" -m train.gaze.fit --method "$method" "${sources[@]}" "${network[@]}" "${short[@]}" \
             "${guide[@]}" --seed "$seed" --out "$OUT/$method$seed"
         runs+=("$OUT/$method$seed")
     done
-    "$PYTHON" -m train.assess --run "${runs[@]}" --data "${targets[@]}" --out "$OUT/report_$method"
+    "$PYTHON" -m train.eval.assess --run "${runs[@]}" --data "${targets[@]}" --out "$OUT/report_$method"
 done

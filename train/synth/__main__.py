@@ -6,7 +6,13 @@ import argparse
 import os
 from pathlib import Path
 
-from train.synth.write import PRODUCTS, WriteOptions, make_studio, resolve_domains, write_shards
+from train.synth.outputs.write import (
+    PRODUCTS,
+    WriteOptions,
+    make_studio,
+    resolve_domains,
+    write_shards,
+)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -42,7 +48,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _preview(args: argparse.Namespace, facekit: Path) -> None:
     from train.factors import factor
-    from train.synth.preview import TILE_PX, contact_sheet, factor_sheet, save_sheet
+    from train.synth.outputs.preview import TILE_PX, contact_sheet, factor_sheet, save_sheet
 
     try:
         if args.factor and args.factor != "all":

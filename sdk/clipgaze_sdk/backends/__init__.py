@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
+from ..models.cards import ModelCard
+from ..tensorrt.info import ENGINE_SUFFIX
 
-from .._cards import ModelCard
-from .._engine_info import ENGINE_SUFFIX
+if TYPE_CHECKING:  # so that `clipgaze doctor` can say that numpy is missing
+    import numpy as np
+    from numpy.typing import NDArray
 
 __all__ = ["Backend", "load_backend"]
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._cards import TensorSpec
-from .._cuda import gpu_context, import_cuda, import_tensorrt, tensorrt_log
-from .._engine_info import Profile
 from .._errors import BackendError
+from ..models.cards import TensorSpec
+from ..tensorrt.info import Profile
+from .cuda import gpu_context, import_cuda, import_tensorrt, tensorrt_log
 
 _FREE = -1
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._cards import ModelCard, TensorSpec
 from .._errors import BackendError, ModelError
+from ..models.cards import ModelCard, TensorSpec
 
 _DTYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(int64)": "int64"}
 _ERRORS_ONLY = 3

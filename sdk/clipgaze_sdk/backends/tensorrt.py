@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from .._cards import TASK_OUTPUTS, ModelCard
-from .._cuda import import_cuda, import_tensorrt, this_machine
-from .._engine_info import EngineInfo, Machine
 from .._errors import BackendError, ModelError
+from ..models.cards import TASK_OUTPUTS, ModelCard
+from ..tensorrt.info import EngineInfo, Machine
+from .cuda import import_cuda, import_tensorrt, this_machine
 from .engine_runner import EngineRunner
 
 
@@ -89,7 +89,7 @@ def _check_weights(path: Path, card: ModelCard, info: EngineInfo, *, again: str)
     """Refuse an engine of bundled weights that an update of this package has replaced."""
     if info.source not in TASK_OUTPUTS:
         return
-    from .._models import BUNDLED_FOLDER
+    from ..models.files import BUNDLED_FOLDER
 
     bundled = BUNDLED_FOLDER / f"{card.task}.json"
     if bundled.is_file() and ModelCard.load(bundled).sha256 != info.base_sha256:

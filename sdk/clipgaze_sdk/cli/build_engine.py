@@ -14,7 +14,7 @@ from .run import positive_int
 from .versions import cpu_count
 
 if TYPE_CHECKING:
-    from .._engine_info import EngineInfo
+    from ..tensorrt.info import EngineInfo
 
 MISSING_RUNTIME = 3
 _EPILOG = (
@@ -81,10 +81,10 @@ def build_engine_command(args: argparse.Namespace) -> int:
     Raises:
         ClipGazeError: as its message says.
     """
-    from .._cuda import MissingRuntimeError
-    from .._engine_builder import build_engine, check_graph
-    from .._engine_files import check_engine_output
-    from .._engine_network import BuildOptions
+    from ..backends.cuda import MissingRuntimeError
+    from ..tensorrt.builder import build_engine, check_graph
+    from ..tensorrt.files import check_engine_output
+    from ..tensorrt.network import BuildOptions
 
     options = BuildOptions(
         precision=args.precision,
@@ -134,7 +134,7 @@ def _make_folder(folder: Path) -> None:
 
 def _outputs(args: argparse.Namespace) -> dict[str, Path]:
     """Return what is built, and where to."""
-    from .._models import TASKS
+    from ..models.files import TASKS
 
     if not args.all:
         source = args.model or "gaze"

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from .._models import ModelFile
     from ..backends import Backend
+    from ..models.files import ModelFile
 
 _WARM_UP = 3
 _LIBRARIES = {
@@ -52,7 +52,7 @@ def compare(args: argparse.Namespace) -> int:
     Raises:
         ClipGazeError: as its message says.
     """
-    from .._models import TASKS
+    from ..models.files import TASKS
 
     files, skipped = _present(args.compare)
     report: dict[str, Any] = {
@@ -74,8 +74,8 @@ def compare(args: argparse.Namespace) -> int:
 
 def _present(given: Iterable[Path]) -> tuple[list[ModelFile], dict[str, str]]:
     """Return the bundled graphs, the engines in the working folder, and what was given."""
-    from .._engine_info import ENGINE_SUFFIX
-    from .._models import BUNDLED_FOLDER, TASKS, load_model_file
+    from ..models.files import BUNDLED_FOLDER, TASKS, load_model_file
+    from ..tensorrt.info import ENGINE_SUFFIX
 
     paths = [BUNDLED_FOLDER / f"{task}.onnx" for task in TASKS]
     paths += sorted(p for task in TASKS for p in BUNDLED_FOLDER.glob(f"{task}.*.onnx"))
@@ -101,10 +101,10 @@ def _compare_task(
     """Run the networks of one task in turns, so that all see the same machine."""
     import numpy as np
 
-    from .._engine_builder import profile_of
-    from .._engine_network import BuildOptions
-    from .._engine_samples import sample_images
     from ..backends import load_backend
+    from ..tensorrt.builder import profile_of
+    from ..tensorrt.network import BuildOptions
+    from ..tensorrt.samples import sample_images
 
     with ExitStack() as stack:
         loaded: list[tuple[ModelFile, Backend, NDArray[np.float32]]] = []
@@ -149,7 +149,7 @@ def _backend_name(file: ModelFile) -> str:
 
 
 def _name(file: ModelFile) -> str:
-    from .._models import BUNDLED_FOLDER
+    from ..models.files import BUNDLED_FOLDER
 
     return file.path.name if file.path.parent == BUNDLED_FOLDER else str(file.path)
 

@@ -17,12 +17,7 @@ from typing import Any, Literal
 
 from .. import __version__
 from .._errors import ClipGazeError
-from .versions import (
-    cpu_count,
-    installed_version,
-    machine_name,
-    numbers_of,
-)
+from .versions import cpu_count, installed_version, machine_name, numbers_of
 
 Status = Literal["ok", "warn", "fail"]
 _OLDEST_PYTHON = (3, 10)
@@ -172,7 +167,7 @@ def check_opencv() -> Iterable[Check]:
 
 def check_tensorrt() -> Iterable[Check]:
     """TensorRT and pycuda, which only engines need."""
-    from .._cuda import (
+    from ..backends.cuda import (
         MissingRuntimeError,
         import_cuda,
         import_tensorrt,
@@ -208,7 +203,7 @@ def check_models() -> Iterable[Check]:
     if not all(_importable(name) for name in ("numpy", "cv2", "onnxruntime")):
         yield Check("estimator", "fail", "not tried", "install what is missing above first")
         return
-    from .._models import TASKS
+    from ..models.files import TASKS
     from .models import load_bundled
 
     reinstall = "install clipgaze-sdk again; its files are incomplete or damaged"

@@ -9,9 +9,9 @@ import textwrap
 from dataclasses import asdict
 from typing import Any
 
-from .._cards import ModelCard, TensorSpec
 from .._errors import ModelError
-from .._models import TASKS, ModelFile, load_model_file, resolve_models
+from ..models.cards import ModelCard, TensorSpec
+from ..models.files import TASKS, ModelFile, load_model_file, resolve_models
 
 _WIDTH = 100
 

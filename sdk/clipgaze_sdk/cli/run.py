@@ -17,8 +17,8 @@ from .._errors import InputError
 if TYPE_CHECKING:
     from .._estimator import GazeEstimator
     from .._results import FaceResult, FrameResult
-    from .._sinks import Sink
-    from .._sources import Source, SourceFrame
+    from ..media.sinks import Sink
+    from ..media.sources import Source, SourceFrame
 
 _EXAMPLES = """examples:
   clipgaze run photo.jpg annotated.jpg
@@ -95,8 +95,8 @@ def make_estimator(args: argparse.Namespace) -> GazeEstimator:
     Raises:
         ClipGazeError: an option, the camera file or a model cannot be used.
     """
-    from .._camera import Camera
     from .._options import EstimatorOptions
+    from ..geometry.camera import Camera
 
     given = {
         "threads": args.threads,
@@ -134,8 +134,8 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ClipGazeError: as its message says.
     """
-    from .._sinks import check_outputs, open_sinks
-    from .._sources import open_source, source_kind
+    from ..media.sinks import check_outputs, open_sinks
+    from ..media.sources import open_source, source_kind
 
     kind = source_kind(args.input)
     check_outputs(args.input, kind, args.outputs, force=args.force)

@@ -1,0 +1,123 @@
+"""Gaze angles and direction vectors, in the package's one convention.
+
+Camera frame: x right, y down, z forward.  ``pitch = asin(-y)``, up is positive;
+``yaw = atan2(-x, -z)``, towards the image's left is positive.  Looking straight into the camera is
+``(0, 0, -1)``, pitch and yaw zero.  The order is always (pitch, yaw), in radians.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .._errors import InputError
+
+
+def vector_from_angles(pitch_yaw: ArrayLike) -> NDArray[np.float64]:
+    """Return the unit direction of a (pitch, yaw) pair.
+
+    Args:
+        pitch_yaw: (..., 2), radians.
+
+    Returns:
+        (..., 3) float64, ``(-cos p sin y, -sin p, -cos p cos y)``.
+
+    Raises:
+        InputError: the last axis is not 2 long.
+    """
+    angles = _with_last_axis(pitch_yaw, 2, "pitch_yaw")
+    pitch, yaw = angles[..., 0], angles[..., 1]
+    cos_pitch = np.cos(pitch)
+    return np.stack(
+        [-cos_pitch * np.sin(yaw), -np.sin(pitch), -cos_pitch * np.cos(yaw)],
+        axis=-1,
+    )
+
+
+def angles_from_vector(vector: ArrayLike) -> NDArray[np.float64]:
+    """Return (pitch, yaw) of a direction, which need not be of unit length.
+
+    Args:
+        vector: (..., 3).
+
+    Returns:
+        (..., 2) float64, radians; pitch in [-pi/2, pi/2], yaw in [-pi, pi].
+
+    Raises:
+        InputError: the last axis is not 3 long.
+    """
+    v = _with_last_axis(vector, 3, "vector")
+    # atan2 keeps full precision near straight up and down, where asin loses half of the digits.
+    pitch = np.arctan2(0.0 - v[..., 1], np.hypot(v[..., 0], v[..., 2]))
+    # 0 - x and not -x: a negative zero would turn the yaw of straight up, 0 by choice, into -pi.
+    yaw = np.arctan2(0.0 - v[..., 0], 0.0 - v[..., 2])
+    return np.stack([pitch, yaw], axis=-1)
+
+
+def angle_between(first: ArrayLike, second: ArrayLike) -> NDArray[np.float64]:
+    """Return the angle between directions, precise near 0 and near pi.
+
+    Args:
+        first: (..., 3), of any length above zero.
+        second: (..., 3), broadcast against ``first``.
+
+    Returns:
+        (...) float64, radians in [0, pi].
+
+    Raises:
+        InputError: a last axis is not 3 long.
+    """
+    a = _unit(_with_last_axis(first, 3, "first"))
+    b = _unit(_with_last_axis(second, 3, "second"))
+    # Kahan's formula: the arccos of a dot product loses half of the digits near 0 and pi.
+    apart = np.linalg.norm(a - b, axis=-1)
+    along = np.linalg.norm(a + b, axis=-1)
+    return cast("NDArray[np.float64]", 2.0 * np.arctan2(apart, along))
+
+
+def mirror_angles(pitch_yaw: ArrayLike) -> NDArray[np.float64]:
+    """Return the angles as they are in the mirrored image: pitch stays, yaw negates.
+
+    Args:
+        pitch_yaw: (..., 2), radians.
+
+    Returns:
+        (..., 2) float64.
+
+    Raises:
+        InputError: the last axis is not 2 long.
+    """
+    angles = _with_last_axis(pitch_yaw, 2, "pitch_yaw").copy()
+    angles[..., 1] *= -1.0
+    return angles
+
+
+def _unit(v: NDArray[np.float64]) -> NDArray[np.float64]:
+    return cast("NDArray[np.float64]", v / np.linalg.norm(v, axis=-1, keepdims=True))
+
+
+def _with_last_axis(value: ArrayLike, length: int, name: str) -> NDArray[np.float64]:
+    array = np.asarray(value, dtype=np.float64)
+    if array.ndim == 0 or array.shape[-1] != length:
+        raise InputError(
+            f"{name} has shape {array.shape}; expected (..., {length}). "
+            f"Put the {length} components on the last axis."
+        )
+    return array
+
+
+def draw_arrow_offset(pitch_rad: float, yaw_rad: float, length: float) -> tuple[float, float]:
+    """Return where the tip of a gaze arrow is, relative to its start.
+
+    Args:
+        pitch_rad: up is positive.
+        yaw_rad: towards the image's left is positive.
+        length: of an arrow that lies in the image plane, pixels.
+
+    Returns:
+        (dx, dy) pixels, y down.
+    """
+    x, y, _ = vector_from_angles([pitch_rad, yaw_rad])
+    return length * float(x), length * float(y)

@@ -1,0 +1,160 @@
+"""Square crops of faces, from detections and from landmarks; and the boxes of faces."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .points import finite_array, finite_pixels, landmark_pixels
+
+_EYES = slice(36, 48)
+_MOUTH = slice(48, 68)
+_BROWS = slice(17, 27)
+
+_FOREHEAD = 0.35
+"""Height of the forehead above the brows, in units of the height from brows to chin."""
+_BOX_ASPECT = 0.78
+"""Width over height of an upright box with forehead, between a frontal face and a half profile."""
+
+
+def face_crop(
+    points_px: ArrayLike,
+    eyes_px: ArrayLike,
+    mouth_px: ArrayLike,
+    *,
+    size_px: int,
+    scale: float,
+) -> NDArray[np.float64]:
+    """Return the similarity that cuts an upright square around points.
+
+    "Up" is the direction from the mouth to the eyes.  The square is centred on the points'
+    bounding box in that rotated frame, and its side is ``scale`` times the box's longer side.
+
+    Args:
+        points_px: (N, 2) image pixels, N at least 1.
+        eyes_px: (2,) middle of the eyes.
+        mouth_px: (2,) middle of the mouth.
+        size_px: side of the crop, pixels; its edges are at -0.5 and size_px - 0.5.
+        scale: side of the square in units of the box's longer side.
+
+    Returns:
+        (3, 3) float64 ``image_from_crop``.
+
+    Raises:
+        InputError: a wrong shape, or numbers that are not finite.
+    """
+    points = finite_pixels(points_px, "points_px")
+    right, down = _face_axes(eyes_px, mouth_px)
+    along = np.stack([points @ right, points @ down], axis=1)
+    low, high = along.min(axis=0), along.max(axis=0)
+    middle = (low + high) / 2.0
+    center = right * middle[0] + down * middle[1]
+    side = scale * float(np.max(high - low))
+    return _similarity(center, right, down, side=side, size_px=size_px)
+
+
+def face_crop_from_landmarks(
+    landmarks_px: ArrayLike, *, size_px: int, scale: float
+) -> NDArray[np.float64]:
+    """Return :func:`face_crop` of 68 landmarks (or more: further points are left out).
+
+    Args:
+        landmarks_px: (68 or more, 2) in Multi-PIE order, image pixels.
+        size_px: side of the crop, pixels.
+        scale: side of the square in units of the landmarks' longer side.
+
+    Returns:
+        (3, 3) float64 ``image_from_crop``.
+
+    Raises:
+        InputError: a wrong shape, or numbers that are not finite.
+    """
+    points = landmark_pixels(landmarks_px)
+    return face_crop(
+        points,
+        points[_EYES].mean(axis=0),
+        points[_MOUTH].mean(axis=0),
+        size_px=size_px,
+        scale=scale,
+    )
+
+
+def face_crop_from_detection(
+    box_px: ArrayLike, points_px: ArrayLike, *, size_px: int, scale: float
+) -> NDArray[np.float64]:
+    """Return nearly the crop that the landmarks of a detected face would give.
+
+    The box is upright in the image and includes the forehead; its size in the face's own rotated
+    frame follows from the roll and an average aspect ratio.
+
+    Args:
+        box_px: (4,) x0, y0, x1, y1.
+        points_px: (5, 2) right eye, left eye, nose tip, right and left mouth corner.
+        size_px: side of the crop, pixels.
+        scale: as for :func:`face_crop_from_landmarks`.
+
+    Returns:
+        (3, 3) float64 ``image_from_crop``.
+
+    Raises:
+        InputError: a wrong shape, or numbers that are not finite.
+    """
+    x0, y0, x1, y1 = finite_array(box_px, (4,), "box_px")
+    points = finite_array(points_px, (5, 2), "points_px")
+    right, down = _face_axes(points[:2].mean(axis=0), points[3:].mean(axis=0))
+    # An ellipse of width a and height b fills its upright box of size w by h when turned by the
+    # roll: w^2 + h^2 = a^2 + b^2, whatever the roll.
+    height = float(np.hypot(x1 - x0, y1 - y0)) / float(np.hypot(1.0, _BOX_ASPECT))
+    below_brows = height / (1.0 + _FOREHEAD)
+    center = np.array([x0 + x1, y0 + y1]) / 2.0 + down * (height - below_brows) / 2.0
+    side = scale * max(below_brows, _BOX_ASPECT * height)
+    return _similarity(center, right, down, side=side, size_px=size_px)
+
+
+def box_from_landmarks(landmarks_px: ArrayLike) -> NDArray[np.float32]:
+    """Return the upright box of a face, forehead included, as a detector gives it.
+
+    Args:
+        landmarks_px: (68 or more, 2) in Multi-PIE order, image pixels.
+
+    Returns:
+        (4,) float32 x0, y0, x1, y1.
+
+    Raises:
+        InputError: a wrong shape, or numbers that are not finite.
+    """
+    points = landmark_pixels(landmarks_px)
+    _, down = _face_axes(points[_EYES].mean(axis=0), points[_MOUTH].mean(axis=0))
+    depth = points @ down
+    forehead = points[_BROWS] - down * _FOREHEAD * float(depth.max() - depth[_BROWS].min())
+    everything = np.vstack([points, forehead])
+    return np.concatenate([everything.min(axis=0), everything.max(axis=0)]).astype(np.float32)
+
+
+def _face_axes(
+    eyes_px: ArrayLike, mouth_px: ArrayLike
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return unit (right, down) of an upright face; the image's own axes if eyes meet mouth."""
+    down = finite_array(mouth_px, (2,), "mouth_px") - finite_array(eyes_px, (2,), "eyes_px")
+    length = float(np.linalg.norm(down))
+    down = down / length if length > 1e-6 else np.array([0.0, 1.0])
+    return np.array([down[1], -down[0]]), down
+
+
+def _similarity(
+    center: NDArray[np.float64],
+    right: NDArray[np.float64],
+    down: NDArray[np.float64],
+    *,
+    side: float,
+    size_px: int,
+) -> NDArray[np.float64]:
+    step = max(side, 1e-3) / size_px
+    corner = center - (right + down) * step * (size_px - 1) / 2.0
+    return np.array(
+        [
+            [right[0] * step, down[0] * step, corner[0]],
+            [right[1] * step, down[1] * step, corner[1]],
+            [0.0, 0.0, 1.0],
+        ]
+    )

@@ -1,0 +1,48 @@
+"""Points as callers hand them over, checked."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .._errors import InputError
+
+
+def array_of_points(value: ArrayLike, columns: int, name: str) -> NDArray[np.float64]:
+    """Return points as (N, columns) float64, or raise :class:`InputError`."""
+    points = np.asarray(value, dtype=np.float64)
+    if points.ndim != 2 or points.shape[1] != columns:
+        raise InputError(f"{name} has shape {points.shape}; expected (N, {columns}).")
+    return points
+
+
+def finite_pixels(value: ArrayLike, name: str) -> NDArray[np.float64]:
+    """Return pixels as (N, 2) float64, N at least 1, or raise :class:`InputError`."""
+    points = array_of_points(value, 2, name)
+    if len(points) == 0:
+        raise InputError(f"{name} has shape {points.shape}; expected (N, 2) with N at least 1.")
+    if not np.all(np.isfinite(points)):
+        raise InputError(f"{name} holds values that are not finite; expected pixels.")
+    return points
+
+
+def landmark_pixels(value: ArrayLike) -> NDArray[np.float64]:
+    """Return the first 68 points as (68, 2) float64, or raise :class:`InputError`."""
+    points = finite_pixels(value, "landmarks_px")
+    if len(points) < 68:
+        raise InputError(
+            f"landmarks_px has shape {points.shape}; expected (68, 2), the 68 landmarks of "
+            "Multi-PIE in its order."
+        )
+    return points[:68]
+
+
+def finite_array(value: ArrayLike, shape: tuple[int, ...], name: str) -> NDArray[np.float64]:
+    """Return an array of exactly this shape as float64, or raise :class:`InputError`."""
+    array = np.asarray(value, dtype=np.float64)
+    if array.shape != shape or not np.all(np.isfinite(array)):
+        raise InputError(
+            f"{name} has shape {array.shape} with values {array.ravel()[:9]}; expected {shape}, "
+            "all finite."
+        )
+    return array

@@ -1,0 +1,334 @@
+"""Where results go: annotated pictures and videos, JSON lines and CSV."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, Protocol, TextIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._draw import draw_result
+from .._errors import ConfigurationError, InputError
+from .._opencv import cv2
+from .._results import FaceResult, FrameResult
+from .sources import IMAGE_SUFFIXES, SourceFrame, SourceKind, folder_images
+
+SinkKind = Literal["image", "video", "folder", "jsonl", "csv"]
+VIDEO_FOURCC = {".mp4": "mp4v", ".avi": "MJPG"}
+_ACCEPTED: dict[SourceKind, tuple[SinkKind, ...]] = {
+    "image": ("image", "jsonl", "csv"),
+    "folder": ("folder", "jsonl", "csv"),
+    "video": ("video", "jsonl", "csv"),
+    "camera": ("video", "jsonl", "csv"),
+}
+_EXAMPLES: dict[SinkKind, str] = {
+    "image": "an image (.jpg, .png …)",
+    "video": "a video (.mp4, .avi)",
+    "folder": "a folder (a name without suffix)",
+    "jsonl": ".jsonl",
+    "csv": ".csv",
+}
+CSV_HEADER = (
+    "source",
+    "frame",
+    "timestamp_s",
+    "face",
+    "track_id",
+    "confidence",
+    "box_x0_px",
+    "box_y0_px",
+    "box_x1_px",
+    "box_y1_px",
+    "gaze_pitch_rad",
+    "gaze_yaw_rad",
+    "gaze_uncertainty_rad",
+    "gaze_x",
+    "gaze_y",
+    "gaze_z",
+    "origin_x_mm",
+    "origin_y_mm",
+    "origin_z_mm",
+    "head_pitch_rad",
+    "head_yaw_rad",
+    "head_roll_rad",
+    "eye_openness_right",
+    "eye_openness_left",
+)
+
+
+class Sink(Protocol):
+    """Something that takes each frame's result and is closed at the end."""
+
+    def write(self, frame: SourceFrame, result: FrameResult) -> None: ...
+
+    def close(self) -> None:
+        """Finish the file; safe to call twice."""
+
+
+def sink_kind(output: Path) -> SinkKind:
+    """Say by its suffix what ``output`` is to hold.
+
+    Raises:
+        ConfigurationError: the suffix is none that can be written.
+    """
+    suffix = output.suffix.lower()
+    if suffix in IMAGE_SUFFIXES:
+        return "image"
+    if suffix in VIDEO_FOURCC:
+        return "video"
+    if suffix == ".jsonl":
+        return "jsonl"
+    if suffix == ".csv":
+        return "csv"
+    if output.is_dir() or not suffix:
+        return "folder"
+    raise ConfigurationError(
+        f"cannot write {str(output)!r}: suffix {suffix!r} is unknown. "
+        f"Expected {', '.join(_EXAMPLES.values())}"
+    )
+
+
+def check_outputs(
+    source: str, source_kind: SourceKind, outputs: Sequence[Path], *, force: bool
+) -> None:
+    """Refuse outputs that cannot be written, before any work starts. Writes nothing.
+
+    Args:
+        source: the input as given.
+        source_kind: what the input is.
+        outputs: files or a folder to be written.
+        force: existing files may be overwritten (never the input itself).
+
+    Raises:
+        ConfigurationError: an output does not fit the input, exists already, is named twice, is
+            the input, or its folder does not exist.
+    """
+    seen: set[Path] = set()
+    for output in outputs:
+        kind = sink_kind(output)
+        if kind not in _ACCEPTED[source_kind]:
+            accepted = ", ".join(_EXAMPLES[kind] for kind in _ACCEPTED[source_kind])
+            raise ConfigurationError(
+                f"cannot write {str(output)!r} ({kind}) from {source!r} ({source_kind}): "
+                f"expected {accepted}"
+            )
+        resolved = output.resolve()
+        if resolved in seen:
+            raise ConfigurationError(f"output {str(output)!r} is given twice. Give it once.")
+        seen.add(resolved)
+        if source_kind != "camera" and resolved == Path(source).resolve():
+            raise ConfigurationError(
+                f"output {str(output)!r} is the input itself. Choose another name."
+            )
+        if not resolved.parent.is_dir():
+            raise ConfigurationError(
+                f"cannot write {str(output)!r}: there is no folder {str(output.parent)!r}. "
+                "Make it first."
+            )
+        _check_overwrite(source, output, kind, force=force)
+
+
+def _check_overwrite(source: str, output: Path, kind: SinkKind, *, force: bool) -> None:
+    if kind == "folder":
+        if output.exists() and not output.is_dir():
+            raise ConfigurationError(f"{str(output)!r} is a file; expected a folder to write into.")
+        taken = [output / path.name for path in folder_images(Path(source))]
+        existing = [path for path in taken if path.exists()]
+    else:
+        if output.is_dir():
+            raise ConfigurationError(f"{str(output)!r} is a folder; expected a file to write.")
+        existing = [output] if output.exists() else []
+    if existing and not force:
+        more = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
+        raise ConfigurationError(
+            f"{str(existing[0])!r}{more} exists already. Add --force to overwrite, or choose "
+            "another name."
+        )
+
+
+def open_sinks(outputs: Sequence[Path], *, fps: float | None) -> list[Sink]:
+    """Make the sinks for ``outputs``, by suffix; existing files are overwritten.
+
+    Args:
+        outputs: files or folders, as ``check_outputs`` accepted them.
+        fps: frames per second of a written video; None counts as 30.
+
+    Raises:
+        InputError: a file cannot be created.
+    """
+    sinks: list[Sink] = []
+    try:
+        for output in outputs:
+            sinks.append(_open_sink(output, fps=fps))
+    except InputError:
+        for sink in sinks:
+            sink.close()
+        raise
+    return sinks
+
+
+def _open_sink(output: Path, *, fps: float | None) -> Sink:
+    kind = sink_kind(output)
+    if kind == "image":
+        return ImageSink(output)
+    if kind == "folder":
+        return FolderSink(output)
+    if kind == "video":
+        return VideoSink(output, fps=fps or 30.0)
+    return JsonlSink(output) if kind == "jsonl" else CsvSink(output)
+
+
+class ImageSink:
+    """One annotated picture."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def write(self, frame: SourceFrame, result: FrameResult) -> None:
+        write_image(self._path, draw_result(frame.image, result))
+
+    def close(self) -> None:
+        """Hold nothing open."""
+
+
+class FolderSink:
+    """Annotated pictures under the names of their sources."""
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise _cannot_write(folder, error) from error
+        self._folder = folder
+
+    def write(self, frame: SourceFrame, result: FrameResult) -> None:
+        write_image(self._folder / frame.name, draw_result(frame.image, result))
+
+    def close(self) -> None:
+        """Hold nothing open."""
+
+
+class VideoSink:
+    """An annotated video, of the size of the first frame."""
+
+    def __init__(self, path: Path, *, fps: float) -> None:
+        self._path = path
+        self._fps = fps
+        self._writer: cv2.VideoWriter | None = None
+        self._size_px = (0, 0)
+
+    def write(self, frame: SourceFrame, result: FrameResult) -> None:
+        annotated = draw_result(frame.image, result)
+        if self._writer is None:
+            self._size_px = (annotated.shape[1], annotated.shape[0])
+            self._writer = self._open()
+        if (annotated.shape[1], annotated.shape[0]) != self._size_px:
+            # A writer drops frames of another size without a word.
+            resized = cv2.resize(annotated, self._size_px, interpolation=cv2.INTER_AREA)
+            annotated = np.asarray(resized, dtype=np.uint8)
+        self._writer.write(annotated)
+
+    def _open(self) -> cv2.VideoWriter:
+        code = VIDEO_FOURCC[self._path.suffix.lower()]
+        fourcc = cv2.VideoWriter.fourcc(*code)
+        writer = cv2.VideoWriter(str(self._path), fourcc, self._fps, self._size_px)
+        if not writer.isOpened():
+            raise InputError(
+                f"cannot write video {str(self._path)!r} with codec {code} at {self._fps:g} frames "
+                f"per second and {self._size_px[0]}x{self._size_px[1]} px. Check that the folder "
+                "can be written, try .avi, and see `clipgaze doctor`."
+            )
+        return writer
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.release()
+            self._writer = None
+
+
+class JsonlSink:
+    """One JSON object a frame: its source and number, then ``FrameResult.to_dict()``."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = _create(path)
+
+    def write(self, frame: SourceFrame, result: FrameResult) -> None:
+        record = {"source": frame.name, "frame": frame.index, **result.to_dict()}
+        self._file.write(json.dumps(record, allow_nan=False) + "\n")
+        self._file.flush()  # whatever ends the run, the frames before it are on disk
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class CsvSink:
+    """One row a face under ``CSV_HEADER``; a frame without faces has no row."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = _create(path)
+        self._rows = csv.writer(self._file, lineterminator="\n")
+        self._rows.writerow(CSV_HEADER)
+        self._file.flush()
+
+    def write(self, frame: SourceFrame, result: FrameResult) -> None:
+        for number, face in enumerate(result.faces):
+            timestamp = "" if result.timestamp_s is None else f"{result.timestamp_s:.6f}"
+            self._rows.writerow((frame.name, frame.index, timestamp, number, *_csv_cells(face)))
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def write_image(path: Path, image: NDArray[np.uint8]) -> None:
+    """Write a BGR picture in the format of the path's suffix.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    try:
+        ok, data = cv2.imencode(path.suffix.lower(), image)
+    except cv2.error as error:
+        raise InputError(f"cannot encode {str(path)!r}: {error.err}. Try .png.") from error
+    if not ok:
+        raise InputError(f"cannot encode {str(path)!r}: this OpenCV cannot write it. Try .png.")
+    try:
+        path.write_bytes(data.tobytes())
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+
+
+def _csv_cells(face: FaceResult) -> tuple[str, ...]:
+    gaze, head = face.gaze, face.head_pose
+    numbers = (
+        *face.bbox_px,
+        gaze.pitch_rad,
+        gaze.yaw_rad,
+        gaze.uncertainty_rad,
+        *gaze.vector,
+        *gaze.origin_mm,
+        head.pitch_rad,
+        head.yaw_rad,
+        head.roll_rad,
+        *face.eye_openness,
+    )
+    track = "" if face.track_id is None else str(face.track_id)
+    return (track, f"{face.confidence:.4f}", *(f"{float(number):.5f}" for number in numbers))
+
+
+def _create(path: Path) -> TextIO:
+    try:
+        return path.open("w", encoding="utf-8", newline="")
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+
+
+def _cannot_write(path: Path, error: OSError) -> InputError:
+    reason = error.strerror or str(error)
+    return InputError(
+        f"cannot write {str(path)!r}: {reason}. Check the folder and its permissions."
+    )

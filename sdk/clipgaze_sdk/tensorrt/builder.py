@@ -1,0 +1,297 @@
+"""From a model's graph to a TensorRT engine and its side-car, checked before they are written."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._errors import BackendError, ConfigurationError, InputError, ModelError
+from ..backends.cuda import gpu_context, import_cuda, import_tensorrt, this_machine
+from ..backends.engine_runner import EngineRunner
+from ..backends.onnx_runtime import OnnxRuntimeBackend
+from ..models.cards import TASK_OUTPUTS, ModelCard
+from ..models.files import BUNDLED_FOLDER, ModelFile, load_model_file
+from .files import write_files
+from .info import ENGINE_SUFFIX, EngineInfo, Machine, Profile, sidecar_path
+from .network import BuildOptions, CompiledGraph, Progress, compile_graph
+from .precision import check_products, read_layers
+from .samples import sample_images
+
+_SAMPLES = 4
+_TOLERANCES = {"fp32": 0.01, "fp16": 0.05, "int8": 0.25}
+"""Largest difference to ONNX Runtime on the same graph, in units of an output's largest magnitude.
+They are wide: they find an engine that computes something else.  What a precision costs in degrees
+is measured by ``export/verify.py``, on real crops."""
+_DEFAULT_BATCH = {"face_detector": (1, 1, 1)}  # whole images come one by one
+_OTHER_BATCH = (1, 1, 8)
+_OPT_ASPECT = 16 / 9
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedGraph:
+    """A graph that ONNX Runtime runs, and what it answers there."""
+
+    source: str
+    model: ModelFile
+    base_sha256: str
+    """Of the FP32 file."""
+    images: NDArray[np.float32]
+    expected: Mapping[str, NDArray[np.float32]]
+
+
+def find_graph(source: str, precision: str) -> tuple[ModelFile, str]:
+    """Return the graph that has a precision, and the SHA-256 of its FP32 file.
+
+    Args:
+        source: a bundled network's name, or the path of an FP32 ``NAME.onnx`` with
+            ``NAME.fp16.onnx`` and ``NAME.int8.onnx`` beside it, or of one of these.
+        precision: "fp32", "fp16" or "int8".
+
+    Raises:
+        ModelError: a file is missing, damaged, or made from another model or for another runtime.
+        ConfigurationError: the file given has another precision, or is for another runtime.
+    """
+    path = BUNDLED_FOLDER / f"{source}.onnx" if source in TASK_OUTPUTS else Path(source)
+    if path.suffix == ENGINE_SUFFIX:
+        raise ConfigurationError(f"{source!r} is an engine already; give the .onnx file.")
+    given = load_model_file(path)
+    if given.card.precision == precision:
+        if not _is_for_tensorrt(given.card):
+            right = path.with_name(f"{path.stem.rpartition('.')[0] or path.stem}.{precision}.onnx")
+            raise ConfigurationError(
+                f"{source!r} is a graph of {precision} for {', '.join(given.card.runs_on)}, which "
+                f"TensorRT cannot build; give {str(right)!r}, or the FP32 file."
+            )
+        return given, given.card.base_sha256 or given.card.sha256
+    if given.card.precision != "fp32":
+        raise ConfigurationError(
+            f"{source!r} is a graph of {given.card.precision}, and {precision} was asked for; give "
+            "the FP32 file, or the other precision."
+        )
+    return _graph_beside(given, precision), given.card.sha256
+
+
+def _graph_beside(base: ModelFile, precision: str) -> ModelFile:
+    path = base.path.with_name(f"{base.path.stem}.{precision}.onnx")
+    make = (
+        "Make it, in the project's repository: python export/precisions.py "
+        f"{base.path} --calibration DIR"
+    )
+    if not path.is_file():
+        raise ModelError(
+            f"{str(base.path)!r} has no graph of {precision}: {str(path)!r} is missing. {make}"
+        )
+    graph = load_model_file(path)
+    if graph.card.precision != precision or not _is_for_tensorrt(graph.card):
+        runtimes = ", ".join(graph.card.runs_on) or "any runtime"
+        raise ModelError(
+            f"graph {str(path)!r} is of {graph.card.precision} for {runtimes}; expected "
+            f"{precision} for TensorRT. {make}"
+        )
+    if graph.card.base_sha256 != base.card.sha256:
+        raise ModelError(
+            f"graph {str(path)!r} was made from a model with SHA-256 "
+            f"{graph.card.base_sha256 or 'unknown'}; {str(base.path)!r} has {base.card.sha256}. "
+            f"{make}"
+        )
+    return graph
+
+
+def _is_for_tensorrt(card: ModelCard) -> bool:
+    return not card.runs_on or "tensorrt" in card.runs_on
+
+
+def check_graph(source: str, options: BuildOptions, *, threads: int) -> CheckedGraph:
+    """Find a graph and run it on sample images in ONNX Runtime.
+
+    Raises:
+        ModelError, ConfigurationError: as :func:`find_graph`, or the graph is not what its card
+            says.
+        BackendError: it does not run, or gives numbers that are not finite.
+    """
+    model, base_sha256 = find_graph(source, options.precision)
+    shape = profile_of(model.card, options).opt
+    images = sample_images(model.card, (_SAMPLES, *shape[1:]))
+    backend = OnnxRuntimeBackend(model.path, model.card, threads=threads)
+    try:
+        expected = backend.run(images)
+    finally:
+        backend.close()
+    for name, values in expected.items():
+        if not np.all(np.isfinite(values)):
+            raise BackendError(
+                f"{str(model.path)!r} gives {name} that is not finite on sample images in ONNX "
+                "Runtime; such a graph cannot be used. Take another precision."
+            )
+    return CheckedGraph(source, model, base_sha256, images, expected)
+
+
+def build_engine(
+    graph: CheckedGraph, output: Path, *, options: BuildOptions, say: Say, progress: Progress
+) -> EngineInfo:
+    """Compile a graph, check the engine, and write it with its side-car.
+
+    The engine is written only if every convolution and matrix product has the precision asked for,
+    except those that the graph's card keeps out, and if it agrees with ONNX Runtime.
+
+    Args:
+        graph: of :func:`check_graph`.
+        output: the engine; its side-car lies beside it.
+        options: what to build.
+        say: called with lines for a person.
+        progress: called with a line for each step of TensorRT.
+
+    Raises:
+        MissingRuntimeError: TensorRT, pycuda or a GPU is missing.
+        ModelError, ConfigurationError, BackendError: as their messages say; nothing is written.
+        InputError: the output cannot be written.
+    """
+    trt, cuda = import_tensorrt(), import_cuda()
+    card, machine = graph.model.card, this_machine(trt, cuda)
+    say(
+        f"building {output} from {graph.model.path.name} for {machine.gpu_name}, TensorRT "
+        f"{machine.tensorrt_version}; the first build takes minutes"
+    )
+    with gpu_context(cuda):
+        compiled = compile_graph(
+            trt,
+            graph.model.path,
+            options=options,
+            profile=profile_of(card, options),
+            progress=progress,
+        )
+    info = _checked_info(graph, compiled, output=output, machine=machine, options=options)
+    sidecar = _sidecar(card, output, compiled.engine, info).encode()
+    write_files({output: compiled.engine, sidecar_path(output): sidecar})
+    if options.timing_cache is not None and compiled.timing_cache is not None:
+        try:
+            write_files({options.timing_cache: compiled.timing_cache})
+        except InputError as error:  # the engine is there all the same
+            say(f"note: {error}")
+    return info
+
+
+def _checked_info(
+    graph: CheckedGraph,
+    compiled: CompiledGraph,
+    *,
+    output: Path,
+    machine: Machine,
+    options: BuildOptions,
+) -> EngineInfo:
+    """Run the engine, compare it with ONNX Runtime, and look up its layers."""
+    card = graph.model.card
+    runner = EngineRunner(compiled.engine, name=str(output))
+    try:
+        card.check_tensors(inputs=runner.inputs, outputs=runner.outputs)
+        products = check_products(
+            read_layers(runner.layers()),
+            compiled.products,
+            precision=options.precision,
+            kept=card.kept,
+        )
+        parity = _compare(graph.expected, runner.run(graph.images), options.precision)
+        profile = runner.profile
+    finally:
+        runner.close()
+    return EngineInfo(
+        machine=machine,
+        source=graph.source,
+        base_sha256=graph.base_sha256,
+        onnx_sha256=card.sha256,
+        calibration_sha256=_calibration_sha256(card),
+        arguments=_arguments(graph.source, options),
+        profile=profile,
+        strongly_typed=compiled.strongly_typed,
+        products=products,
+        parity=parity,
+    )
+
+
+def profile_of(card: ModelCard, options: BuildOptions) -> Profile:
+    """Return the shapes that an engine is built for.
+
+    A free height and width are the face detector's: from one step of its strides to the card's
+    longest side, and usually that of a 16:9 image.
+
+    Raises:
+        ConfigurationError: the graph has a fixed batch, or a DLA would see many sizes.
+    """
+    fallback = _OTHER_BATCH if options.dla_core is None else (1, 1, 1)
+    batch = options.batch or _DEFAULT_BATCH.get(card.task, fallback)
+    fixed, channels, height, width = card.inputs[0].shape
+    if isinstance(fixed, int):
+        raise ConfigurationError(
+            f"{card.file!r} takes batches of {fixed} alone; expected a free batch. Export it "
+            "without --batch: an engine's sizes are given here."
+        )
+    if isinstance(height, int) and isinstance(width, int):
+        sizes = [(height, width)] * 3
+    elif options.dla_core is not None:
+        raise ConfigurationError(
+            f"a DLA was asked for the {card.task}, whose images have many sizes; a DLA takes one. "
+            "Leave out --dla."
+        )
+    else:
+        step = int(card.number("multiple_px"))
+        longest = -(-int(max(card.numbers("long_side_px"))) // step) * step
+        usual = -(-round(longest / _OPT_ASPECT) // step) * step
+        sizes = [(step, step), (usual, longest), (longest, longest)]
+    least, best, most = ((n, int(channels), *size) for n, size in zip(batch, sizes, strict=True))
+    return Profile(least, best, most)
+
+
+def _compare(
+    expected: Mapping[str, NDArray[np.float32]],
+    found: Mapping[str, NDArray[np.float32]],
+    precision: str,
+) -> dict[str, float]:
+    parity = {}
+    for name, values in expected.items():
+        scale = max(float(np.abs(values).max()), 1e-6)
+        apart = np.abs(found[name].astype(np.float64) - values)
+        parity[name] = float(apart.max()) / scale if np.all(np.isfinite(apart)) else np.inf
+    limit = _TOLERANCES[precision]
+    worst = max(parity, key=lambda name: parity[name])
+    if parity[worst] > limit:
+        raise BackendError(
+            f"the engine's {worst} differs from ONNX Runtime's by {parity[worst]:.3g} of its "
+            f"largest magnitude on sample images; expected at most {limit:g}. It was not written. "
+            "Try another precision, and report this with the TensorRT version."
+        )
+    return parity
+
+
+def _arguments(source: str, options: BuildOptions) -> tuple[str, ...]:
+    words = [source, f"--{options.precision}"]
+    if options.batch is not None:
+        words += ["--batch", ",".join(map(str, options.batch))]
+    words += ["--workspace", str(options.workspace_mib)]
+    if options.dla_core is not None:
+        words += ["--dla", str(options.dla_core)]
+    return tuple(words)
+
+
+def _sidecar(card: ModelCard, output: Path, engine: bytes, info: EngineInfo) -> str:
+    """Return the graph's card with the engine's name and hash, and what it was built for."""
+    data: dict[str, Any] = json.loads(card.path.read_text(encoding="utf-8"))
+    data |= {
+        "file": output.name,
+        "sha256": hashlib.sha256(engine).hexdigest(),
+        "engine": info.to_dict(),
+    }
+    return json.dumps(data, indent=2) + "\n"
+
+
+def _calibration_sha256(card: ModelCard) -> str:
+    data = json.loads(card.path.read_text(encoding="utf-8")).get("calibration")
+    return str(data.get("sha256", "")) if isinstance(data, dict) else ""

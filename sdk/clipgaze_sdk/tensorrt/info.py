@@ -1,0 +1,116 @@
+"""The side-car of a TensorRT engine: what it was built from, for which machine, and how.
+
+``gaze.engine`` has ``gaze.engine.json`` beside it.  That is the card of the graph that was
+compiled, with the engine's own file and SHA-256, and an object ``engine`` with what is below.  An
+engine runs on one version of TensorRT, one kind of GPU and one system: the rest is refused.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from .._errors import ModelError
+
+ENGINE_SUFFIX = ".engine"
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What an engine is bound to."""
+
+    tensorrt_version: str
+    gpu_name: str
+    compute_capability: str
+    """For instance "8.7"."""
+    platform: str
+    """System and architecture, for instance "Linux aarch64"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """The shapes of ``image`` (N, 3, H, W) for which an engine is built."""
+
+    min: Shape
+    opt: Shape
+    """The one that it is fastest for."""
+    max: Shape
+
+    def holds(self, shape: Shape) -> bool:
+        """Say whether an input of this shape can be run."""
+        return len(shape) == len(self.min) and all(
+            low <= n <= high for low, n, high in zip(self.min, shape, self.max, strict=True)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class EngineInfo:
+    """What a side-car says beyond a card."""
+
+    machine: Machine
+    source: str
+    """The model as it was named to the builder: a bundled network, or a path."""
+    base_sha256: str
+    """Of the FP32 file of that model."""
+    onnx_sha256: str
+    """Of the graph that was compiled."""
+    calibration_sha256: str
+    """Of the calibration set of an INT8 graph; empty for others."""
+    arguments: tuple[str, ...]
+    """Of ``clipgaze build-engine``, without the output."""
+    profile: Profile
+    strongly_typed: bool
+    """The graph's types were binding; else builder flags allowed the precision."""
+    products: Mapping[str, int]
+    """How many convolutions and matrix products the inspector found in each precision."""
+    parity: Mapping[str, float]
+    """Largest difference to ONNX Runtime by output, in units of the output's largest magnitude."""
+
+    @classmethod
+    def load(cls, path: Path) -> EngineInfo:
+        """Read the object ``engine`` of a side-car that was read as a card already.
+
+        Raises:
+            ModelError: it is missing or incomplete.
+        """
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))["engine"]
+            return cls(
+                machine=Machine(**{f.name: str(data["machine"][f.name]) for f in fields(Machine)}),
+                arguments=tuple(str(word) for word in data["arguments"]),
+                profile=Profile(
+                    **{f.name: tuple(map(int, data["profile"][f.name])) for f in fields(Profile)}
+                ),
+                strongly_typed=bool(data["strongly_typed"]),
+                products={str(k): int(v) for k, v in data["products"].items()},
+                parity={str(k): float(v) for k, v in data["parity"].items()},
+                **{
+                    key: str(data[key])
+                    for key in ("source", "base_sha256", "onnx_sha256", "calibration_sha256")
+                },
+            )
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ModelError(
+                f"side-car {str(path)!r} cannot be used ({type(error).__name__}: {error}); "
+                "expected the one that clipgaze build-engine wrote with the engine. Copy both "
+                "again, together, or build the engine again."
+            ) from error
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return asdict(self)
+
+    def build_command(self, engine: Path) -> str:
+        """Return the command that builds this engine again, in the place of ``engine``."""
+        words = ["clipgaze", "build-engine", *self.arguments, "--output", str(engine)]
+        return shlex.join(words)
+
+
+def sidecar_path(engine: Path) -> Path:
+    """Return where the side-car of an engine lies."""
+    return engine.with_name(engine.name + ".json")

@@ -1,0 +1,291 @@
+"""An ONNX graph compiled by TensorRT, with the same code on TensorRT 10 and 11.
+
+The graph says the precision.  TensorRT 11 always obeys it; 10.x does when a network is made
+strongly typed.  What a version can do is found out by its features, never by its number.
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .._errors import BackendError, ConfigurationError, ModelError
+from ..backends.cuda import tensorrt_log
+from .info import Profile
+
+_ONNX_NODE = re.compile(r"\[ONNX Layer: ([^\]]+)\]")
+_MEMORY = re.compile(r"out of memory|cudaErrorMemoryAllocation|OutOfMemory", re.IGNORECASE)
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildOptions:
+    """What engine to build.
+
+    Raises:
+        ConfigurationError: a value is outside its range, or two do not go together.
+    """
+
+    precision: str
+    """"fp32", "fp16" or "int8"."""
+    batch: tuple[int, int, int] | None = None
+    """Least, usual and largest batch; None: 1, 1, 8 for crops, 1 for the face detector."""
+    workspace_mib: int = 1024
+    """GPU memory that a layer may use while it works."""
+    dla_core: int | None = None
+    """Deep learning accelerator of an Orin to use; FP16 and one batch size only."""
+    timing_cache: Path | None = None
+    """Kept from build to build, so that later ones are quicker."""
+
+    def __post_init__(self) -> None:
+        if self.batch is not None and not 1 <= self.batch[0] <= self.batch[1] <= self.batch[2]:
+            raise ConfigurationError(
+                f"batch is {self.batch}; expected three rising numbers of at least 1: least, "
+                "usual, largest, for instance 1,1,8."
+            )
+        if self.workspace_mib < 1:
+            raise ConfigurationError(f"workspace is {self.workspace_mib} MiB; expected at least 1.")
+        if self.timing_cache is not None and not self.timing_cache.parent.is_dir():
+            raise ConfigurationError(
+                f"cannot write {str(self.timing_cache)!r}: make its folder first."
+            )
+        if self.dla_core is None:
+            return
+        if self.precision != "fp16" or (self.batch is not None and len(set(self.batch)) > 1):
+            raise ConfigurationError(
+                f"a DLA was asked for with {self.precision} and batch {self.batch}; it takes FP16 "
+                "and one batch size, for instance --fp16 --batch 1,1,1."
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledGraph:
+    """What TensorRT made of a graph."""
+
+    engine: bytes
+    products: tuple[str, ...]
+    """ONNX names of the convolutions and matrix products."""
+    strongly_typed: bool
+    timing_cache: bytes | None
+
+
+def onnx_names(text: str) -> list[str]:
+    """Return the ONNX nodes that a layer's metadata names."""
+    return _ONNX_NODE.findall(text)
+
+
+def is_strongly_typed(trt: Any, options: BuildOptions) -> bool:
+    """Say whether this TensorRT is to be bound to the graph's types.
+
+    TensorRT 11 knows nothing else.  Up to 10.11 strong typing of a quantised graph is not
+    complete: it is from 10.12, which also brought the type E8M0.  There INT8 graphs, and
+    everything on a DLA before TensorRT 11, take builder flags instead; that the flags led to the
+    precision asked for is then known by the engine inspector alone.
+    """
+    if not hasattr(trt.BuilderFlag, "FP16"):
+        return True
+    if options.dla_core is not None:
+        return False
+    if not hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED"):
+        return False
+    return options.precision != "int8" or hasattr(trt.DataType, "E8M0")
+
+
+def network_flags(trt: Any, options: BuildOptions) -> int:
+    """Return the flags with which a network is created."""
+    has_flag = hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED")
+    if has_flag and is_strongly_typed(trt, options):
+        return 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
+    return 0
+
+
+def precision_flags(trt: Any, options: BuildOptions, *, has_half: bool) -> list[Any]:
+    """Return the builder flags that allow the precision; none where the graph's types bind.
+
+    FP16 is allowed only where the graph has it, so that what an INT8 graph keeps in FP32 stays.
+    """
+    if is_strongly_typed(trt, options):
+        return []
+    flags = [trt.BuilderFlag.FP16] if has_half else []
+    if options.precision == "int8":
+        flags.append(trt.BuilderFlag.INT8)
+    return flags
+
+
+def compile_graph(
+    trt: Any, path: Path, *, options: BuildOptions, profile: Profile, progress: Progress
+) -> CompiledGraph:
+    """Compile a graph; this takes minutes.
+
+    Args:
+        trt: the module ``tensorrt``.
+        path: of the graph.
+        options: how.
+        profile: the shapes to compile it for.
+        progress: called with a line for each step.
+
+    Raises:
+        ModelError: TensorRT cannot read the graph.
+        ConfigurationError: there is no such DLA.
+        BackendError: TensorRT failed.
+    """
+    log = tensorrt_log(trt)
+    log.errors.clear()
+    builder = trt.Builder(log)
+    network = builder.create_network(network_flags(trt, options))
+    _parse(trt, network, path)
+    config = builder.create_builder_config()
+    _configure(trt, builder, network, config, options=options)
+    _add_profile(builder, network, config, profile)
+    cache = _attach_timing_cache(config, options.timing_cache, progress)
+    with _interrupt_noted() as interrupted:
+        if hasattr(trt, "IProgressMonitor"):
+            monitor = _make_monitor(trt, progress, interrupted)  # held until the build is over
+            config.progress_monitor = monitor
+        plan = builder.build_serialized_network(network, config)
+    if interrupted.is_set():
+        raise KeyboardInterrupt
+    if plan is None:
+        raise _build_error(trt, path, options)
+    return CompiledGraph(
+        engine=bytes(plan),
+        products=_products(trt, network),
+        strongly_typed=is_strongly_typed(trt, options),
+        timing_cache=None if cache is None else bytes(cache.serialize()),
+    )
+
+
+def _parse(trt: Any, network: Any, path: Path) -> None:
+    log = tensorrt_log(trt)
+    parser = trt.OnnxParser(network, log)
+    if parser.parse(path.read_bytes()):
+        return
+    reasons = [
+        f"{error.node_operator()} {error.node_name()}: {error.desc()}".strip()
+        for error in (parser.get_error(index) for index in range(parser.num_errors))
+    ]
+    raise ModelError(
+        f"TensorRT {trt.__version__} cannot read {str(path)!r}: "
+        f"{' '.join('; '.join(reasons).split()) or log.take()}. Its operators or its opset are "
+        "newer than this TensorRT, or it is no model of this project."
+    )
+
+
+def _configure(trt: Any, builder: Any, network: Any, config: Any, *, options: BuildOptions) -> None:
+    config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace_mib << 20)
+    # Anything less, and the inspector does not tell the layers' types.
+    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
+    # On unless told, even in a strongly typed network; its mantissa is as short as FP16's.
+    config.clear_flag(trt.BuilderFlag.TF32)
+    for flag in precision_flags(trt, options, has_half=_has_half(trt, network)):
+        config.set_flag(flag)
+    if options.dla_core is not None:
+        if options.dla_core >= builder.num_DLA_cores:
+            raise ConfigurationError(
+                f"DLA {options.dla_core} was asked for; TensorRT {trt.__version__} finds "
+                f"{builder.num_DLA_cores} here. Leave out --dla."
+            )
+        config.default_device_type = trt.DeviceType.DLA
+        config.DLA_core = options.dla_core
+        config.set_flag(trt.BuilderFlag.GPU_FALLBACK)
+
+
+def _add_profile(builder: Any, network: Any, config: Any, shapes: Profile) -> None:
+    profile = builder.create_optimization_profile()
+    tensor = network.get_input(0)
+    profile.set_shape(tensor.name, shapes.min, shapes.opt, shapes.max)
+    config.add_optimization_profile(profile)
+
+
+def _attach_timing_cache(config: Any, path: Path | None, progress: Progress) -> Any:
+    """Return the cache that the build will fill; None if none is to be kept."""
+    if path is None:
+        return None
+    try:
+        data = path.read_bytes() if path.exists() else b""
+    except OSError as error:
+        raise ConfigurationError(f"timing cache {str(path)!r} cannot be read: {error}.") from error
+    cache = config.create_timing_cache(data)
+    if cache is None or not config.set_timing_cache(cache, False):
+        progress("the timing cache is of another machine or TensorRT; a new one is begun")
+        cache = config.create_timing_cache(b"")
+        config.set_timing_cache(cache, False)
+    return cache
+
+
+def _products(trt: Any, network: Any) -> tuple[str, ...]:
+    kinds = (
+        trt.LayerType.CONVOLUTION,
+        trt.LayerType.DECONVOLUTION,
+        trt.LayerType.MATRIX_MULTIPLY,
+    )
+    names: dict[str, None] = {}  # in order, each once
+    for index in range(network.num_layers):
+        layer = network.get_layer(index)
+        if layer.type in kinds:
+            names.update(dict.fromkeys(onnx_names(layer.metadata) or [layer.name]))
+    return tuple(names)
+
+
+@contextmanager
+def _interrupt_noted() -> Iterator[threading.Event]:
+    """Turn Ctrl-C into an event while TensorRT runs.
+
+    It calls the logger and the monitor from C++, where an exception would end the process.
+    """
+    noted = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield noted
+        return
+    before = signal.signal(signal.SIGINT, lambda *_: noted.set())
+    try:
+        yield noted
+    finally:
+        signal.signal(signal.SIGINT, before or signal.SIG_DFL)
+
+
+def _has_half(trt: Any, network: Any) -> bool:
+    layers = (network.get_layer(index) for index in range(network.num_layers))
+    tensors = (layer.get_output(i) for layer in layers for i in range(layer.num_outputs))
+    return any(tensor.dtype == trt.DataType.HALF for tensor in tensors)
+
+
+def _make_monitor(trt: Any, progress: Progress, interrupted: threading.Event) -> Any:
+    """Return a monitor that reports steps, and stops the build once interrupted."""
+
+    class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
+        def __init__(self) -> None:
+            trt.IProgressMonitor.__init__(self)
+            self._steps: dict[str, int] = {}
+
+        def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
+            self._steps[phase_name] = num_steps
+
+        def phase_finish(self, phase_name: str) -> None:
+            self._steps.pop(phase_name, None)
+
+        def step_complete(self, phase_name: str, step: int) -> bool:
+            progress(f"{phase_name}: {step + 1} of {self._steps.get(phase_name, step + 1)}")
+            return not interrupted.is_set()
+
+    return Monitor()
+
+
+def _build_error(trt: Any, path: Path, options: BuildOptions) -> BackendError:
+    reason = tensorrt_log(trt).take()
+    if _MEMORY.search(reason):
+        advice = (
+            "The GPU has no memory left: close what else uses it, or give less by --workspace "
+            f"(now {options.workspace_mib} MiB) and --batch."
+        )
+    else:
+        advice = "Try --workspace with more memory, or another precision."
+    return BackendError(
+        f"TensorRT {trt.__version__} cannot build {str(path)!r}: {reason}. {advice}"
+    )

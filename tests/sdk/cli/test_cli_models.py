@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from clipgaze_sdk.cli import main
+from clipgaze_sdk.models import files as _models
+from clipgaze_sdk.models.cards import TASK_OUTPUTS
+
+
+@pytest.fixture
+def bundled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with three cards, and files that only their SHA-256 is asked of."""
+    monkeypatch.setattr(_models, "BUNDLED_FOLDER", tmp_path)
+    for task, outputs in TASK_OUTPUTS.items():
+        content = task.encode() * 100_000
+        (tmp_path / f"{task}.onnx").write_bytes(content)
+        card = {
+            "format": 1,
+            "name": f"example-{task}",
+            "task": task,
+            "file": f"{task}.onnx",
+            "sha256": hashlib.sha256(content).hexdigest(),
+            "inputs": [{"name": "image", "dtype": "float32", "shape": ["batch", 3, 96, 224]}],
+            "outputs": [
+                {"name": name, "dtype": "float32", "shape": shape}
+                for name, shape in outputs.items()
+            ],
+            "preprocessing": {"color": "RGB"},
+            "licence": "Apache-2.0",
+            "version": "0.1.0",
+            "trained_on": "rendered people",
+            "command": "python -m train.example",
+            "seed": 7,
+            "commit": "0123456789abcdef",
+            "figures": {"mean error": "6.5°", "people": 40},
+        }
+        (tmp_path / f"{task}.json").write_text(json.dumps(card))
+    return tmp_path
+
+
+def test_models_lists_every_card(bundled: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models"]) == 0
+    out = capsys.readouterr().out
+    for task in TASK_OUTPUTS:
+        assert f"example-{task} 0.1.0 ({task})" in out
+    assert "  licence     Apache-2.0" in out
+    assert "gaze.onnx, 0.4 MB, SHA-256 " in out
+    assert "  input       image float32 (batch, 3, 96, 224)" in out
+    assert "  trained on  rendered people" in out
+    assert "python -m train.example, seed 7, commit 0123456789ab" in out
+    assert "  figures     mean error: 6.5°\n              people: 40" in out
+    assert max(map(len, out.splitlines())) <= 100
+
+
+def test_models_gives_the_cards_as_json(bundled: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "--json"]) == 0
+    cards = json.loads(capsys.readouterr().out)
+    assert [card["task"] for card in cards] == list(TASK_OUTPUTS)
+    assert cards[2]["size_bytes"] == 400_000
+    assert cards[2]["figures"] == {"mean error": "6.5°", "people": 40}
+    assert cards[2]["inputs"][0]["shape"] == ["batch", 3, 96, 224]
+
+
+def test_other_precisions_are_listed_with_their_network(
+    bundled: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    card = json.loads((bundled / "gaze.json").read_text())
+    card |= {"precision": "int8", "runs_on": ["onnxruntime"], "figures": {"worst": "2.5°"}}
+    (bundled / "gaze.int8_cpu.json").write_text(json.dumps(card))
+    (bundled / "gaze.int8_cpu.onnx").write_bytes((bundled / "gaze.onnx").read_bytes())
+    assert main(["models"]) == 0
+    text = "  also as     gaze.int8_cpu.onnx, 0.4 MB, int8 for onnxruntime; worst: 2.5°\n"
+    assert text in capsys.readouterr().out
+    assert main(["models", "--json"]) == 0
+    cards = json.loads(capsys.readouterr().out)
+    assert [len(card["precisions"]) for card in cards] == [0, 0, 1]
+    assert cards[2]["precisions"][0]["precision"] == "int8"
+    (bundled / "gaze.int8_cpu.onnx").write_bytes(b"damaged")
+    assert main(["models"]) == 1
+    assert "gaze.int8_cpu.onnx" in capsys.readouterr().err
+
+
+def test_a_damaged_model_is_named_and_the_others_are_listed(
+    bundled: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (bundled / "gaze.onnx").write_bytes(b"damaged")
+    assert main(["models"]) == 1
+    out, err = capsys.readouterr()
+    assert "example-face_detector" in out
+    assert "example-gaze" not in out
+    assert err.startswith("error: ")
+    assert "gaze.onnx" in err
+    assert "SHA-256" in err
+    assert err.count("\n") == 1

@@ -1,0 +1,371 @@
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from clipgaze_sdk._errors import ConfigurationError, ModelError
+from clipgaze_sdk.cli import main, make_parser, opencv_build, run
+from clipgaze_sdk.media.sources import open_source
+from tests.fake_networks import draw_faces, write_networks
+from tests.sdk.fake_estimator import FakeEstimator
+from tests.sdk.media.example_media import cut_file, gradient, write_video
+
+UseFake = Callable[..., FakeEstimator]
+
+
+@pytest.fixture
+def use_fake(monkeypatch: pytest.MonkeyPatch) -> UseFake:
+    """Put a fake estimator in place, and give it."""
+
+    def put(*, interrupt_at: int | None = None, refuse_width: int | None = None) -> FakeEstimator:
+        fake = FakeEstimator(interrupt_at=interrupt_at, refuse_width=refuse_width)
+        monkeypatch.setattr(run, "make_estimator", fake)
+        return fake
+
+    return put
+
+
+@pytest.fixture(autouse=True)
+def no_display(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opencv_build, "window_is_available", lambda: False)
+
+
+def read_jsonl(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_picture_becomes_an_annotated_picture(
+    tmp_path: Path, use_fake: UseFake, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake = use_fake()
+    cv2.imwrite(str(tmp_path / "a.png"), gradient(320, 240))
+    assert main(["run", str(tmp_path / "a.png"), str(tmp_path / "out.png")]) == 0
+    written = cv2.imread(str(tmp_path / "out.png"))
+    assert written.shape == (240, 320, 3)
+    assert (written != gradient(320, 240)).any()
+    assert fake.stamps == [None]
+    assert fake.closed
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "1 frame, 1 face" in err
+    assert "out.png" in err
+    assert "60 degrees is assumed" in err
+
+
+def test_without_output_results_are_printed(
+    tmp_path: Path, use_fake: UseFake, capsys: pytest.CaptureFixture[str]
+) -> None:
+    use_fake()
+    cv2.imwrite(str(tmp_path / "a.png"), gradient(320, 240))
+    assert main(["run", str(tmp_path / "a.png"), "--fov", "70"]) == 0
+    out, err = capsys.readouterr()
+    assert out.splitlines() == [
+        "a.png: 1 face",
+        "  face 0: gaze pitch +0.0 yaw +0.0 deg (sigma 5.7), 0.60 m away, box 96 48 192 192 px, "
+        "confidence 0.90",
+    ]
+    assert "assumed" not in err
+
+
+def test_nobody_in_view_is_a_result(
+    tmp_path: Path, use_fake: UseFake, capsys: pytest.CaptureFixture[str]
+) -> None:
+    use_fake()
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((240, 320, 3), np.uint8))
+    assert main(["run", str(tmp_path / "a.png")]) == 0
+    assert capsys.readouterr().out == "a.png: nobody in view\n"
+
+
+def test_a_video_gives_video_json_lines_and_csv(tmp_path: Path, use_fake: UseFake) -> None:
+    fake = use_fake()
+    clip = write_video(tmp_path / "clip.mp4", frames=10, fps=20.0)
+    outputs = [tmp_path / name for name in ("out.mp4", "out.jsonl", "out.csv")]
+    assert main(["run", str(clip), *map(str, outputs)]) == 0
+    written = open_source(str(outputs[0]))
+    assert len(list(written.frames())) == 10
+    assert written.fps == pytest.approx(20.0)
+    records = read_jsonl(outputs[1])
+    assert [record["frame"] for record in records] == list(range(10))
+    stamps = [record["timestamp_s"] for record in records]
+    np.testing.assert_allclose(stamps, np.arange(10) / 20.0, atol=1e-3)
+    assert records[4]["faces"][0]["gaze"]["yaw_rad"] == pytest.approx(math.radians(4))
+    rows = read_csv(outputs[2])
+    assert [row["track_id"] for row in rows] == ["0"] * 10
+    assert fake.stamps == stamps
+
+
+def test_a_folder_names_the_bad_picture_does_the_others_and_fails(
+    tmp_path: Path, use_fake: UseFake, capsys: pytest.CaptureFixture[str]
+) -> None:
+    use_fake(refuse_width=99)
+    pictures = tmp_path / "in"
+    pictures.mkdir()
+    cv2.imwrite(str(pictures / "a.png"), gradient())
+    cv2.imwrite(str(pictures / "c.png"), gradient())
+    cv2.imwrite(str(pictures / "d.png"), gradient(99, 48))
+    (pictures / "b.jpg").write_bytes(b"broken")
+    outputs = [str(tmp_path / "out"), str(tmp_path / "faces.csv")]
+    assert main(["run", str(pictures), *outputs]) == 1
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "c.png"]
+    assert [row["source"] for row in read_csv(tmp_path / "faces.csv")] == ["a.png", "c.png"]
+    err = capsys.readouterr().err
+    assert "b.jpg" in err
+    assert "d.png: image is 99 px wide" in err
+    assert "2 of 4 pictures" in err
+
+
+def test_a_good_folder_succeeds(tmp_path: Path, use_fake: UseFake) -> None:
+    use_fake()
+    cv2.imwrite(str(tmp_path / "a.png"), gradient())
+    assert main(["run", str(tmp_path)]) == 0
+
+
+def test_a_cut_video_keeps_what_was_read_and_warns(
+    tmp_path: Path, use_fake: UseFake, capsys: pytest.CaptureFixture[str]
+) -> None:
+    use_fake()
+    clip = cut_file(write_video(tmp_path / "clip.avi", frames=30), keep=0.5)
+    outputs = [tmp_path / "out.avi", tmp_path / "out.jsonl"]
+    assert main(["run", str(clip), *map(str, outputs)]) == 0
+    count = len(read_jsonl(outputs[1]))
+    assert 5 < count < 30
+    assert len(list(open_source(str(outputs[0])).frames())) == count
+    err = capsys.readouterr().err
+    assert f"warning: the video ended early: {count} frames read, its header promises 30" in err
+
+
+def test_a_video_with_nothing_to_decode_is_an_error(
+    tmp_path: Path, use_fake: UseFake, capsys: pytest.CaptureFixture[str]
+) -> None:
+    use_fake()
+    (tmp_path / "clip.mp4").write_bytes(b"no video at all" * 100)
+    assert main(["run", str(tmp_path / "clip.mp4"), str(tmp_path / "out.jsonl")]) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("error: cannot open video")
+    assert err.count("\n") == 1
+    assert not (tmp_path / "out.jsonl").exists()
+
+
+def test_ctrl_c_keeps_what_was_written(
+    tmp_path: Path, use_fake: UseFake, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake = use_fake(interrupt_at=4)
+    clip = write_video(tmp_path / "clip.mp4", frames=10)
+    outputs = [tmp_path / "out.mp4", tmp_path / "out.jsonl"]
+    assert main(["run", str(clip), *map(str, outputs)]) == 130
+    assert len(read_jsonl(outputs[1])) == 4
+    assert len(list(open_source(str(outputs[0])).frames())) == 4
+    assert fake.closed
+    assert "interrupted: 4 frames" in capsys.readouterr().err
+
+
+def test_max_frames_stops_without_a_warning(
+    tmp_path: Path, use_fake: UseFake, capsys: pytest.CaptureFixture[str]
+) -> None:
+    use_fake()
+    clip = write_video(tmp_path / "clip.mp4", frames=10)
+    assert main(["run", str(clip), str(tmp_path / "a.jsonl"), "--max-frames", "3"]) == 0
+    assert len(read_jsonl(tmp_path / "a.jsonl")) == 3
+    assert "warning" not in capsys.readouterr().err
+
+
+def test_options_may_stand_between_files(tmp_path: Path) -> None:
+    args = make_parser().parse_args(
+        ["run", "--threads", "3", "a.mp4", "--headless", "b.mp4", "--fov", "70", "c.csv"]
+    )
+    assert args.input == "a.mp4"
+    assert args.outputs == [Path("b.mp4"), Path("c.csv")]
+    assert (args.threads, args.headless, args.fov) == (3, True, 70.0)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["walk"],
+        ["run"],
+        ["run", "a.jpg", "--threads", "0"],
+        ["run", "a.jpg", "--threads", "two"],
+        ["run", "a.jpg", "--colour", "red"],
+        ["run", "a.jpg", "--fov", "60", "--camera", "c.yaml"],
+        ["bench", "a.jpg"],
+    ],
+)
+def test_wrong_arguments_exit_with_2(arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+
+
+def test_a_pair_that_does_not_fit_exits_with_2_before_any_work(
+    tmp_path: Path, use_fake: UseFake, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake = use_fake()
+    cv2.imwrite(str(tmp_path / "a.png"), gradient())
+    assert main(["run", str(tmp_path / "a.png"), str(tmp_path / "out.mp4")]) == 2
+    assert fake.stamps == []
+    err = capsys.readouterr().err
+    assert err.startswith("error: cannot write")
+    assert "expected an image" in err
+
+
+def test_an_existing_output_is_kept_unless_forced(tmp_path: Path, use_fake: UseFake) -> None:
+    use_fake()
+    cv2.imwrite(str(tmp_path / "a.png"), gradient())
+    output = tmp_path / "a.csv"
+    output.write_text("precious")
+    assert main(["run", str(tmp_path / "a.png"), str(output)]) == 2
+    assert output.read_text() == "precious"
+    assert main(["run", str(tmp_path / "a.png"), str(output), "--force"]) == 0
+    assert output.read_text().startswith("source,frame,")
+
+
+def test_a_damaged_picture_leaves_the_existing_output_alone(
+    tmp_path: Path, use_fake: UseFake, capsys: pytest.CaptureFixture[str]
+) -> None:
+    use_fake()
+    (tmp_path / "a.png").write_bytes(b"damaged")
+    output = tmp_path / "a.csv"
+    output.write_text("precious")
+    assert main(["run", str(tmp_path / "a.png"), str(output), "--force"]) == 1
+    assert output.read_text() == "precious"
+    assert capsys.readouterr().err.startswith("error: cannot decode image")
+
+
+def test_a_broken_model_leaves_the_existing_output_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(args: object) -> None:
+        raise ModelError("gaze.onnx is\ndamaged. Fetch it again.")
+
+    monkeypatch.setattr(run, "make_estimator", fail)
+    cv2.imwrite(str(tmp_path / "a.png"), gradient())
+    output = tmp_path / "a.csv"
+    output.write_text("precious")
+    assert main(["run", str(tmp_path / "a.png"), str(output), "--force"]) == 1
+    assert output.read_text() == "precious"
+    assert capsys.readouterr().err == "error: gaze.onnx is damaged. Fetch it again.\n"
+
+
+def test_options_that_cannot_be_exit_with_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), gradient())
+    for extra in (["--fov", "300"], ["--detector", "yunet"], ["--camera", "missing.yaml"]):
+        assert main(["run", str(tmp_path / "a.png"), *extra]) == 2
+        assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_a_missing_input_exits_with_1(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "nothing-here.jpg"]) == 1
+    assert capsys.readouterr().err.startswith("error: no such file")
+
+
+class FakeWindows:
+    """Stands in for OpenCV's windows; the viewer presses q on the third frame."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.shown: list[np.ndarray] = []
+        self.open: set[str] = set()
+        monkeypatch.setattr(opencv_build, "window_is_available", lambda: True)
+        monkeypatch.setattr(cv2, "namedWindow", lambda name, _: self.open.add(name))
+        monkeypatch.setattr(cv2, "imshow", lambda _, image: self.shown.append(image))
+        monkeypatch.setattr(cv2, "waitKey", lambda _: ord("q") if len(self.shown) == 3 else -1)
+        monkeypatch.setattr(cv2, "getWindowProperty", lambda *_: 1.0)
+        monkeypatch.setattr(cv2, "destroyWindow", self.open.remove)
+
+
+def test_a_window_shows_a_video_until_q(
+    tmp_path: Path, use_fake: UseFake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_fake()
+    windows = FakeWindows(monkeypatch)
+    clip = write_video(tmp_path / "clip.mp4", frames=10)
+    assert main(["run", str(clip)]) == 0
+    assert len(windows.shown) == 3
+    assert not windows.open
+
+
+def test_a_window_that_the_viewer_closes_ends_the_run(
+    tmp_path: Path, use_fake: UseFake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_fake()
+    windows = FakeWindows(monkeypatch)
+
+    def destroy(name: str) -> None:
+        raise cv2.error(f"NULL window: {name!r} in function 'cvDestroyWindow'")
+
+    monkeypatch.setattr(
+        cv2, "getWindowProperty", lambda *_: -1.0 if len(windows.shown) > 1 else 1.0
+    )
+    monkeypatch.setattr(cv2, "destroyWindow", destroy)
+    assert main(["run", str(write_video(tmp_path / "clip.mp4", frames=10))]) == 0
+    assert len(windows.shown) == 2
+
+
+@pytest.mark.parametrize("extra", [["--headless"], ["{folder}/a.jsonl"]])
+def test_no_window_when_headless_or_when_writing(
+    tmp_path: Path, use_fake: UseFake, monkeypatch: pytest.MonkeyPatch, extra: list[str]
+) -> None:
+    use_fake()
+    windows = FakeWindows(monkeypatch)
+    clip = write_video(tmp_path / "clip.mp4", frames=4)
+    assert main(["run", str(clip), *(part.format(folder=tmp_path) for part in extra)]) == 0
+    assert windows.shown == []
+
+
+def test_a_full_disk_is_one_line(
+    tmp_path: Path,
+    use_fake: UseFake,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    use_fake()
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full on this system")
+    cv2.imwrite(str(tmp_path / "a.png"), gradient())
+    (tmp_path / "a.jsonl").symlink_to("/dev/full")
+    assert main(["run", str(tmp_path / "a.png"), str(tmp_path / "a.jsonl"), "--force"]) == 1
+    assert "No space left" in capsys.readouterr().err
+
+
+def test_configuration_errors_are_wrong_arguments(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(args: object) -> None:
+        raise ConfigurationError("no such option.")
+
+    monkeypatch.setattr(run, "make_estimator", fail)
+    cv2.imwrite(str(tmp_path / "a.png"), gradient())
+    assert main(["run", str(tmp_path / "a.png")]) == 2
+
+
+def test_networks_of_a_folder_follow_a_face_through_a_video(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    networks = write_networks(tmp_path / "networks")
+    writer = cv2.VideoWriter(
+        str(tmp_path / "clip.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 25.0, (640, 360)
+    )
+    for index in range(6):
+        writer.write(draw_faces((640, 360), [(300 + 4 * index, 180)]))
+    writer.release()
+    output = tmp_path / "out.csv"
+    arguments = ["--model", str(networks), "--fov", "50", "--threads", "1"]
+    assert main(["run", str(tmp_path / "clip.avi"), str(output), *arguments]) == 0
+    rows = read_csv(output)
+    assert [row["track_id"] for row in rows] == ["0"] * 6
+    centers = [(float(row["box_x0_px"]) + float(row["box_x1_px"])) / 2 for row in rows]
+    np.testing.assert_allclose(np.diff(centers), 4.0, atol=0.5)

@@ -1,0 +1,49 @@
+"""The project's own detector, on a tiny network that answers with boxes of one size."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from clipgaze_sdk import EstimatorOptions, ModelError
+from clipgaze_sdk.faces.detector import NetworkDetector
+from clipgaze_sdk.models.cards import ModelCard
+from clipgaze_sdk.models.files import ModelFile
+from tests.fake_networks import FACE_SIDE_PX, write_card, write_networks
+
+
+def detector(folder: Path, long_side_px: object) -> NetworkDetector:
+    write_networks(folder, ("face_detector",))
+    path = folder / "face_detector.onnx"
+    numbers = json.loads(path.with_suffix(".json").read_text())["preprocessing"]
+    numbers["long_side_px"] = long_side_px
+    card = ModelCard.load(write_card(path, "face_detector", preprocessing=numbers))
+    return NetworkDetector(ModelFile(path, card), EstimatorOptions(min_confidence=0.7))
+
+
+def sides(rows: np.ndarray) -> np.ndarray:
+    return rows[:, 2] - rows[:, 0]
+
+
+def test_a_second_side_finds_faces_that_fill_the_image(tmp_path: Path) -> None:
+    """The network knows faces of one size; in a smaller copy large ones have it."""
+    image = np.full((480, 640, 3), 20, np.uint8)
+    cv2.rectangle(image, (180, 100), (440, 360), (255, 255, 255), -1)
+    one, two = detector(tmp_path, 640), detector(tmp_path, [640, 256])
+    assert sides(one.detect(image, "bgr")).max() == pytest.approx(FACE_SIDE_PX, rel=0.05)
+    rows = two.detect(image, "bgr")
+    assert sides(rows).max() == pytest.approx(2.5 * FACE_SIDE_PX, rel=0.05)
+    assert np.all(np.diff(rows[:, 4]) <= 0)
+    large = rows[np.argmax(sides(rows))]
+    assert (large[0] + large[2]) / 2 == pytest.approx(310, abs=45)
+    one.close()
+    two.close()
+
+
+def test_a_card_that_names_no_side_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="long_side_px"):
+        detector(tmp_path, [])

@@ -1,0 +1,82 @@
+"""The weights that later training builds on: whole, described by their cards, and of use."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+pytest.importorskip("open_clip", reason="needs open_clip of the extra [train]")
+
+from train.clip.clip_models import load_clip
+from train.clip.prompts import PCO, HandWritten, load_prompts
+from train.factors import FACTORS
+from train.loop.weight_cards import CARD
+
+MOST_BYTES = 40_000_000
+WEIGHTS = Path(__file__).resolve().parents[3] / "train" / "weights"
+NAMES = [f.name for f in FACTORS]
+FOLDERS = sorted(path.parent for path in WEIGHTS.rglob(CARD))
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=[str(f.relative_to(WEIGHTS)) for f in FOLDERS])
+def test_cards_are_of_the_files_beside_them(folder: Path) -> None:
+    card = json.loads((folder / CARD).read_text())
+    data = (folder / card["file"]).read_bytes()
+    assert hashlib.sha256(data).hexdigest() == card["sha256"]
+    assert card["licence"] == "Apache-2.0"
+    assert "ICT-FaceKit (MIT" in card["face_model"]
+    for key in ("command", "commit", "trained_on", "figures", "intended_use", "limits"):
+        assert card[key], key
+    # No path of the machine that made them.
+    for path in folder.glob("*.json"):
+        command = json.loads(path.read_text()).get("command", "python -m x")
+        assert command.startswith("python -m "), path
+        assert not any(word.startswith("/") for word in command.split()), path
+
+
+def test_all_have_cards_and_they_are_small() -> None:
+    found = list(WEIGHTS.rglob("*.safetensors"))
+    assert {path.parent for path in found} == set(FOLDERS)
+    assert sum(path.stat().st_size for path in found) <= MOST_BYTES
+
+
+def test_the_face_clip_tells_texts_apart_and_reads_pictures() -> None:
+    clip = load_clip(str(WEIGHTS / "face_clip"))
+    assert clip.width == 512
+    positive, negative = HandWritten(clip).features()
+    assert positive.shape == (1, len(FACTORS), 512)
+    cosine = dict(zip(NAMES, (positive * negative).sum(-1)[0].tolist(), strict=True))
+    # What it knows well; its card tells of the rest.
+    for name in ("near_infrared", "face_mask", "dark", "sunglasses", "beard"):
+        assert cosine[name] < 0.5, name
+    pictures = torch.randint(0, 256, (2, 3, 224, 224), dtype=torch.uint8)
+    assert torch.allclose(clip.encode_images(pictures).norm(dim=-1), torch.ones(2), atol=1e-4)
+
+
+def test_prompts_are_of_this_clip_and_personal() -> None:
+    clip = load_clip(str(WEIGHTS / "face_clip"))
+    prompts = load_prompts(WEIGHTS / "prompts_pco", clip)
+    assert isinstance(prompts, PCO)
+    first, second = prompts.features(identity=torch.stack([torch.zeros(100), torch.ones(100)]))[0]
+    assert not torch.allclose(first, second, atol=1e-3)
+
+
+def test_the_gaze_weights_are_those_of_the_bundled_network() -> None:
+    import onnxruntime
+
+    from export.trained import load_run
+
+    trained = load_run("gaze", WEIGHTS / "gaze")
+    bundled = WEIGHTS.parents[1] / "sdk" / "clipgaze_sdk" / "models" / "gaze.onnx"
+    session = onnxruntime.InferenceSession(bundled, providers=["CPUExecutionProvider"])
+    image = torch.randn(3, 3, 96, 224, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        wanted = trained.network(image)
+    for a, b in zip(wanted, session.run(None, {"image": image.numpy()}), strict=True):
+        assert torch.allclose(a, torch.from_numpy(b), atol=1e-4)

@@ -1,6 +1,0 @@
-"""CLIP-Gaze⁻: CLIP-Gaze with prompts written by hand (our reading of the name)."""
-
-from train.methods.clip_gaze import ClipGazeOptions
-from train.recipes.recipe import Recipe
-
-RECIPE = Recipe(name="clip_gaze_minus", method=ClipGazeOptions(prompts="hand"), separator=True)

@@ -1,6 +1,0 @@
-"""PureGaze: the backbone keeps a deconvolution from rebuilding the face."""
-
-from train.methods.pure_gaze import PureGazeOptions
-from train.recipes.recipe import Recipe
-
-RECIPE = Recipe(name="pure_gaze", method=PureGazeOptions())

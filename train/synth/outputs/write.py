@@ -1,0 +1,427 @@
+"""Shards of rendered people: ``python -m train.synth write``.
+
+A sample depends on the seed, its index and its domain alone, so a shard is the same byte for byte
+whatever the number of workers (on one OpenGL implementation).  ``manifest.json`` says what the
+folder holds; it is written before the first shard and after each, so that a run that was killed
+goes on where it stopped and a larger ``--count`` adds to what is there.
+"""
+
+from __future__ import annotations
+
+import errno
+import functools
+import hashlib
+import json
+import multiprocessing
+import multiprocessing.connection
+import os
+import tarfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from train.factors import FACTORS
+from train.synth.domains import DOMAINS, PARTS, Domain, domain, without
+from train.synth.outputs.shards import add_member, file_sha256, jpeg, png, read_shard
+
+if TYPE_CHECKING:
+    from train.synth.outputs.products import Studio
+
+__all__ = [
+    "PRODUCTS",
+    "WriteOptions",
+    "make_studio",
+    "read_shard",
+    "resolve_domains",
+    "write_shards",
+]
+
+PRODUCTS = ("crops", "bands", "cutouts", "pictures", "frames", "clips")
+SHARD_SIZES = {
+    "crops": 1000,
+    "bands": 1000,
+    "cutouts": 400,
+    "pictures": 800,
+    "frames": 200,
+    "clips": 16,
+}
+"""Samples in a shard; multiples of the pictures of one person, who is made once."""
+_GUESSED_BYTES = {
+    "crops": 30_000,
+    "bands": 12_000,
+    "cutouts": 90_000,
+    "pictures": 40_000,
+    "frames": 250_000,
+    "clips": 1_500_000,
+}
+MANIFEST = "manifest.json"
+DOMAIN_RUN = 8
+"""So many samples in a row (one person) come from one domain, then the next domain's."""
+
+
+class WriteError(Exception):
+    """Something the user can mend; the text says what and how."""
+
+
+@dataclass(frozen=True, slots=True)
+class WriteOptions:
+    """What to write and where."""
+
+    facekit: Path
+    out: Path
+    product: str
+    count: int
+    domains: tuple[str, ...] = ("mix",)
+    seed: int = 0
+    workers: int = 2
+    clip_frames: int = 60
+    clip_fps: float = 30.0
+    shard_size: int = 0
+    """Samples in a full shard; 0 for what suits the product (:data:`SHARD_SIZES`)."""
+
+    def __post_init__(self) -> None:
+        if self.product not in PRODUCTS:
+            raise ValueError(f"no product {self.product!r}; expected one of {', '.join(PRODUCTS)}")
+        for name, value, least in (
+            ("count", self.count, 1),
+            ("seed", self.seed, 0),
+            ("workers", self.workers, 1),
+            ("clip_frames", self.clip_frames, 1),
+            ("shard_size", self.shard_size, 0),
+        ):
+            if value < least:
+                raise ValueError(f"{name} is {value}; expected at least {least}")
+        resolve_domains(",".join(self.domains))
+        if not self.shard_size:
+            object.__setattr__(self, "shard_size", SHARD_SIZES[self.product])
+
+
+def resolve_domains(names: str) -> tuple[Domain, ...]:
+    """Domains of a comma-separated list of names, ``all`` for every preset.
+
+    ``NAME-appearance``, ``NAME-world`` and ``NAME-sensor`` are presets without that part of their
+    variety, and several parts may be left out (``NAME-world-sensor``).  Raises :class:`ValueError`
+    that lists the names.
+    """
+    if names == "all":
+        return DOMAINS
+    found = []
+    for name in names.split(","):
+        base, *parts = name.strip().split("-")
+        try:
+            chosen = domain(base)
+        except KeyError as error:
+            raise ValueError(str(error.args[0])) from None
+        for part in parts:
+            if part not in PARTS:
+                raise ValueError(f"{name!r}: no part {part!r}; expected some of {', '.join(PARTS)}")
+            chosen = without(chosen, part)
+        found.append(chosen)
+    return tuple(found)
+
+
+def domain_of(domains: Sequence[Domain], product: str, index: int) -> Domain:
+    """Which domain sample ``index`` has: they take turns, person by person."""
+    turn = index if product == "clips" else index // DOMAIN_RUN
+    return domains[turn % len(domains)]
+
+
+def write_shards(options: WriteOptions) -> None:
+    """Write ``count`` samples into ``out/shard-NNNNN.tar``; whole shards that exist are kept.
+
+    Raises :class:`SystemExit` with one line that says what is wrong: a folder that holds something
+    else, a full disk, no FaceKit, no OpenGL.  Finished shards are kept in any case.
+    """
+    try:
+        _write(options)
+    except WriteError as error:
+        raise SystemExit(str(error)) from None
+    except KeyboardInterrupt:
+        raise SystemExit(
+            f"stopped; the finished shards in {options.out} are kept, the same command goes on"
+        ) from None
+    except OSError as error:
+        raise SystemExit(f"{options.out}: {error.strerror or error}") from None
+
+
+def _write(options: WriteOptions) -> None:
+    options.out.mkdir(parents=True, exist_ok=True)
+    manifest = _opened(options)
+    starts = range(0, options.count, options.shard_size)
+    kept = _verified(options, manifest)
+    todo = [s for s in starts if _name(s, options) not in kept]
+    manifest["shards"] = kept
+    _save(options, manifest)
+    print(f"{len(kept)} of {len(starts)} shards exist; rendering {len(todo)}", flush=True)
+    began, pictures = time.monotonic(), 0
+    for done, entry in enumerate(_made(options, todo), 1):
+        manifest["shards"][entry.pop("name")] = entry
+        _save(options, manifest)
+        pictures += entry["count"]
+        speed = pictures / max(time.monotonic() - began, 1e-6)
+        what = options.product
+        print(f"{done}/{len(todo)} shards, {pictures} {what}, {speed:.1f} {what}/s", flush=True)
+    print(f"{options.count} {options.product} in {len(starts)} shards", flush=True)
+
+
+def _made(options: WriteOptions, todo: list[int]) -> Iterator[dict[str, Any]]:
+    """Make shards, here or in worker processes; yields their entries as they are finished."""
+    if options.workers == 1 or len(todo) <= 1:
+        studio = _studio(options.facekit) if todo else None
+        for start in todo:
+            assert studio is not None
+            yield _guarded(options, start, studio)
+        return
+    pool = ProcessPoolExecutor(
+        min(options.workers, len(todo)),
+        multiprocessing.get_context("spawn"),
+        initializer=_end_with_parent,
+    )
+    failure: BaseException | None = None
+    try:
+        jobs = [pool.submit(_worker, options, start) for start in todo]
+        for job in as_completed(jobs):
+            if job.cancelled():
+                continue
+            failure = job.exception() or failure
+            if job.exception() is None:
+                yield job.result()
+            else:  # what is being made is finished and kept, nothing new is begun
+                for other in jobs:
+                    other.cancel()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+    if isinstance(failure, BrokenProcessPool):
+        raise WriteError(
+            "a worker process died (out of memory?); the finished shards in "
+            f"{options.out} are kept, the same command with fewer --workers goes on"
+        )
+    if failure is not None:
+        raise failure
+
+
+def _end_with_parent() -> None:
+    """Let this worker end when the writing process is killed, which tells its workers nothing."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def wait() -> None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+_studios: dict[Path, Studio] = {}
+
+
+def _worker(options: WriteOptions, start: int) -> dict[str, Any]:
+    if options.facekit not in _studios:
+        _studios[options.facekit] = _studio(options.facekit)
+    return _guarded(options, start, _studios[options.facekit])
+
+
+def _studio(facekit: Path) -> Studio:
+    """A studio of this process; raises :class:`WriteError` where nothing can be drawn."""
+    # The software rasteriser would start a thread per core in every worker.
+    os.environ.setdefault("LP_NUM_THREADS", "0")
+    import cv2
+
+    from train.synth.figure.facekit import load_facekit
+    from train.synth.outputs.products import Studio
+
+    cv2.setNumThreads(1)
+    try:
+        return Studio(load_facekit(facekit))
+    except (FileNotFoundError, ValueError, RuntimeError) as error:
+        raise WriteError(str(error)) from None
+
+
+def make_studio(facekit: Path) -> Studio:
+    """A studio; raises :class:`SystemExit` with one line where nothing can be drawn."""
+    try:
+        return _studio(facekit)
+    except WriteError as error:
+        raise SystemExit(str(error)) from None
+
+
+def _guarded(options: WriteOptions, start: int, studio: Studio) -> dict[str, Any]:
+    """One shard's entry; a full disk becomes a :class:`WriteError` and leaves no partial file."""
+    # A name of its own, should a worker of a run that was killed still be at it.
+    partial = (options.out / _name(start, options)).with_suffix(f".{os.getpid()}.partial")
+    try:
+        return _write_shard(options, start, studio, partial)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        done = sorted(options.out.glob("shard-*.tar"))
+        each = _GUESSED_BYTES[options.product]
+        if done:
+            each = max(path.stat().st_size for path in done) // options.shard_size
+        left = options.count - len(done) * options.shard_size
+        raise WriteError(
+            f"{options.out}: the disk is full; about {max(left, 1) * each / 1e6:,.1f} MB more are "
+            f"needed. The {len(done)} finished shards are kept: free some space and the same "
+            "command goes on"
+        ) from None
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def _write_shard(
+    options: WriteOptions, start: int, studio: Studio, partial: Path
+) -> dict[str, Any]:
+    domains = resolve_domains(",".join(options.domains))
+    path = options.out / _name(start, options)
+    labels = hashlib.sha256()
+    end = min(start + options.shard_size, options.count)
+    with tarfile.open(partial, "w") as tar:
+        for index in range(start, end):
+            chosen = domain_of(domains, options.product, index)
+            key = f"{options.seed:03d}-{index:08d}"
+            for suffix, data in _encoded(options, studio, index, chosen):
+                add_member(tar, f"{key}.{suffix}", data)
+                if suffix == "json":
+                    labels.update(data)
+    entry = {
+        "name": path.name,
+        "count": end - start,
+        "sha256": file_sha256(partial),
+        "labels_sha256": labels.hexdigest(),
+        "opengl": studio.renderer.context.name,
+    }
+    partial.replace(path)
+    return entry
+
+
+def _encoded(
+    options: WriteOptions, studio: Studio, index: int, chosen: Domain
+) -> Iterator[tuple[str, bytes]]:
+    """Members of one sample, labels last."""
+    seed = options.seed
+    if options.product == "clips":
+        clip = studio.clip(seed, index, chosen, frames=options.clip_frames, fps=options.clip_fps)
+        frames = []
+        for number, shot in enumerate(clip.frames()):
+            yield f"{number:04d}.jpg", jpeg(shot.rgb)
+            frames.append(shot.record)
+        yield "json", _json(clip.record | {"frames": frames})
+        return
+    if options.product == "cutouts":
+        cutout = studio.cutout(seed, index, chosen)
+        yield "jpg", jpeg(cutout.rgb, full_color=True)
+        yield "png", png(cutout.alpha)
+        yield "json", _json(cutout.record)
+        return
+    make: dict[str, Callable[..., Any]] = {
+        "crops": studio.crop,
+        "bands": functools.partial(studio.crop, band=True),
+        "pictures": studio.picture,
+        "frames": studio.frame,
+    }
+    made = make[options.product](seed, index, chosen)
+    yield "jpg", jpeg(made.rgb)
+    yield "json", _json(made.record)
+
+
+def _json(record: dict[str, Any]) -> bytes:
+    return json.dumps(record, separators=(",", ":"), allow_nan=False).encode()
+
+
+def _name(start: int, options: WriteOptions) -> str:
+    return f"shard-{start // options.shard_size:05d}.tar"
+
+
+def _opened(options: WriteOptions) -> dict[str, Any]:
+    """The folder's manifest, or a new one; raises :class:`WriteError` where it does not fit."""
+    from train.synth.outputs.products import VERSION
+
+    plan: dict[str, Any] = {
+        "product": options.product,
+        "seed": options.seed,
+        "domains": [d.name for d in resolve_domains(",".join(options.domains))],
+        "renderer_version": VERSION,
+        "shard_size": options.shard_size,
+        "factors": [f.name for f in FACTORS],
+    }
+    if options.product == "clips":
+        plan |= {"clip_frames": options.clip_frames, "clip_fps": options.clip_fps}
+    path = options.out / MANIFEST
+    if not path.is_file():
+        if any(options.out.glob("shard-*.tar")):
+            raise WriteError(
+                f"{options.out} holds shards but no {MANIFEST}; give another folder, or delete them"
+            )
+        return plan | {"count": options.count, "shards": {}}
+    try:
+        there = json.loads(path.read_text())
+        before, shards = int(there["count"]), {str(s["name"]): s for s in there["shards"]}
+    except (ValueError, KeyError, TypeError) as error:
+        raise WriteError(
+            f"{path} is damaged ({error!r}); give another folder, or delete this one"
+        ) from None
+    for name, value in plan.items():
+        if there.get(name) != value:
+            raise WriteError(
+                f"{options.out} holds {name} {there.get(name)!r} and not {value!r}; "
+                "give another folder"
+            )
+    if options.count < before:
+        raise WriteError(
+            f"{options.out} is for {before} {options.product}, more than {options.count}; "
+            f"ask for at least {before} or give another folder"
+        )
+    return plan | {"count": options.count, "shards": shards}
+
+
+def _verified(options: WriteOptions, manifest: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Entries of the shards that are there, whole and as the manifest says."""
+    kept = {}
+    for start in range(0, options.count, options.shard_size):
+        name = _name(start, options)
+        entry = manifest["shards"].get(name)
+        path = options.out / name
+        full = min(options.shard_size, options.count - start)
+        if not entry or not path.is_file() or entry["count"] != full:
+            continue
+        if file_sha256(path) == entry["sha256"]:
+            kept[name] = {k: v for k, v in entry.items() if k != "name"}
+        else:
+            print(f"{path}: not as {MANIFEST} says; made anew", flush=True)
+    for partial in options.out.glob("*.partial"):
+        partial.unlink()
+    return kept
+
+
+def _save(options: WriteOptions, manifest: dict[str, Any]) -> None:
+    """Write the manifest at once or not at all; shards in their order."""
+    shards = [{"name": name, **manifest["shards"][name]} for name in sorted(manifest["shards"])]
+    together = hashlib.sha256("".join(s["labels_sha256"] for s in shards).encode()).hexdigest()
+    whole = sum(s["count"] for s in shards) == options.count
+    data = manifest | {
+        "complete": whole,
+        "labels_sha256": together,
+        "opengl": sorted({s["opengl"] for s in shards}),
+        "shards": shards,
+    }
+    path = options.out / MANIFEST
+    partial = path.with_suffix(".partial")
+    try:
+        partial.write_text(json.dumps(data, indent=1) + "\n")
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise WriteError(
+                f"{options.out}: the disk is full; finished shards are kept: free some space and "
+                "the same command goes on"
+            ) from None
+        raise
