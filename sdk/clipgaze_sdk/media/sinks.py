@@ -63,7 +63,8 @@ CSV_HEADER = (
 class Sink(Protocol):
     """Something that takes each frame's result and is closed at the end."""
 
-    def write(self, frame: SourceFrame, result: FrameResult) -> None: ...
+    def write(self, frame: SourceFrame, result: FrameResult) -> None:
+        """Take one frame and what was seen in it."""
 
     def close(self) -> None:
         """Finish the file; safe to call twice."""
@@ -189,6 +190,7 @@ class ImageSink:
         self._path = path
 
     def write(self, frame: SourceFrame, result: FrameResult) -> None:
+        """Draw the result on the picture, and write it."""
         write_image(self._path, draw_result(frame.image, result))
 
     def close(self) -> None:
@@ -206,6 +208,7 @@ class FolderSink:
         self._folder = folder
 
     def write(self, frame: SourceFrame, result: FrameResult) -> None:
+        """Draw the result on the picture, and write it under its name."""
         write_image(self._folder / frame.name, draw_result(frame.image, result))
 
     def close(self) -> None:
@@ -222,6 +225,7 @@ class VideoSink:
         self._size_px = (0, 0)
 
     def write(self, frame: SourceFrame, result: FrameResult) -> None:
+        """Draw the result on the frame, and add it to the video."""
         annotated = draw_result(frame.image, result)
         if self._writer is None:
             self._size_px = (annotated.shape[1], annotated.shape[0])
@@ -245,6 +249,7 @@ class VideoSink:
         return writer
 
     def close(self) -> None:
+        """Finish the file; safe to call twice."""
         if self._writer is not None:
             self._writer.release()
             self._writer = None
@@ -257,11 +262,13 @@ class JsonlSink:
         self._file = _create(path)
 
     def write(self, frame: SourceFrame, result: FrameResult) -> None:
+        """Add the frame's line."""
         record = {"source": frame.name, "frame": frame.index, **result.to_dict()}
         self._file.write(json.dumps(record, allow_nan=False) + "\n")
         self._file.flush()  # whatever ends the run, the frames before it are on disk
 
     def close(self) -> None:
+        """Close the file; safe to call twice."""
         self._file.close()
 
 
@@ -275,12 +282,14 @@ class CsvSink:
         self._file.flush()
 
     def write(self, frame: SourceFrame, result: FrameResult) -> None:
+        """Add a row for each face."""
         for number, face in enumerate(result.faces):
             timestamp = "" if result.timestamp_s is None else f"{result.timestamp_s:.6f}"
             self._rows.writerow((frame.name, frame.index, timestamp, number, *_csv_cells(face)))
         self._file.flush()
 
     def close(self) -> None:
+        """Close the file; safe to call twice."""
         self._file.close()
 
 

@@ -39,7 +39,8 @@ class Source(Protocol):
     """Something that yields frames once and is then closed."""
 
     @property
-    def kind(self) -> SourceKind: ...
+    def kind(self) -> SourceKind:
+        """What it reads from."""
 
     @property
     def frame_count(self) -> int | None:
@@ -49,9 +50,11 @@ class Source(Protocol):
     def fps(self) -> float | None:
         """Frames per second; None for images."""
 
-    def frames(self) -> Iterator[SourceFrame]: ...
+    def frames(self) -> Iterator[SourceFrame]:
+        """Yield each frame, once."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Release what it holds; safe to call twice."""
 
 
 def source_kind(source: str) -> SourceKind:
@@ -159,6 +162,7 @@ class ImageSource:
         self._frame = SourceFrame(read_image(path), path.name, 0, None)
 
     def frames(self) -> Iterator[SourceFrame]:
+        """Yield the picture."""
         yield self._frame
 
     def close(self) -> None:
@@ -179,6 +183,7 @@ class FolderSource:
         self.frame_count: int | None = len(self._paths)
 
     def frames(self) -> Iterator[SourceFrame]:
+        """Yield the pictures that can be read, in the order of their names."""
         for index, path in enumerate(self._paths):
             try:
                 image = read_image(path)
@@ -231,6 +236,7 @@ class VideoSource:
             index += 1
 
     def close(self) -> None:
+        """Release the device or file; safe to call twice."""
         self._capture.release()
 
 
@@ -273,6 +279,7 @@ class CameraSource:
             index += 1
 
     def close(self) -> None:
+        """Release the device or file; safe to call twice."""
         self._capture.release()
 
 
