@@ -179,8 +179,9 @@ def load_run(name: str, run: Path) -> Trained:
         return _fitted(name, run)
     if not (run / "checkpoint.pt").is_file():
         raise ExportError(
-            f"{run} holds neither checkpoint.pt (of python -m train.front.detector, train.front.landmarks or "
-            f"train.gaze) nor {MODEL}.safetensors (of python -m train.gaze.fit); check --run"
+            f"{run} holds neither checkpoint.pt (of python -m train.front.detector or "
+            f"train.front.landmarks) nor "
+            f"{MODEL}.safetensors (of python -m train.gaze.fit); check --run"
         )
     task = TASKS[name]
     try:

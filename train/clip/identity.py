@@ -181,8 +181,8 @@ def identities_of(
     if lacking:
         raise ValueError(
             f"{dataset.name} knows no identity of {len(lacking)} of {len(seen)} people, such as "
-            f"{dataset.people[lacking[0]]}; give --identity DIR of `python -m train.clip.identity`, or "
-            "prompts of a kind that needs none"
+            f"{dataset.people[lacking[0]]}; give --identity DIR of "
+            "`python -m train.clip.identity`, or prompts of a kind that needs none"
         )
     return found
 

@@ -116,7 +116,7 @@ class Faces:
 
 
 def true_factors(known: NDArray[np.uint8]) -> dict[str, bool]:
-    """Factors (K,) of a data set as :func:`train.synth.outputs.captions.caption` wants them: all on or off.
+    """Factors (K,) of a data set as the captions of synth take them: all on or off.
 
     What is unknown is taken as off, except where something else could then be said that the data
     set denies: that is hidden, or doubtful, because of one that is on but hidden itself.

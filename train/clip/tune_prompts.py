@@ -276,7 +276,7 @@ def _learn(
 
 @torch.no_grad()
 def evaluate(prompts: Prompts, task: Task, rows: NDArray[np.int64], temperature: float) -> Figures:
-    """Figures of the proxy task on some pictures, see :func:`train.clip.zero_shot.factor_figures`."""
+    """Figures of the proxy task on some pictures, as ``zero_shot.factor_figures`` gives them."""
     said = np.zeros((len(rows), len(prompts.factors)), bool)
     # Sorted by person, as a person's texts are made once a batch.
     order = np.argsort(task.person[rows], kind="stable")

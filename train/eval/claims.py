@@ -1,8 +1,9 @@
-"""Does the method do what it claims?  ``python -m train.eval.claims --run RUN --data rendered:DIR``.
+"""Does the method do what it claims?
+
+``python -m train.eval.claims --run RUN --data rendered:DIR``
 
 Measured so that a trivial solution cannot pass (:mod:`train.eval.probes`), on people that the
-probes
-have not seen:
+probes have not seen:
 
 - a linear probe tells the factors worse from f_re than from f, and gaze no worse;
 - without L_ir (``--without-separate``) the factors are told better from f_re;
@@ -213,7 +214,7 @@ def _prompts(metrics: Mapping[str, Figures]) -> list[Verdict]:
 
 
 def read_metrics(folder: Path) -> Figures:
-    """Figures of ``train.clip.tune_prompts``, with those of the factors of identity by themselves."""
+    """Figures of ``train.clip.tune_prompts``; the factors of identity also by themselves."""
     path = folder / "metrics.json"
     try:
         figures: Figures = json.loads(path.read_text())

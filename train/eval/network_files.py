@@ -51,8 +51,8 @@ def network_path(path: Path) -> Path:
         if not there:
             names = ", ".join(sorted(p.name for p in path.iterdir())[:8]) or "nothing"
             raise ProtocolError(
-                f"{path} holds neither {MODEL}.safetensors (a run of `python -m train.gaze.fit`) nor "
-                f"gaze.onnx; found {names}. Give a run, a folder with gaze.onnx, or an .onnx file"
+                f"{path} holds neither {MODEL}.safetensors (a run of "
+                f"`python -m train.gaze.fit`) nor gaze.onnx; found {names}. Give a run, a folder with gaze.onnx, or an .onnx file"
             )
         return there[0]
     if path.suffix not in _SUFFIXES:
@@ -159,7 +159,7 @@ def assess_file(
     workers: int = 0,
     allow_broken: bool = False,
 ) -> Figures:
-    """Figures of a network's file on a data set, as :func:`train.eval.protocol.assess` gives of runs.
+    """Figures of a network's file on a data set, as ``protocol.assess`` gives them of runs.
 
     ``seen_in_training`` is None, as a file does not say which images those were.
     """

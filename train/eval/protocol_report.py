@@ -1,4 +1,4 @@
-"""Reports of :mod:`train.eval.protocol`: Markdown, and heat maps of the error over gaze and head."""
+"""Reports of :mod:`~train.eval.protocol`: Markdown, and maps of the error over gaze and head."""
 
 from __future__ import annotations
 

@@ -125,7 +125,8 @@ def load_model(folder: Path | str, name: str = MODEL) -> GazeModel:
     if not path.is_file():
         there = ", ".join(sorted(p.stem for p in Path(folder).glob("*.safetensors"))) or "nothing"
         raise FileNotFoundError(
-            f"{path} does not exist (there is {there}); expected the --out of `python -m train.gaze.fit`"
+            f"{path} does not exist (there is {there}); expected the --out of "
+            "`python -m train.gaze.fit`"
         )
     weights, about = read_tensors(path)
     try:

@@ -161,7 +161,7 @@ class Studio:
         return person
 
     def draw(self, person: Person, scene: Scene, window: Window) -> Drawn:
-        """:meth:`train.synth.render.renderer.Renderer.render`, beside other contexts of this process."""
+        """:meth:`train.synth.render.renderer.Renderer.render`, beside other GL contexts."""
         with self.renderer.context.gl:
             return self.renderer.render(person, scene, window)
 
@@ -249,7 +249,7 @@ class Studio:
         return Cutout(encode_light(drawn.rgba[..., :3]), alpha, labels, record)
 
     def frame(self, seed: int, index: int, domain: Domain) -> Frame:
-        """A whole camera frame with none to several people; see :mod:`train.synth.outputs.frames`."""
+        """A whole camera frame with none to several people, by ``outputs.frames``."""
         from train.synth.outputs.frames import make_frame
 
         return make_frame(self, seed, index, domain)
@@ -257,7 +257,7 @@ class Studio:
     def clip(
         self, seed: int, index: int, domain: Domain, *, frames: int = 60, fps: float = 30.0
     ) -> Clip:
-        """A person who moves; its frames are drawn one by one; see :mod:`train.synth.outputs.clips`."""
+        """A person who moves; its frames are drawn one by one, by ``outputs.clips``."""
         from train.synth.outputs.clips import make_clip
 
         return make_clip(self, seed, index, domain, frames=frames, fps=fps)

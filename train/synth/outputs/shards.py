@@ -37,7 +37,7 @@ class Sample:
 
     @property
     def rgb(self) -> Pixels:
-        """The first picture; a cut-out's bytes are :func:`train.synth.outputs.products.encode_light`'s."""
+        """The first picture; a cut-out's bytes are ``encode_light``'s."""
         return self.frames[0]
 
 

@@ -1,4 +1,4 @@
-"""Draws a :class:`~train.synth.render.scene.Scene` with OpenGL (EGL, no window) and labels it exactly."""
+"""Draws a :class:`~train.synth.render.scene.Scene` with OpenGL (EGL), and labels it exactly."""
 
 from __future__ import annotations
 

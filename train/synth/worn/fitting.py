@@ -180,7 +180,7 @@ def anatomy(kit: FaceKit) -> Anatomy:
 
 @cache
 def lattice(rows: int, columns: int, *, closed: bool) -> Ints:
-    """Triangles of a grid of vertices, kept; see :func:`train.synth.figure.meshes.grid_triangles`."""
+    """Triangles of a grid of vertices, kept; see ``figure.meshes.grid_triangles``."""
     return grid_triangles(rows, columns, closed=closed)
 
 
