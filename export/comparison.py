@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clipgaze_sdk import EstimatorOptions
-from clipgaze_sdk._pixels import decode_detections
 from clipgaze_sdk.geometry import GazeNormalization
+from clipgaze_sdk.kernels import decode_detections
 from clipgaze_sdk.models.cards import ModelCard
 from export.calibration import Images, crop_input, recorded_inputs
 from export.model_files import ExportError, Network

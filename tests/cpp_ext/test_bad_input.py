@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from clipgaze_sdk._pixels import decode_detections, letterbox_normalize, nms, warp_normalize
+from clipgaze_sdk.kernels import decode_detections, letterbox_normalize, nms, warp_normalize
 from tests.cpp_ext.pictures import noise
 
 IMAGE = noise(12, 16, 3)

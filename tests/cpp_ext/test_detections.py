@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from clipgaze_sdk._pixels import decode_detections, nms
+from clipgaze_sdk.kernels import decode_detections, nms
 from tests.cpp_ext import twins
 
 coordinate = st.floats(-50, 50, width=32) | st.sampled_from([np.nan, np.inf, -np.inf, 2.0**127])

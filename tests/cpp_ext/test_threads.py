@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from clipgaze_sdk._pixels import letterbox_normalize, warp_normalize
+from clipgaze_sdk.kernels import letterbox_normalize, warp_normalize
 from tests.cpp_ext.pictures import noise
 
 TARGET = {"width": 256, "height": 256, "mean": (0, 0, 0), "std": (1, 1, 1)}

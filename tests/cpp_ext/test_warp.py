@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clipgaze_sdk._pixels import warp_normalize
+from clipgaze_sdk.kernels import warp_normalize
 from tests.cpp_ext import twins
 from tests.cpp_ext.pictures import MEAN, STD, grey_levels, noise, waves
 

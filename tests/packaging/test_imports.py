@@ -50,6 +50,59 @@ def test_arrows(part: str, repository: Path):
     assert not wrong
 
 
+def private_names(source: str, part: str) -> Iterator[tuple[int, str]]:
+    """Line and name of everything with a leading underscore taken from another part of ours."""
+    tree, foreign = ast.parse(source), OURS - {part, "tests"}
+    bound: dict[str, str] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                if alias.name.split(".")[0] in foreign:
+                    bound[alias.asname or alias.name.split(".")[0]] = alias.name
+                    yield from ((node.lineno, alias.name) for _ in _private(alias.name))
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in foreign:
+            for alias in node.names:
+                name = f"{node.module}.{alias.name}"
+                bound[alias.asname or alias.name] = name
+                yield from ((node.lineno, name) for _ in _private(name))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and _private(node.attr):
+            owner = ast.unparse(node.value)
+            if owner.split(".")[0] in bound:
+                yield node.lineno, f"{owner}.{node.attr}"
+
+
+def _private(dotted: str) -> list[str]:
+    return [n for n in dotted.split(".") if n.startswith("_") and not n.endswith("__")][:1]
+
+
+def test_every_form_of_private_name_is_seen():
+    source = (
+        "from clipgaze_sdk._errors import InputError\n"
+        "from clipgaze_sdk.geometry import Camera, _secret\n"
+        "import clipgaze_sdk.faces._x\n"
+        "from clipgaze_sdk.models import cards\n"
+        "print(cards._text, Camera._pixels, cards.__name__, self._own)\n"
+    )
+    assert list(private_names(source, "export")) == [
+        (1, "clipgaze_sdk._errors.InputError"),
+        (2, "clipgaze_sdk.geometry._secret"),
+        (3, "clipgaze_sdk.faces._x"),
+        (5, "cards._text"),
+        (5, "Camera._pixels"),
+    ]
+
+
+@pytest.mark.parametrize("part", ["train", "export", "samples"])
+def test_no_private_name_crosses(part: str, repository: Path):
+    wrong = [
+        f"{path.relative_to(repository)}:{line} takes {name}"
+        for path in sorted((repository / part).rglob("*.py"))
+        for line, name in private_names(path.read_text(encoding="utf-8"), part)
+    ]
+    assert not wrong
+
+
 @pytest.mark.parametrize("part", ["train", "export", "samples"])
 def test_no_file_is_named_as_its_folder_or_a_library(part: str, repository: Path):
     libraries = set(sys.stdlib_module_names) | {"onnx", "onnxruntime", "tensorrt", "torch", "numpy"}

@@ -81,10 +81,10 @@ def test_works_on_its_own(wheel: Path, tmp_path: Path):
     code = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
         "import clipgaze_sdk, numpy as np\n"
-        "from clipgaze_sdk import _pixels, geometry\n"
+        "from clipgaze_sdk import geometry, kernels\n"
         "assert clipgaze_sdk.__file__.startswith(sys.argv[1]), clipgaze_sdk.__file__\n"
         "image = np.full((4, 4, 3), 255, np.uint8)\n"
-        "crop = _pixels.warp_normalize(image, np.eye(3)[None], width=2, height=2,"
+        "crop = kernels.warp_normalize(image, np.eye(3)[None], width=2, height=2,"
         " mean=(0, 0, 0), std=(1, 1, 1))\n"
         "assert abs(crop - 1).max() < 1e-6\n"
         "for name in clipgaze_sdk.__all__: getattr(clipgaze_sdk, name)\n"
@@ -99,7 +99,7 @@ def test_missing_compiled_module_says_how_to_build_it(wheel: Path, tmp_path: Pat
         archive.extractall(tmp_path / "site")
     for module in (tmp_path / "site" / "clipgaze_sdk").glob("_core.*.so"):
         module.unlink()
-    code = "import sys; sys.path.insert(0, sys.argv[1]); import clipgaze_sdk._pixels"
+    code = "import sys; sys.path.insert(0, sys.argv[1]); import clipgaze_sdk.kernels"
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path / "site")],
         cwd=tmp_path,

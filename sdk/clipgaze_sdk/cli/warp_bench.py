@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._opencv import cv2
-from .._pixels import warp_normalize
+from ..kernels import warp_normalize
 
 _SIZE_PX = 224
 _MEAN = (0.485, 0.456, 0.406)

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from .._errors import BackendError, ModelError
 from .._options import ColorOrder, EstimatorOptions
-from .._pixels import decode_detections, letterbox_normalize, nms
 from ..backends import load_backend
+from ..kernels import decode_detections, letterbox_normalize, nms
 from ..models.cards import ModelCard
 from ..models.files import ModelFile
 from .yunet import YuNetDetector

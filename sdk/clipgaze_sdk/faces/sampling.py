@@ -42,7 +42,7 @@ def sample_crops(
     Returns:
         (N, 3, height, width) float32, RGB, ``(value / 255 - mean) / std``.
     """
-    from .._pixels import warp_normalize
+    from ..kernels import warp_normalize
 
     homographies = np.ascontiguousarray(image_from_crop, dtype=np.float64).reshape(-1, 3, 3)
     out = np.empty((len(homographies), 3, height, width), dtype=np.float32)

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from clipgaze_sdk import GazeEstimator, ModelError
-from clipgaze_sdk._pixels import decode_detections
 from clipgaze_sdk.geometry import vector_from_angles
+from clipgaze_sdk.kernels import decode_detections
 from export.export_onnx import TASKS, export, write_card
 from train import gaze
 from train.front import detector, landmarks
