@@ -52,7 +52,8 @@ def network_path(path: Path) -> Path:
             names = ", ".join(sorted(p.name for p in path.iterdir())[:8]) or "nothing"
             raise ProtocolError(
                 f"{path} holds neither {MODEL}.safetensors (a run of "
-                f"`python -m train.gaze.fit`) nor gaze.onnx; found {names}. Give a run, a folder with gaze.onnx, or an .onnx file"
+                f"`python -m train.gaze.fit`) nor gaze.onnx; found {names}. "
+                "Give a run, a folder with gaze.onnx, or an .onnx file"
             )
         return there[0]
     if path.suffix not in _SUFFIXES:

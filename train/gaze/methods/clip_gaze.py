@@ -35,7 +35,7 @@ class ClipGazeOptions:
     """Of the softmax that weighs the factors."""
     strides: tuple[int, ...] = losses.STRIDES
     centred: bool = False
-    """L_ir and L_re in our form, which no constant feature makes small, see ``train.gaze.losses``."""
+    """L_ir and L_re in our form, which no constant feature makes small: ``train.gaze.losses``."""
 
     def __post_init__(self) -> None:
         if self.prompts not in PROMPTS:
