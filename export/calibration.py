@@ -126,10 +126,10 @@ def _recorded(network: Network, shards: Sequence[Path]) -> Images:
 
 def _attached(estimator: GazeEstimator, task: str) -> _Recorder:
     """Put a recorder before the network of a task."""
-    front_end = estimator._front_end
+    pipeline = estimator._pipeline
     owner: Any = {
-        "face_detector": getattr(front_end._finder, "_detector", None),
-        "face_landmarks": front_end._landmarks,
+        "face_detector": getattr(pipeline._detector, "_model", None),
+        "face_landmarks": pipeline._landmarks,
         "gaze": estimator._gaze,
     }[task]
     owner._backend = _Recorder(owner._backend)

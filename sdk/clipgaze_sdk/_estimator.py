@@ -19,11 +19,11 @@ from ._images import checked_image
 from ._options import EstimatorOptions
 from ._results import FaceResult, FrameResult
 from ._timings import StageClock
-from .faces.detector import make_face_finder
+from .faces.detector import make_face_detector
 from .faces.gaze_network import GazeNetwork, gaze_from_network
-from .faces.hysteresis import Crop, SteadyCrops
+from .faces.hysteresis import Crop, CropHysteresis
 from .faces.landmarks import FaceObservation, LandmarkNetwork
-from .faces.pipeline import FaceFrontEnd
+from .faces.pipeline import FacePipeline
 from .geometry import HeadPose, head_pose_from_landmarks
 from .geometry.camera import Camera
 from .models.cards import ModelCard
@@ -89,14 +89,14 @@ class GazeEstimator:
         models = resolve_models(_checked_model(model), tasks=wanted)
         self._cards = MappingProxyType({task: file.card for task, file in models.items()})
         with ExitStack() as loaded:  # closed again if a later one cannot be loaded
-            finder = make_face_finder(models.get("face_detector"), self._options)
-            loaded.callback(finder.close)
+            detector = make_face_detector(models.get("face_detector"), self._options)
+            loaded.callback(detector.close)
             landmarks = LandmarkNetwork(models["face_landmarks"], self._options)
             loaded.callback(landmarks.close)
             self._gaze = GazeNetwork(models["gaze"], self._options)
             loaded.pop_all()
-        self._front_end = FaceFrontEnd(finder, landmarks, self._options)
-        self._gaze_crops = SteadyCrops(self._gaze.normalization.size_px)
+        self._pipeline = FacePipeline(detector, landmarks, self._options)
+        self._gaze_crops = CropHysteresis(self._gaze.normalization.size_px)
         self._lock = threading.Lock()
         self._closed = False
         self._last_timestamp_s: float | None = None
@@ -177,7 +177,7 @@ class GazeEstimator:
         """Forget the stream: followed faces and the last timestamp.  IDs go on counting."""
         with self._lock:
             self._check_open()
-            self._front_end.reset()
+            self._pipeline.reset()
             self._gaze_crops.clear()
             self._last_timestamp_s = None
 
@@ -186,7 +186,7 @@ class GazeEstimator:
         with self._lock:
             if not self._closed:
                 self._closed = True
-                self._front_end.close()
+                self._pipeline.close()
                 self._gaze.close()
 
     def __enter__(self) -> GazeEstimator:
@@ -213,7 +213,7 @@ class GazeEstimator:
         self, images: list[NDArray[np.uint8]], cameras: list[Camera]
     ) -> list[FrameResult]:
         clock = StageClock()
-        observed = self._front_end.find(images, [c.size_px for c in cameras], clock)
+        observed = self._pipeline.find(images, [c.size_px for c in cameras], clock)
         faces = [[(face, None) for face in in_image] for in_image in observed]
         results = self._gaze_results(images, cameras, faces, clock)
         timings = clock.timings_ms(images=len(images))
@@ -229,7 +229,7 @@ class GazeEstimator:
         if self._stream_camera is None or not _same_view(self._stream_camera, camera):
             self._gaze_crops.clear()  # whose rotations are of the camera before
             self._stream_camera = camera
-        tracks, detector_ran = self._front_end.follow(image, camera.size_px, clock)
+        tracks, detector_ran = self._pipeline.follow(image, camera.size_px, clock)
         faces = [[(track.seen, track.track_id) for track in tracks]]
         (results,) = self._gaze_results([image], [camera], faces, clock)
         self._last_timestamp_s = timestamp_s
@@ -276,7 +276,7 @@ class GazeEstimator:
                 if (face := _posed_face(index, seen, track_id, cameras[index])) is not None
             ]
         results: list[list[FaceResult]] = [[] for _ in images]
-        invalid = self._front_end.saw_invalid_numbers
+        invalid = self._pipeline.saw_invalid_numbers
         if faces:
             with clock.stage("normalize"):
                 rotations, crops = self._normalized(images, cameras, faces)

@@ -52,7 +52,7 @@ class EstimatorOptions:
     min_face_px: float = 20.0
     """Faces whose box has a longer side below this are dropped, pixels, at least 1."""
 
-    mirror_average: bool = False
+    flip_augment: bool = False
     """Show the landmark network and the gaze network each face also mirrored, and take the mean of
     both answers: steadier, for twice the time of these two networks."""
 
@@ -66,9 +66,9 @@ class EstimatorOptions:
         _check_range("nms_iou", self.nms_iou, low=1e-6, high=1.0)
         _check_range("horizontal_fov_deg", self.horizontal_fov_deg, low=1.0, high=179.0)
         _check_range("min_face_px", self.min_face_px, low=1.0, high=1e6)
-        if not isinstance(self.mirror_average, bool):
+        if not isinstance(self.flip_augment, bool):
             raise ConfigurationError(
-                f"mirror_average is {self.mirror_average!r}; expected True or False."
+                f"flip_augment is {self.flip_augment!r}; expected True or False."
             )
         if self.detector == "yunet" and self.detector_path is None:
             raise ConfigurationError(

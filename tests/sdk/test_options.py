@@ -32,7 +32,7 @@ from clipgaze_sdk import (
         {"horizontal_fov_deg": 180.0},
         {"min_face_px": 0},
         {"detector": "yunet"},
-        {"mirror_average": 1},
+        {"flip_augment": 1},
         {"detector_path": "yunet.onnx"},
     ],
 )

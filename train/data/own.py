@@ -155,7 +155,7 @@ def _rows(path: Path) -> list[dict[str, str]]:
 def _camera(root: Path, fov: float | None) -> tuple[Camera | None, EstimatorOptions]:
     """The folder's camera, or options that assume one; raises :class:`DataError` for neither."""
     # Averaged, since a data set is read once: its crops are to be as steady as can be.
-    options = EstimatorOptions(threads=torch.get_num_threads(), mirror_average=True)
+    options = EstimatorOptions(threads=torch.get_num_threads(), flip_augment=True)
     path = root / CAMERA
     try:
         if path.is_file() and fov is None:

@@ -233,15 +233,13 @@ def main() -> None:
         "--frames", type=int, default=100, help="frames of the speed test, 0 for none (100)"
     )
     parser.add_argument(
-        "--mirror-average", action="store_true", help="the estimator's option (but for its speed)"
+        "--flip-augment", action="store_true", help="the estimator's option (but for its speed)"
     )
     args = parser.parse_args()
     entries = json.loads((args.assets / "photos.json").read_text())
     images = read_pictures([args.assets / "photos" / name for name in entries])
     empty = read_pictures(sorted((args.assets / "no_face").glob("*")))
-    options = EstimatorOptions(
-        max_faces=32, threads=args.threads, mirror_average=args.mirror_average
-    )
+    options = EstimatorOptions(max_faces=32, threads=args.threads, flip_augment=args.flip_augment)
     # Speed goes first: what follows warms the machine up and fills its memory.
     figures: dict[str, Any] = {
         "speed": speed(args.models, frames=args.frames, threads=args.threads)
@@ -265,7 +263,7 @@ def main() -> None:
         args.assets,
         args.models,
         one_face_photos(entries),
-        replace(stream_options(args.threads), mirror_average=args.mirror_average),
+        replace(stream_options(args.threads), flip_augment=args.flip_augment),
     )
     false = figures["detection"]["sdk_with_ours"]["false"]["faces"]
     short = report(rows) | {"false_faces": f"{false} in {len(empty)} pictures without a face"}

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from clipgaze_sdk import EstimatorOptions, GazeEstimator
-from clipgaze_sdk.faces.detector import FaceFinder, make_face_finder
+from clipgaze_sdk.faces.detector import FaceDetector, make_face_detector
 from clipgaze_sdk.models.files import resolve_models
 
 SHRINKS = (1, 2, 4)
@@ -199,7 +199,7 @@ def _finders(
         model = None
         if choice.detector == "bundled":
             model = resolve_models(models, tasks=("face_detector",))["face_detector"]
-        alone = make_face_finder(model, choice)
+        alone = make_face_detector(model, choice)
         stack.callback(alone.close)
         finders[name] = _alone(alone)
     for name, choice in choices.items():
@@ -208,7 +208,7 @@ def _finders(
     return finders
 
 
-def _alone(finder: FaceFinder) -> Finder:
+def _alone(finder: FaceDetector) -> Finder:
     def find(image_bgr: Image) -> NDArray[np.float64]:
         return finder.find(image_bgr).boxes_px
 

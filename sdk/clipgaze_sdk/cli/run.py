@@ -75,7 +75,7 @@ def add_estimator_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--detector", choices=("bundled", "yunet"), help="face detector")
     parser.add_argument("--detector-path", metavar="FILE", type=Path, help="YuNet's ONNX file")
     parser.add_argument(
-        "--mirror-average",
+        "--flip-augment",
         action="store_true",
         help="average what is said of a face and of its mirror image: steadier, twice the work",
     )
@@ -103,7 +103,7 @@ def make_estimator(args: argparse.Namespace) -> GazeEstimator:
         "detector": args.detector,
         "detector_path": args.detector_path,
         "horizontal_fov_deg": args.fov,
-        "mirror_average": args.mirror_average,
+        "flip_augment": args.flip_augment,
     }
     given = {name: value for name, value in given.items() if value is not None}
     options = EstimatorOptions(**given)

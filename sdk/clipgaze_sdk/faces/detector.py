@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +16,10 @@ from ..backends import load_backend
 from ..kernels import decode_detections, letterbox_normalize, nms
 from ..models.cards import ModelCard
 from ..models.files import ModelFile
-from .yunet import YuNetDetector
 
 _MAX_NETWORK_SIDE_PX = 16384
+_YUNET_SIDE_PX = 640
+"""Larger images are shrunk to this: YuNet finds faces of 10 to 300 px best."""
 _LEAST_LOOKED_AT = 4
 """So many detections are looked at even where fewer faces are wanted: the best may be no face."""
 
@@ -32,8 +34,8 @@ class Detections:
     """(n, 5, 2) right eye, left eye, nose tip, right and left mouth corner; the person's."""
 
 
-class Detector(Protocol):
-    """Finds faces."""
+class DetectionModel(Protocol):
+    """What finds faces, before what is too small goes."""
 
     def detect(self, image: NDArray[np.uint8], color: ColorOrder) -> NDArray[np.float64]:
         """Return (n, 15) rows: x0, y0, x1, y1, score, five points x, y; pixels of the image."""
@@ -42,16 +44,16 @@ class Detector(Protocol):
         """Release the network; a second call does nothing."""
 
 
-class FaceFinder:
-    """A detector with what is common to all: what is too small, off, or not a number goes."""
+class FaceDetector:
+    """A model with what is common to all: what is too small, off, or not a number goes."""
 
-    def __init__(self, detector: Detector, options: EstimatorOptions) -> None:
-        self._detector = detector
+    def __init__(self, model: DetectionModel, options: EstimatorOptions) -> None:
+        self._model = model
         self._options = options
 
     def find(self, image: NDArray[np.uint8]) -> Detections:
         """Return the faces of a checked image, the most certain first."""
-        rows = self._detector.detect(image, self._options.color)
+        rows = self._model.detect(image, self._options.color)
         rows = rows[np.all(np.isfinite(rows), axis=1)]
         long_side = np.maximum(rows[:, 2] - rows[:, 0], rows[:, 3] - rows[:, 1])
         rows = rows[long_side >= self._options.min_face_px]
@@ -61,11 +63,11 @@ class FaceFinder:
 
     def close(self) -> None:
         """Release the network; a second call does nothing."""
-        self._detector.close()
+        self._model.close()
 
 
-def make_face_finder(model: ModelFile | None, options: EstimatorOptions) -> FaceFinder:
-    """Return the finder that the options ask for.
+def make_face_detector(model: ModelFile | None, options: EstimatorOptions) -> FaceDetector:
+    """Return the detector that the options ask for.
 
     Args:
         model: the bundled kind's file; None for YuNet, whose file is in the options.
@@ -76,8 +78,8 @@ def make_face_finder(model: ModelFile | None, options: EstimatorOptions) -> Face
         BackendError: the runtime is not installed.
     """
     if model is None:
-        return FaceFinder(YuNetDetector(options), options)
-    return FaceFinder(NetworkDetector(model, options), options)
+        return FaceDetector(YuNetDetector(options), options)
+    return FaceDetector(NetworkDetector(model, options), options)
 
 
 class NetworkDetector:
@@ -94,7 +96,7 @@ class NetworkDetector:
         self._backend = load_backend(model.path, card, threads=options.threads)
 
     def detect(self, image: NDArray[np.uint8], color: ColorOrder) -> NDArray[np.float64]:
-        """Return (n, 15) rows in pixels of the image; see :class:`Detector`.
+        """Return (n, 15) rows in pixels of the image; see :class:`DetectionModel`.
 
         A card may name several long sides: faces that fill the image are found in the smaller one.
         """
@@ -152,6 +154,79 @@ class NetworkDetector:
     def close(self) -> None:
         """Release the network; a second call does nothing."""
         self._backend.close()
+
+
+class YuNetDetector:
+    """OpenCV's YuNet, for those who have its file.
+
+    It runs on OpenCV's own threads, of which there is one pool per process.
+
+    Raises:
+        ModelError: the file is missing or is no YuNet.
+    """
+
+    def __init__(self, options: EstimatorOptions) -> None:
+        from .._opencv import cv2
+
+        self._path = Path(str(options.detector_path))
+        if not self._path.is_file():
+            raise ModelError(
+                f"detector_path {str(self._path)!r} does not exist; expected YuNet's ONNX file. "
+                "Check the path."
+            )
+        try:
+            self._network: Any = cv2.FaceDetectorYN.create(
+                str(self._path),
+                "",
+                (_YUNET_SIDE_PX, _YUNET_SIDE_PX),
+                options.min_confidence,
+                options.nms_iou,
+                4 * options.max_faces,
+            )
+            # A file of another kind loads, and fails on its first image.
+            self._network.detect(np.zeros((_YUNET_SIDE_PX, _YUNET_SIDE_PX, 3), np.uint8))
+        except cv2.error as error:
+            raise ModelError(
+                f"OpenCV {cv2.__version__} cannot use {str(self._path)!r} as YuNet "
+                f"({str(error).strip()}); expected YuNet's ONNX file. Check the file, or leave "
+                "detector at its default."
+            ) from error
+
+    def detect(self, image: NDArray[np.uint8], color: ColorOrder) -> NDArray[np.float64]:
+        """Return (n, 15) rows in pixels of the image: box, score, five points."""
+        from .._opencv import cv2
+
+        if self._network is None:
+            raise BackendError(f"the detector {str(self._path)!r} is closed; make a new estimator.")
+        bgr: Any = image
+        if color != "bgr":
+            code = cv2.COLOR_YUV2BGR_NV12 if color == "nv12" else cv2.COLOR_RGB2BGR
+            bgr = cv2.cvtColor(image, code)
+        height, width = bgr.shape[:2]
+        shrink = min(_YUNET_SIDE_PX / max(height, width), 1.0)
+        size = (max(round(width * shrink), 1), max(round(height * shrink), 1))
+        if size != (width, height):
+            bgr = cv2.resize(bgr, size, interpolation=cv2.INTER_AREA)
+        try:
+            self._network.setInputSize(size)
+            found = self._network.detect(bgr)[1]
+        except cv2.error as error:
+            raise BackendError(
+                f"YuNet failed on an image of {width}x{height} px: {str(error).strip()}"
+            ) from error
+        if found is None:
+            return np.zeros((0, 15))
+        rows = np.asarray(found, dtype=np.float64)
+        points = rows[:, 4:14]
+        boxes = np.hstack([rows[:, :2], rows[:, :2] + rows[:, 2:4]])
+        scale = np.array([width / size[0], height / size[1]])
+        boxes = (boxes + 0.5) * np.tile(scale, 2) - 0.5
+        points = (points + 0.5) * np.tile(scale, 5) - 0.5
+        return np.hstack([boxes, rows[:, 14:15], points])
+
+    def close(self) -> None:
+        """Release the network; a second call does nothing."""
+        self._network = None
 
 
 def _whole(card: ModelCard, key: str, value: float) -> int:

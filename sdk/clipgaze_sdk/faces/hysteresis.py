@@ -27,7 +27,7 @@ class Crop(NamedTuple):
     """(3, 3) ``normalized_from_camera`` of a gaze crop's virtual camera; of others the identity."""
 
 
-class SteadyCrops:
+class CropHysteresis:
     """The last crop of each face of a stream; crops are of ``size_px`` (width, height)."""
 
     def __init__(self, size_px: tuple[int, int]) -> None:

@@ -51,4 +51,4 @@ def load_crop_backend(model: ModelFile, options: EstimatorOptions) -> Backend:
     Raises as :func:`load_backend`.
     """
     backend = load_backend(model.path, model.card, threads=options.threads)
-    return MirroredBackend(backend) if options.mirror_average else backend
+    return MirroredBackend(backend) if options.flip_augment else backend

@@ -11,25 +11,25 @@ from numpy.typing import NDArray
 from .._options import EstimatorOptions
 from .._timings import StageClock
 from ..geometry import face_crop_from_detection
-from .detector import FaceFinder
-from .hysteresis import Crop, SteadyCrops
+from .detector import FaceDetector
+from .hysteresis import Crop, CropHysteresis
 from .landmarks import CropRequest, FaceObservation, LandmarkNetwork
 from .tracks import FaceTracks, Track, distinct_faces
 
 _Size = tuple[int, int]
 
 
-class FaceFrontEnd:
+class FacePipeline:
     """The detector, the landmark network and the faces followed so far."""
 
     def __init__(
-        self, finder: FaceFinder, landmarks: LandmarkNetwork, options: EstimatorOptions
+        self, detector: FaceDetector, landmarks: LandmarkNetwork, options: EstimatorOptions
     ) -> None:
-        self._finder = finder
+        self._detector = detector
         self._landmarks = landmarks
         self._options = options
         self._tracks = FaceTracks(options)
-        self._crops = SteadyCrops((landmarks.size_px, landmarks.size_px))
+        self._crops = CropHysteresis((landmarks.size_px, landmarks.size_px))
         self._size_px: _Size | None = None
         self._frames_since_detection = 0
         self.saw_invalid_numbers = False
@@ -40,13 +40,13 @@ class FaceFrontEnd:
     ) -> list[list[FaceObservation]]:
         """Return the faces of each image, whatever is followed."""
         with clock.stage("detect"):
-            found = [self._finder.find(image) for image in images]
+            found = [self._detector.find(image) for image in images]
         requests = [
             CropRequest(image, self._detection_crops(f.boxes_px, f.points_px))
             for image, f in zip(images, found, strict=True)
         ]
         with clock.stage("landmarks"):
-            observations = self._look_twice(requests)
+            observations = self._refine(requests)
         return [
             distinct_faces(faces, size, self._options)
             for faces, size in zip(observations, sizes_px, strict=True)
@@ -73,13 +73,13 @@ class FaceFrontEnd:
         if self._tracks.tracks and not due:
             return self._tracks.tracks, False
         with clock.stage("detect"):
-            found = self._finder.find(image)
+            found = self._detector.find(image)
             self._frames_since_detection = 0
             new = self._tracks.unknown(found.boxes_px)
         if new:
             crops_of_new = self._detection_crops(found.boxes_px[new], found.points_px[new])
             with clock.stage("landmarks"):
-                (observed,) = self._look_twice([CropRequest(image, crops_of_new)])
+                (observed,) = self._refine([CropRequest(image, crops_of_new)])
                 self._tracks.add(distinct_faces(observed, size_px, self._options))
         return self._tracks.tracks, True
 
@@ -91,7 +91,7 @@ class FaceFrontEnd:
 
     def close(self) -> None:
         """Release both networks; a second call does nothing."""
-        self._finder.close()
+        self._detector.close()
         self._landmarks.close()
 
     def _detection_crops(
@@ -104,7 +104,7 @@ class FaceFrontEnd:
         ]
         return np.stack(crops) if crops else np.zeros((0, 3, 3))
 
-    def _look_twice(self, requests: Sequence[CropRequest]) -> list[list[FaceObservation]]:
+    def _refine(self, requests: Sequence[CropRequest]) -> list[list[FaceObservation]]:
         """Observe detections, then again in the crops that their landmarks give.
 
         A detection's crop is only nearly the one that the network is at its best in, so the

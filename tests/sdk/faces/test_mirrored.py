@@ -67,8 +67,8 @@ def test_answers_in_reused_memory_are_copied_and_unknown_ones_kept() -> None:
 def test_the_option_brings_mirrored_pictures_nearer() -> None:
     image = cv2.imread(str(PORTRAIT))
     apart = []
-    for mirror_average in (False, True):
-        options = EstimatorOptions(threads=1, mirror_average=mirror_average)
+    for flip_augment in (False, True):
+        options = EstimatorOptions(threads=1, flip_augment=flip_augment)
         with GazeEstimator(options=options) as made:
             plain, mirrored = (
                 sorted(made.estimate(np.ascontiguousarray(x)).faces, key=lambda f: f.bbox_px[0])

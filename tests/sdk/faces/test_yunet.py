@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from clipgaze_sdk import EstimatorOptions, GazeEstimator, ModelError
-from clipgaze_sdk.faces.yunet import YuNetDetector
+from clipgaze_sdk.faces.detector import YuNetDetector
 
 
 @pytest.fixture(scope="module")

@@ -45,7 +45,7 @@ def seen():
     """A picture of one person, and what the SDK says of it."""
     image = cv2.imread(str(PICTURE))
     with GazeEstimator(
-        options=EstimatorOptions(horizontal_fov_deg=FOV, mirror_average=True)
+        options=EstimatorOptions(horizontal_fov_deg=FOV, flip_augment=True)
     ) as estimator:
         return image, estimator.estimate(image).faces[0]
 
