@@ -158,7 +158,7 @@ def test_errors_say_what_to_do(tmp_path: Path) -> None:
         train_identity(_options(tmp_path / "a", batch=99), FakeFaces())
     with pytest.raises(ValueError, match="timm knows no backbone 'resnet9999'"):
         IdentityRegressor("resnet9999")
-    with pytest.raises(FileNotFoundError, match=r"python -m train\.identity"):
+    with pytest.raises(FileNotFoundError, match=r"python -m train\.clip\.identity"):
         load_identity(tmp_path)
 
 

@@ -112,7 +112,7 @@ def test_pco_depends_on_the_person_alone(clip: Clip) -> None:
     ]
     with pytest.raises(ValueError, match=r"identity is None; these prompts need \(P, 100\)"):
         prompts.features()
-    with pytest.raises(ValueError, match=r"train\.identity"):
+    with pytest.raises(ValueError, match=r"train\.clip\.identity"):
         prompts.features(identity=torch.full((1, 100), math.nan))
     with pytest.raises(ValueError, match="image_features is None"):
         CoCoOp(clip).features(identity=identity)
@@ -228,7 +228,7 @@ def test_prompts_of_other_weights_are_refused(clip: Clip, tmp_path: Path) -> Non
     other = load_clip(str(tiny_clip_folder(tmp_path / "other", seed=1)))
     with pytest.raises(ValueError, match="other weights"):
         load_prompts(tmp_path / "prompts", other)
-    with pytest.raises(FileNotFoundError, match=r"train\.prompt_tuning"):
+    with pytest.raises(FileNotFoundError, match=r"train\.clip\.tune_prompts"):
         load_prompts(tmp_path, clip)
     with pytest.raises(ValueError, match="expected one of hand, coop"):
         make_prompts("none", clip)  # type: ignore[arg-type]
