@@ -95,7 +95,7 @@ class Camera:
         """
         from .camera_files import read_camera_file
 
-        matrix, distortion, size_px = read_camera_file(Path(path))
+        matrix, distortion, size_px = read_camera_file(path)
         return cls(matrix, distortion, size_px=size_px)
 
     def save(self, path: str | Path, *, form: Literal["ros", "opencv"] = "opencv") -> None:
@@ -107,7 +107,7 @@ class Camera:
         from .camera_files import write_camera_file
 
         write_camera_file(
-            Path(path),
+            path,
             matrix=self.matrix,
             distortion=self.distortion,
             size_px=self.size_px,

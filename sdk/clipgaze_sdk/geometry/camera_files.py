@@ -1,4 +1,7 @@
-"""Camera files: YAML as OpenCV's FileStorage writes it, and as ROS's camera_info has it."""
+"""Camera files: YAML as OpenCV's FileStorage writes it, and as ROS's camera_info has it.
+
+Both are read here, without recursion: OpenCV's reader corrupts memory where a line is missing.
+"""
 
 from __future__ import annotations
 
@@ -11,40 +14,154 @@ from numpy.typing import NDArray
 from .._errors import ConfigurationError
 
 _CameraNumbers = tuple[NDArray[np.float64], NDArray[np.float64], tuple[int, int]]
-_RosNode = dict[str, "str | list[float] | dict[str, str | list[float]]"]
 
-_MAX_SIDE_PX = 1e6
-"""OpenCV reads a text as a number beyond all bounds."""
-_ROS_MODELS = ("plumb_bob", "rational_polynomial")
-_OPENCV_NAMES = {
-    "camera_matrix": ("camera_matrix", "Camera_Matrix"),
-    "distortion_coefficients": ("distortion_coefficients", "Distortion_Coefficients"),
-    "image_width": ("image_width", "image_Width"),
-    "image_height": ("image_height", "image_Height"),
+_MAX_BYTES = 1 << 20
+"""A camera file has a few kB; with every point of a calibration in it, some hundred."""
+_NAMES = {
+    "image_width": "image_Width",
+    "image_height": "image_Height",
+    "camera_matrix": "Camera_Matrix",
+    "distortion_coefficients": "Distortion_Coefficients",
 }
-"""Current spellings, then those of OpenCV's older calibration samples."""
+"""Current spellings, and those of OpenCV's older calibration samples."""
+_ROS_MODELS = ("plumb_bob", "rational_polynomial")
+_OTHER_LENSES = re.compile(
+    r"(?i)fish|equidist|equisolid|kannala|brandt|omni|\bmei\b|graphic|unified|ucm|sphere|fov|atan|"
+    r"theta|panoram|cylind"
+)
+"""What names of lens models hold that are not the pinhole's with OpenCV's coefficients."""
+
+_KEY = re.compile(r"""(['"]?)([A-Za-z_][\w.-]*)\1[ \t]*:(.*)""", re.ASCII)
+_ENTRY = re.compile(
+    r"(?<![\w.-])(rows|cols|dt|data)\s*:\s*(\[[^][]*\]|-\s[^][{}:]*(?=\n|$)|[^][{}\s,]+)"
+)
+_ENTRIES = {"rows": r"\d{1,4}", "cols": r"\d{1,4}", "dt": r"(['\"]?)[dfi]\1", "data": r".*"}
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
 
 
-def read_camera_file(path: Path) -> _CameraNumbers:
+def read_camera_file(path: str | Path) -> _CameraNumbers:
     """Return (matrix, distortion, size_px) of a camera file of either form.
 
     Raises:
-        ConfigurationError: the file is missing, unreadable, or not of either form.
+        ConfigurationError: the file is missing, unreadable, not of either form, or its lens model
+            is not the pinhole's.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        with Path(path).open("rb") as file:
+            return _read(file.read(_MAX_BYTES + 1))
+    except (OSError, TypeError, ValueError) as error:
         raise ConfigurationError(
-            f"camera file {str(path)!r} cannot be read ({error}); expected a YAML text file. Check "
-            "the path."
+            f"camera file {str(path)!r} cannot be read: {error}. Give YAML as Camera.save, "
+            "OpenCV's FileStorage or ROS's camera_calibration write it."
         ) from error
-    if text.lstrip().startswith("%YAML"):
-        return _read_opencv(text, path)
-    return _read_ros(text, path)
+
+
+def _bad(given: str, expected: str) -> ValueError:
+    return ValueError(f"{given}; expected {expected}")
+
+
+def _read(data: bytes) -> _CameraNumbers:
+    if len(data) > _MAX_BYTES:
+        raise _bad(f"it has more than {_MAX_BYTES} bytes", "a camera file of some kB")
+    text = data.decode("utf-8-sig")
+    if other := {"<": "XML", "{": "JSON"}.get(text.lstrip()[:1]):
+        raise _bad(f"it is {other}", "YAML: save it under a name that ends in .yaml")
+    blocks = _blocks(text)
+    for key, value in blocks.items():
+        _check_lens(key, value.strip(" \t\n'\""))
+    found = {}
+    for name, old_name in _NAMES.items():
+        keys = [key for key in (name, old_name) if key in blocks]
+        if len(keys) != 1:
+            said = f"it has {' and '.join(keys)}" if keys else f"it lacks {name}"
+            raise _bad(said, f"{', '.join(_NAMES)}, each once")
+        found[name] = blocks[keys[0]]
+    width, height = (_side(name, found[name]) for name in ("image_width", "image_height"))
+    matrix = _matrix("camera_matrix", found["camera_matrix"])
+    distortion = _matrix("distortion_coefficients", found["distortion_coefficients"])
+    if matrix.shape != (3, 3):
+        raise _bad(f"camera_matrix is {matrix.shape[0]}x{matrix.shape[1]}", "3x3")
+    for name, centre, side in (("cx", matrix[0, 2], width), ("cy", matrix[1, 2], height)):
+        if not -side <= centre <= 2 * side:
+            given = f"camera_matrix has {name} = {centre:g} for a side of {side} px"
+            raise _bad(given, f"a centre in or near the picture ({-side} to {2 * side})")
+    return matrix, distortion.ravel(), (width, height)
+
+
+def _blocks(text: str) -> dict[str, str]:
+    """Split at the keys of the first level; the text under a key keeps its lines."""
+    blocks: dict[str, list[str]] = {}
+    lines: list[str] | None = None
+    depth = 0
+    for number, raw in enumerate(text.split("\n"), start=1):
+        line = re.sub(r"(^|\s)#.*", "", raw).rstrip()
+        if not line or (not depth and line.startswith(("%", "---", "..."))):
+            continue
+        key = None if depth else _KEY.fullmatch(line)
+        if key is not None:
+            if key[2] in blocks:
+                raise _bad(f"line {number} has {key[2]!r} again", "each key once")
+            line, lines = key[3], blocks.setdefault(key[2], [])
+        elif lines is None or not (depth or line[0] in " \t-"):
+            raise _bad(f"line {number} is {line.strip()[:60]!r}", "`key: value`")
+        lines.append(line)
+        bare = re.sub(r"\"[^\"]*\"|'[^']*'", "", line)
+        depth = max(0, depth + sum(map(bare.count, "[{")) - sum(map(bare.count, "]}")))
+    return {key: "\n".join(lines) for key, lines in blocks.items()}
+
+
+def _check_lens(key: str, value: str) -> None:
+    """Refuse a lens model whose coefficients mean something else, by its name."""
+    name = key.lower()
+    if name == "distortion_model":
+        known = value in _ROS_MODELS
+    elif "fisheye" in name:  # OpenCV's calibration sample says fisheye_model: 1
+        known = value.lower() in ("0", "false", "no", "")
+    else:
+        named = re.search(r"model|type|lens|projection$|distortion$", name)
+        known = named is None or not _OTHER_LENSES.search(value)
+    if not known:
+        lenses = f"a pinhole lens ({' or '.join(_ROS_MODELS)}); others are not supported"
+        raise _bad(f"{key} is {value[:60]!r}", lenses)
+
+
+def _side(name: str, text: str) -> int:
+    digits = re.fullmatch(r"0*(\d{1,6})(\.0*)?", text.strip(), re.ASCII)
+    if digits is None or int(digits[1]) == 0:
+        raise _bad(f"{name} is {text.strip()[:60]!r}", "whole pixels")
+    return int(digits[1])
+
+
+def _matrix(name: str, text: str) -> NDArray[np.float64]:
+    """Read rows, cols and data, as lines or inline in braces."""
+    expected = "rows and cols in whole numbers, dt d or f, and data: [numbers]"
+    body = re.sub(r"^\s*!!?[\w-]+", "", text)
+    entries: dict[str, str] = {}
+    for entry in _ENTRY.finditer(body):
+        if entry[1] in entries:
+            raise _bad(f"{name} has {entry[1]} twice", "it once")
+        entries[entry[1]] = entry[2]
+    rest = " ".join(_ENTRY.sub(" ", body).replace(",", " ").split()).strip("{ }")
+    if rest:
+        raise _bad(f"{name} holds {rest[:60]!r}", expected)
+    entries.setdefault("dt", "d")  # ROS has none
+    for key, form in _ENTRIES.items():
+        if key not in entries:
+            raise _bad(f"{name} has no {key}", expected)
+        if not re.fullmatch(form, entries[key], re.ASCII | re.DOTALL):
+            raise _bad(f"{name} has {key} {entries[key][:60]!r}", expected)
+    rows, cols = int(entries["rows"]), int(entries["cols"])
+    words = re.sub(r"[][,]|(?:^|(?<=\n))\s*-\s", " ", entries["data"]).split()
+    for word in words:
+        if not _NUMBER.fullmatch(word):
+            raise _bad(f"a list holds {word[:60]!r} in {name}", "numbers")
+    if rows * cols != len(words):
+        raise _bad(f"{name} has {len(words)} numbers", f"rows x cols = {rows} x {cols}")
+    return np.array(words, dtype=np.float64).reshape(rows, cols)
 
 
 def write_camera_file(
-    path: Path,
+    path: str | Path,
     *,
     matrix: NDArray[np.float64],
     distortion: NDArray[np.float64],
@@ -54,180 +171,32 @@ def write_camera_file(
     """Write a camera file; see :meth:`clipgaze_sdk.Camera.save`."""
     if form not in ("ros", "opencv"):
         raise ConfigurationError(f"form is {form!r}; expected 'ros' or 'opencv'.")
-    write = _ros_text if form == "ros" else _opencv_text
+    ros = form == "ros"
+    # Neither form has a matrix without elements, and ROS names its models by length: 5 is
+    # plumb_bob, 8 rational_polynomial. What is shorter is filled up; longer ones (thin prism,
+    # tilt) are kept under the second name in OpenCV's order.
+    if distortion.size == 0 or (ros and distortion.size == 4):
+        distortion = np.pad(distortion, (0, 5 - distortion.size))
+    text = "" if ros else "%YAML:1.0\n---\n"
+    text += f"image_width: {size_px[0]}\nimage_height: {size_px[1]}\n"
+    text += "camera_name: camera\n" if ros else ""
+    text += _matrix_text("camera_matrix", matrix, tagged=not ros)
+    text += f"distortion_model: {_ROS_MODELS[int(distortion.size > 5)]}\n" if ros else ""
+    text += _matrix_text("distortion_coefficients", distortion[None], tagged=not ros)
+    if ros:
+        text += _matrix_text("rectification_matrix", np.eye(3))
+        text += _matrix_text("projection_matrix", np.hstack([matrix, np.zeros((3, 1))]))
     try:
-        path.write_text(write(matrix, distortion, size_px), encoding="utf-8")
-    except OSError as error:
-        raise ConfigurationError(
-            f"camera file {str(path)!r} cannot be written ({error}). Check the folder and its "
-            "permissions."
-        ) from error
+        Path(path).write_text(text, encoding="utf-8")
+    except (OSError, TypeError, ValueError) as error:
+        message = f"camera file {str(path)!r} cannot be written ({error}). Check the folder."
+        raise ConfigurationError(message) from error
 
 
-def _bad(path: Path, given: str, expected: str) -> ConfigurationError:
-    return ConfigurationError(
-        f"camera file {str(path)!r}: {given}; expected {expected}. Write the file with "
-        "Camera.save, OpenCV's FileStorage or ROS's camera_calibration."
-    )
-
-
-# ---------------------------------------------------------------------------------------- OpenCV
-
-
-def _read_opencv(text: str, path: Path) -> _CameraNumbers:
-    from .._opencv import cv2
-
-    try:
-        storage = cv2.FileStorage(text, cv2.FILE_STORAGE_READ | cv2.FILE_STORAGE_MEMORY)
-        nodes = {
-            name: next((n for s in names if not (n := storage.getNode(s)).empty()), None)
-            for name, names in _OPENCV_NAMES.items()
-        }
-        found = {name: node for name, node in nodes.items() if node is not None}
-        missing = [name for name in nodes if name not in found]
-        if missing:
-            raise _bad(path, f"it lacks {', '.join(missing)}", "all of " + ", ".join(_OPENCV_NAMES))
-        matrix = found["camera_matrix"].mat()
-        distortion = found["distortion_coefficients"].mat()
-        width, height = (found[name].real() for name in ("image_width", "image_height"))
-        storage.release()
-    except (cv2.error, SystemError) as error:  # no YAML, or no matrix where one should be
-        raise _bad(path, "OpenCV cannot parse it", "YAML as OpenCV's FileStorage writes") from error
-    if not all(n.is_integer() and n < _MAX_SIDE_PX for n in (width, height)):
-        raise _bad(path, "image_width or image_height is no such number", "whole pixels")
-    size_px = int(width), int(height)
-    if matrix is None or matrix.shape != (3, 3):
-        raise _bad(path, "camera_matrix is no 3x3 matrix", "an !!opencv-matrix of 3 rows, 3 cols")
-    coefficients = np.zeros(0) if distortion is None else np.ravel(distortion)
-    return np.asarray(matrix, np.float64), np.asarray(coefficients, np.float64), size_px
-
-
-def _opencv_text(
-    matrix: NDArray[np.float64], distortion: NDArray[np.float64], size_px: tuple[int, int]
-) -> str:
-    # FileStorage cannot write a matrix without elements: no distortion is five zeros.
-    coefficients = distortion if distortion.size else np.zeros(5)
-    return (
-        "%YAML:1.0\n---\n"
-        f"image_width: {size_px[0]}\n"
-        f"image_height: {size_px[1]}\n"
-        f"camera_matrix: !!opencv-matrix\n{_matrix_lines(matrix, tag=True)}"
-        "distortion_coefficients: !!opencv-matrix\n"
-        f"{_matrix_lines(coefficients[None], tag=True)}"
-    )
-
-
-def _matrix_lines(matrix: NDArray[np.float64], *, tag: bool) -> str:
+def _matrix_text(name: str, matrix: NDArray[np.float64], *, tagged: bool = False) -> str:
+    tag, kind = (" !!opencv-matrix", "   dt: d\n") if tagged else ("", "")
     numbers = ", ".join(repr(float(v)) for v in matrix.ravel())
     return (
-        f"   rows: {matrix.shape[0]}\n   cols: {matrix.shape[1]}\n"
-        + ("   dt: d\n" if tag else "")
-        + f"   data: [ {numbers} ]\n"
+        f"{name}:{tag}\n   rows: {matrix.shape[0]}\n   cols: {matrix.shape[1]}\n{kind}"
+        f"   data: [ {numbers} ]\n"
     )
-
-
-# ------------------------------------------------------------------------------------------- ROS
-
-
-def _ros_text(
-    matrix: NDArray[np.float64], distortion: NDArray[np.float64], size_px: tuple[int, int]
-) -> str:
-    coefficients = distortion if distortion.size else np.zeros(5)
-    # ROS names the models by length: 5 is plumb_bob, 8 rational_polynomial; shorter ones are
-    # filled up, longer ones (thin prism, tilt) are kept under the second name as OpenCV's order.
-    if coefficients.size == 4:
-        coefficients = np.append(coefficients, 0.0)
-    model = _ROS_MODELS[0] if coefficients.size == 5 else _ROS_MODELS[1]
-    projection = np.hstack([matrix, np.zeros((3, 1))])
-    return (
-        f"image_width: {size_px[0]}\n"
-        f"image_height: {size_px[1]}\n"
-        "camera_name: camera\n"
-        f"camera_matrix:\n{_matrix_lines(matrix, tag=False)}"
-        f"distortion_model: {model}\n"
-        f"distortion_coefficients:\n{_matrix_lines(coefficients[None], tag=False)}"
-        f"rectification_matrix:\n{_matrix_lines(np.eye(3), tag=False)}"
-        f"projection_matrix:\n{_matrix_lines(projection, tag=False)}"
-    )
-
-
-def _read_ros(text: str, path: Path) -> _CameraNumbers:
-    node = _parse_ros(text, path)
-    for key in ("image_width", "image_height", "camera_matrix", "distortion_coefficients"):
-        if key not in node:
-            raise _bad(path, f"it lacks {key}", "ROS's camera_info keys, or OpenCV's %YAML header")
-    model = node.get("distortion_model", _ROS_MODELS[0])
-    if model not in _ROS_MODELS:
-        raise _bad(path, f"distortion_model is {model!r}", f"one of {', '.join(_ROS_MODELS)}")
-    size = []
-    for key in ("image_width", "image_height"):
-        value = node[key]
-        if not isinstance(value, str) or not value.isdigit():
-            raise _bad(path, f"{key} is {value!r}", "whole pixels")
-        size.append(int(value))
-    matrix = _ros_matrix(node, "camera_matrix", path)
-    if matrix.shape != (3, 3):
-        raise _bad(path, f"camera_matrix is {matrix.shape[0]}x{matrix.shape[1]}", "3x3")
-    distortion = _ros_matrix(node, "distortion_coefficients", path).ravel()
-    return matrix, distortion, (size[0], size[1])
-
-
-def _ros_matrix(node: _RosNode, key: str, path: Path) -> NDArray[np.float64]:
-    value = node[key]
-    if not isinstance(value, dict) or not isinstance(data := value.get("data"), list):
-        raise _bad(path, f"{key} has no data", "rows, cols and data: [numbers]")
-    rows, cols = value.get("rows"), value.get("cols")
-    if not (isinstance(rows, str) and rows.isdigit() and isinstance(cols, str) and cols.isdigit()):
-        raise _bad(path, f"{key} has rows {rows!r} and cols {cols!r}", "two whole numbers")
-    if int(rows) * int(cols) != len(data):
-        raise _bad(path, f"{key} has {len(data)} numbers", f"rows x cols = {rows} x {cols}")
-    return np.array(data, dtype=np.float64).reshape(int(rows), int(cols))
-
-
-def _parse_ros(text: str, path: Path) -> _RosNode:
-    """Parse the part of YAML that camera_info files use: two levels, scalars, lists of numbers."""
-    node: _RosNode = {}
-    parent: dict[str, str | list[float]] | None = None
-    for number, line in enumerate(_ros_lines(text), start=1):
-        match = re.fullmatch(r"(\s*)([A-Za-z_]\w*)\s*:\s*(.*?)\s*", line)
-        dash = re.fullmatch(r"\s*-\s*(\S+)\s*", line)
-        if dash is not None and parent is not None and "data" in parent:
-            items = parent["data"]
-            parent["data"] = [*(items if isinstance(items, list) else []), *_numbers(dash[1], path)]
-            continue
-        if match is None:
-            raise _bad(path, f"statement {number} is {line.strip()!r}", "`key: value`")
-        indent, key, value = match.groups()
-        content = _numbers(value[1:-1], path) if value.startswith("[") else value.strip("'\"")
-        if not indent:
-            parent = None
-            if value:
-                node[key] = content
-            else:
-                node[key] = parent = {}
-        elif parent is not None:
-            parent[key] = content
-        else:
-            raise _bad(path, f"{key!r} is indented under nothing", "a `key:` line above it")
-    return node
-
-
-def _ros_lines(text: str) -> list[str]:
-    """Return statements: comments and blank lines gone, bracketed lists joined to one line."""
-    statements: list[str] = []
-    for raw in text.splitlines():
-        line = re.sub(r"(^|\s)#.*$", "", raw).rstrip()
-        if not line or line.strip() in ("---", "..."):
-            continue
-        if statements and statements[-1].count("[") > statements[-1].count("]"):
-            statements[-1] += " " + line.strip()
-        else:
-            statements.append(line)
-    return statements
-
-
-def _numbers(text: str, path: Path) -> list[float]:
-    try:
-        return [float(part) for part in text.replace(",", " ").split()]
-    except ValueError as error:
-        raise _bad(path, f"a list holds {text.strip()!r}", "numbers") from error
