@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._errors import InputError
+from ._images import checked_image
 from ._opencv import cv2
 from ._results import FaceResult, FrameResult
 from .geometry import draw_arrow_offset
@@ -38,7 +39,7 @@ def draw_result(
         (H, W, 3) uint8, BGR.
 
     Raises:
-        InputError: ``image_bgr`` is not (H, W, 3) uint8.
+        InputError: ``image_bgr`` is not (H, W, 3) uint8, or ``result`` is no result.
 
     Example:
         >>> import numpy as np
@@ -56,12 +57,11 @@ def draw_result(
         >>> draw_result(picture, nobody).shape
         (90, 160, 3)
     """
-    if image_bgr.dtype != np.uint8 or image_bgr.ndim != 3 or image_bgr.shape[2] != 3:
+    canvas = np.array(checked_image(image_bgr, "bgr")[0])
+    if not isinstance(result, FrameResult):
         raise InputError(
-            f"cannot draw on an array of {image_bgr.dtype} {image_bgr.shape}: expected uint8 "
-            "(H, W, 3) in BGR. Convert it with cv2.cvtColor."
+            f"result is a {type(result).__name__}; expected the FrameResult of this picture."
         )
-    canvas = np.array(image_bgr, order="C")
     for face in result.faces:
         line_px = _line_px(canvas, face)
         _draw_box(canvas, face, line_px)

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import math
+import os
 import threading
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType, TracebackType
+from typing import NamedTuple, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ._errors import BackendError, ConfigurationError, InputError
+from ._call import Call
+from ._checks import real_number, shown
+from ._errors import BackendError, ConfigurationError, InputError, ModelError
+from ._fork import never_free, watch_forks
 from ._images import checked_image
 from ._options import EstimatorOptions
 from ._results import FaceResult, FrameResult
-from ._timings import StageClock
+from .faces.crop_network import CropRequest
 from .faces.detector import make_face_detector
-from .faces.gaze_network import GazeNetwork, gaze_from_network
-from .faces.hysteresis import Crop, CropHysteresis
+from .faces.gaze_network import GazeCrop, GazeNetwork, gaze_from_network
+from .faces.hysteresis import CropHysteresis
 from .faces.landmarks import FaceObservation, LandmarkNetwork
 from .faces.pipeline import FacePipeline
 from .geometry import HeadPose, head_pose_from_landmarks
@@ -33,14 +37,35 @@ _IMAGES_AT_ONCE = 8
 """Of a batch; more would only cost memory."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Face:
+_CLOSED = "the estimator is closed; make a new GazeEstimator."
+_FORKED = (
+    "the estimator was made before this process was forked, and the threads of its networks stayed "
+    "behind; make a new GazeEstimator in each process, or start processes by 'spawn'."
+)
+
+
+class _Frame(NamedTuple):
+    """One checked image."""
+
+    image: NDArray[np.uint8]
+    camera: Camera
+    """At the size of the image."""
+    camera_is_assumed: bool
+
+
+class _Seen(NamedTuple):
+    """One observed face; of a stream, with its identity."""
+
+    face: FaceObservation
+    track_id: int | None
+
+
+class _Posed(NamedTuple):
     """One face on its way through the gaze stage."""
 
-    image_index: int
-    seen: FaceObservation
-    track_id: int | None
+    seen: _Seen
     head_pose: HeadPose
+    crop: GazeCrop
 
 
 class GazeEstimator:
@@ -48,7 +73,8 @@ class GazeEstimator:
 
     An estimator may be shared by threads: a lock lets one call in at a time, and results are those
     of serial calls.  A stream (calls with ``timestamp_s``) is one sequence of frames per estimator;
-    give each camera an estimator of its own.
+    give each camera an estimator of its own.  An estimator does not go into another process: in a
+    forked child it counts as closed, and it cannot be pickled or copied.
 
     Args:
         model: None for the bundled networks; an ``.onnx`` file with its card beside it; a TensorRT
@@ -81,12 +107,15 @@ class GazeEstimator:
         camera: Camera | None = None,
         options: EstimatorOptions | None = None,
     ) -> None:
-        self._options = _checked_options(options)
-        self._camera = _checked_camera(camera)
+        _check_model(model)
+        _check_camera(camera)
+        _check_type("options", options, EstimatorOptions, "EstimatorOptions(...).")
+        self._options = options or EstimatorOptions()
+        self._camera = camera
         wanted = tuple(
             t for t in TASKS if t != "face_detector" or self._options.detector == "bundled"
         )
-        models = resolve_models(_checked_model(model), tasks=wanted)
+        models = resolve_models(model, tasks=wanted)
         self._cards = MappingProxyType({task: file.card for task, file in models.items()})
         with ExitStack() as loaded:  # closed again if a later one cannot be loaded
             detector = make_face_detector(models.get("face_detector"), self._options)
@@ -96,13 +125,14 @@ class GazeEstimator:
             self._gaze = GazeNetwork(models["gaze"], self._options)
             loaded.pop_all()
         self._pipeline = FacePipeline(detector, landmarks, self._options)
-        self._gaze_crops = CropHysteresis(self._gaze.normalization.size_px)
+        self._gaze_crops: CropHysteresis[GazeCrop] = CropHysteresis(self._gaze.size_px)
         self._lock = threading.Lock()
-        self._closed = False
+        self._closed_because: str | None = None
         self._last_timestamp_s: float | None = None
         self._sized_camera: Camera | None = None
         self._stream_camera: Camera | None = None
         self._warned = False
+        watch_forks(self)
 
     @property
     def cards(self) -> Mapping[str, ModelCard]:
@@ -135,14 +165,17 @@ class GazeEstimator:
             InputError: the image or the timestamp cannot be used; the stream is as before.
             BackendError: the estimator is closed, or a network failed.
         """
+        _check_camera(camera)
         with self._lock:
             self._check_open()
-            checked, own = self._checked(image, _checked_camera(camera))
+            call = Call()
+            frame = self._checked(image, camera)
             if timestamp_s is None:
-                result = self._independent([checked], [own])[0]
+                (result,) = self._independent([frame], call)
             else:
-                result = self._next_frame(checked, own, self._checked_timestamp(timestamp_s))
-        return result if camera is None else replace(result, camera_is_assumed=False)
+                result = self._next_frame(frame, self._checked_timestamp(timestamp_s), call)
+            self._warn_of_invalid_numbers(call)
+        return result
 
     def estimate_batch(self, images: Sequence[NDArray[np.uint8]]) -> list[FrameResult]:
         """Return the results of independent images, in their order; sizes may differ.
@@ -154,6 +187,10 @@ class GazeEstimator:
             InputError: an image cannot be used; the message says which.
             BackendError: the estimator is closed, or a network failed.
         """
+        if not isinstance(images, (Sequence, np.ndarray)):
+            raise InputError(
+                f"images is a {type(images).__name__}; expected a sequence of images, as a list."
+            )
         if isinstance(images, np.ndarray) and images.ndim < 4 and self._options.color != "nv12":
             raise InputError(
                 f"images is one array of shape {images.shape}; expected a sequence of images. Use "
@@ -161,16 +198,17 @@ class GazeEstimator:
             )
         with self._lock:
             self._check_open()
-            checked = []
+            frames = []
             for index, image in enumerate(images):
                 try:
-                    checked.append(self._checked(image))
+                    frames.append(self._checked(image))
                 except InputError as error:
                     raise InputError(f"images[{index}]: {error}") from error
             results: list[FrameResult] = []
-            for start in range(0, len(checked), _IMAGES_AT_ONCE):
-                part = checked[start : start + _IMAGES_AT_ONCE]
-                results += self._independent([image for image, _ in part], [c for _, c in part])
+            for start in range(0, len(frames), _IMAGES_AT_ONCE):
+                call = Call()
+                results += self._independent(frames[start : start + _IMAGES_AT_ONCE], call)
+                self._warn_of_invalid_numbers(call)
             return results
 
     def reset(self) -> None:
@@ -184,10 +222,23 @@ class GazeEstimator:
     def close(self) -> None:
         """Release the networks; a second call does nothing."""
         with self._lock:
-            if not self._closed:
-                self._closed = True
+            if self._closed_because is None:
+                self._closed_because = _CLOSED
                 self._pipeline.close()
                 self._gaze.close()
+
+    def after_fork(self) -> None:
+        """Count as closed in a forked child, without freeing what cannot be freed there."""
+        self._lock = threading.Lock()  # which a thread of the parent may hold
+        if self._closed_because is None:
+            self._closed_because = _FORKED
+            never_free((self._pipeline, self._gaze))
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise BackendError(
+            "an estimator cannot be pickled or copied, since its networks live in this process; "
+            "make one in each process. Its camera, its options and results can be."
+        )
 
     def __enter__(self) -> GazeEstimator:
         with self._lock:
@@ -202,125 +253,91 @@ class GazeEstimator:
     ) -> None:
         self.close()
 
-    def _checked(
-        self, image: object, camera: Camera | None = None
-    ) -> tuple[NDArray[np.uint8], Camera]:
+    def _checked(self, image: object, camera: Camera | None = None) -> _Frame:
         checked, size_px = checked_image(image, self._options.color)
-        known = self._camera_for(size_px) if camera is None else camera.scaled_to(*size_px)
-        return checked, known
+        if camera is not None:
+            return _Frame(checked, camera.scaled_to(*size_px), False)
+        return _Frame(checked, self._camera_for(size_px), self._camera is None)
 
-    def _independent(
-        self, images: list[NDArray[np.uint8]], cameras: list[Camera]
-    ) -> list[FrameResult]:
-        clock = StageClock()
-        observed = self._pipeline.find(images, [c.size_px for c in cameras], clock)
-        faces = [[(face, None) for face in in_image] for in_image in observed]
-        results = self._gaze_results(images, cameras, faces, clock)
-        timings = clock.timings_ms(images=len(images))
-        return [
-            self._frame_result(in_image, camera, detector_ran=True, timings_ms=timings)
-            for in_image, camera in zip(results, cameras, strict=True)
-        ]
+    def _independent(self, frames: Sequence[_Frame], call: Call) -> list[FrameResult]:
+        sizes_px = [frame.camera.size_px for frame in frames]
+        observed = self._pipeline.find([frame.image for frame in frames], sizes_px, call)
+        seen = [[_Seen(face, None) for face in faces] for faces in observed]
+        return self._results(frames, seen, call, detector_ran=True)
 
-    def _next_frame(
-        self, image: NDArray[np.uint8], camera: Camera, timestamp_s: float
-    ) -> FrameResult:
-        clock = StageClock()
-        if self._stream_camera is None or not _same_view(self._stream_camera, camera):
+    def _next_frame(self, frame: _Frame, timestamp_s: float, call: Call) -> FrameResult:
+        before, self._stream_camera = self._stream_camera, frame.camera
+        if before is None or before.to_dict() != frame.camera.to_dict():
             self._gaze_crops.clear()  # whose rotations are of the camera before
-            self._stream_camera = camera
-        tracks, detector_ran = self._pipeline.follow(image, camera.size_px, clock)
-        faces = [[(track.seen, track.track_id) for track in tracks]]
-        (results,) = self._gaze_results([image], [camera], faces, clock)
-        self._last_timestamp_s = timestamp_s
-        return self._frame_result(
-            results,
-            camera,
-            detector_ran=detector_ran,
-            timings_ms=clock.timings_ms(images=1),
-            timestamp_s=timestamp_s,
+        tracks, detector_ran = self._pipeline.follow(frame.image, frame.camera.size_px, call)
+        seen = [_Seen(track.seen, track.track_id) for track in tracks]
+        (result,) = self._results(
+            [frame], [seen], call, detector_ran=detector_ran, timestamp_s=timestamp_s
         )
+        self._last_timestamp_s = timestamp_s
+        return result
 
-    def _frame_result(
+    def _results(
         self,
-        faces: list[FaceResult],
-        camera: Camera,
+        frames: Sequence[_Frame],
+        seen: Sequence[Sequence[_Seen]],
+        call: Call,
         *,
         detector_ran: bool,
-        timings_ms: Mapping[str, float],
         timestamp_s: float | None = None,
-    ) -> FrameResult:
-        return FrameResult(
-            faces=tuple(sorted(faces, key=_negative_area)),
-            image_size_px=camera.size_px,
-            camera=camera,
-            camera_is_assumed=self._camera is None,
-            timestamp_s=timestamp_s,
-            detector_ran=detector_ran,
-            timings_ms=timings_ms,
-        )
+    ) -> list[FrameResult]:
+        faces = self._faces(frames, seen, call)
+        return [
+            FrameResult(
+                faces=tuple(sorted(of_frame, key=_negative_area)),
+                image_size_px=frame.camera.size_px,
+                camera=frame.camera,
+                camera_is_assumed=frame.camera_is_assumed,
+                timestamp_s=timestamp_s,
+                detector_ran=detector_ran,
+                timings_ms=call.timings_ms(images=len(frames)),
+            )
+            for frame, of_frame in zip(frames, faces, strict=True)
+        ]
 
-    def _gaze_results(
-        self,
-        images: Sequence[NDArray[np.uint8]],
-        cameras: Sequence[Camera],
-        observed: Sequence[Sequence[tuple[FaceObservation, int | None]]],
-        clock: StageClock,
+    def _faces(
+        self, frames: Sequence[_Frame], seen: Sequence[Sequence[_Seen]], call: Call
     ) -> list[list[FaceResult]]:
         """Return the results of each image's faces; the gaze network sees all as one batch."""
-        with clock.stage("pose"):
-            faces = [
-                face
-                for index, in_image in enumerate(observed)
-                for seen, track_id in in_image
-                if (face := _posed_face(index, seen, track_id, cameras[index])) is not None
+        with call.stage("pose"):
+            posed = [
+                self._posed(frame.camera, faces) for frame, faces in zip(frames, seen, strict=True)
             ]
-        results: list[list[FaceResult]] = [[] for _ in images]
-        invalid = self._pipeline.saw_invalid_numbers
-        if faces:
-            with clock.stage("normalize"):
-                rotations, crops = self._normalized(images, cameras, faces)
-            with clock.stage("gaze"):
-                pitch_yaw, log_sigma = self._gaze.run(crops)
-            for face, rotation, angles, sigma in zip(
-                faces, rotations, pitch_yaw, log_sigma, strict=True
-            ):
-                result = _face_result(face, rotation, angles, float(sigma))
-                if result is None:
-                    invalid = True
-                else:
-                    results[face.image_index].append(result)
-        if invalid:
-            self._warn_of_invalid_numbers()
-        return results
+        if not any(posed):
+            return [[] for _ in frames]
+        with call.stage("normalize"):
+            crops = self._gaze.crops(
+                [
+                    CropRequest(
+                        frame.image, np.array([face.crop.image_from_crop for face in faces])
+                    )
+                    for frame, faces in zip(frames, posed, strict=True)
+                ]
+            )
+        with call.stage("gaze"):
+            answers = zip(*self._gaze.run(crops), strict=True)
+        found = [[_face_result(face, *next(answers)) for face in faces] for faces in posed]
+        call.saw_invalid_numbers |= any(None in faces for faces in found)
+        return [[face for face in faces if face is not None] for faces in found]
 
-    def _normalized(
-        self,
-        images: Sequence[NDArray[np.uint8]],
-        cameras: Sequence[Camera],
-        faces: Sequence[_Face],
-    ) -> tuple[list[NDArray[np.float64]], NDArray[np.float32]]:
-        """Return the rotation of each face's normalised camera, and all crops as one batch."""
-        normalization = self._gaze.normalization
-        anew = []
-        for face in faces:
-            center_mm = face.head_pose.translation_mm
-            rotation = normalization.rotation(center_mm, face.head_pose.camera_from_head)
-            camera = cameras[face.image_index]
-            image_from_crop = normalization.image_from_crop(camera, center_mm, rotation)
-            anew.append((face.track_id, Crop(image_from_crop, rotation)))
-        places = self._gaze_crops.choose(anew)
-        crops = []
-        for index, image in enumerate(images):
-            own = [
-                place.image_from_crop
-                for face, place in zip(faces, places, strict=True)
-                if face.image_index == index
-            ]
-            if own:
-                crops.append(self._gaze.sample(image, np.stack(own)))
-        rotations = [place.rotation for place in places]
-        return rotations, crops[0] if len(crops) == 1 else np.concatenate(crops)
+    def _posed(self, camera: Camera, observed: Sequence[_Seen]) -> list[_Posed]:
+        """Return those of an image's faces that have a pose, and where their crops are."""
+        faces, crops = [], []
+        for seen in observed:
+            try:
+                pose = head_pose_from_landmarks(seen.face.landmarks_px, camera)
+                crop = self._gaze.crop_of(pose, camera)
+            except (InputError, np.linalg.LinAlgError):  # whatever was seen, it is no face
+                continue
+            faces.append((seen, pose))
+            crops.append((seen.track_id, crop))
+        chosen = self._gaze_crops.choose(crops)
+        return [_Posed(*face, crop) for face, crop in zip(faces, chosen, strict=True)]
 
     def _camera_for(self, size_px: tuple[int, int]) -> Camera:
         if self._sized_camera is None or self._sized_camera.size_px != size_px:
@@ -331,14 +348,11 @@ class GazeEstimator:
         return self._sized_camera
 
     def _checked_timestamp(self, timestamp_s: float) -> float:
-        try:
-            value = float(timestamp_s)
-        except (TypeError, ValueError):
-            value = math.nan
+        value = real_number(timestamp_s)
         if not math.isfinite(value):
             raise InputError(
-                f"timestamp_s is {timestamp_s!r}; expected seconds as a number, or None for an "
-                "image of its own."
+                f"timestamp_s is {shown(timestamp_s)}; expected seconds as a number, or None for "
+                "an image of its own."
             )
         last = self._last_timestamp_s
         if last is not None and value <= last:
@@ -349,57 +363,42 @@ class GazeEstimator:
         return value
 
     def _check_open(self) -> None:
-        if self._closed:
-            raise BackendError("the estimator is closed; make a new GazeEstimator.")
+        if self._closed_because is not None:
+            raise BackendError(self._closed_because)
 
-    def _warn_of_invalid_numbers(self) -> None:
-        if not self._warned:
+    def _warn_of_invalid_numbers(self, call: Call) -> None:
+        if call.saw_invalid_numbers and not self._warned:
             self._warned = True
             warnings.warn(
-                "a network gave numbers that are not finite, and the faces concerned are left out; "
-                "its file is probably of too low a precision or not trained. Said once per "
-                "estimator.",
+                "a network gave numbers that are not finite or no angles, and the faces concerned "
+                "are left out; its file is probably of too low a precision or not trained. Said "
+                "once per estimator.",
                 RuntimeWarning,
-                stacklevel=5,
+                stacklevel=3,  # public methods call this themselves: it is their caller's line
             )
 
 
-def _same_view(first: Camera, second: Camera) -> bool:
-    return first is second or (
-        first.size_px == second.size_px
-        and np.array_equal(first.matrix, second.matrix)
-        and np.array_equal(first.distortion, second.distortion)
-    )
-
-
-def _posed_face(
-    index: int, seen: FaceObservation, track_id: int | None, camera: Camera
-) -> _Face | None:
-    try:
-        pose = head_pose_from_landmarks(seen.landmarks_px, camera)
-    except InputError:  # landmarks in one place: whatever was seen, it is no face
-        return None
-    finite = np.all(np.isfinite(pose.camera_from_head)) and np.all(np.isfinite(pose.translation_mm))
-    return _Face(index, seen, track_id, pose) if finite else None
-
-
 def _face_result(
-    face: _Face, rotation: NDArray[np.float64], angles: NDArray[np.float64], log_sigma: float
+    posed: _Posed, pitch_yaw: NDArray[np.float64], log_sigma: float
 ) -> FaceResult | None:
-    gaze = gaze_from_network(angles, log_sigma, rotation=rotation, head_pose=face.head_pose)
+    """Return a face's result; None if the gaze network's numbers are none."""
+    gaze = gaze_from_network(
+        pitch_yaw, log_sigma, rotation=posed.crop.rotation, head_pose=posed.head_pose
+    )
     if gaze is None:
         return None
-    seen = face.seen.visibility
+    face, track_id = posed.seen
+    visibility = face.visibility
     return FaceResult(
-        bbox_px=face.seen.box_px,
-        confidence=face.seen.presence,
-        landmarks_px=face.seen.landmarks_px.astype(np.float32),
-        irises_px=face.seen.irises_px.astype(np.float32),
-        head_pose=face.head_pose,
-        eye_openness=face.seen.openness.astype(np.float32),
+        bbox_px=face.box_px,
+        confidence=face.presence,
+        landmarks_px=face.landmarks_px.astype(np.float32),
+        irises_px=face.irises_px.astype(np.float32),
+        head_pose=posed.head_pose,
+        eye_openness=face.openness.astype(np.float32),
         gaze=gaze,
-        track_id=face.track_id,
-        visibility=None if seen is None else seen.astype(np.float32),
+        track_id=track_id,
+        visibility=None if visibility is None else visibility.astype(np.float32),
     )
 
 
@@ -408,29 +407,21 @@ def _negative_area(face: FaceResult) -> float:
     return -float((x1 - x0) * (y1 - y0))
 
 
-def _checked_model(model: str | Path | None) -> str | Path | None:
-    if model is not None and not isinstance(model, (str, Path)):
-        raise ConfigurationError(
-            f"model is a {type(model).__name__}; expected the path of a model file or folder, or "
-            "None. Pass options and camera by their names."
-        )
-    return model
+def _check_type(name: str, value: object, kinds: type | tuple[type, ...], expected: str) -> None:
+    if value is not None and not isinstance(value, kinds):
+        raise ConfigurationError(f"{name} is a {type(value).__name__}; expected {expected}")
 
 
-def _checked_options(options: EstimatorOptions | None) -> EstimatorOptions:
-    if options is None:
-        return EstimatorOptions()
-    if not isinstance(options, EstimatorOptions):
-        raise ConfigurationError(
-            f"options is a {type(options).__name__}; expected EstimatorOptions(...)."
-        )
-    return options
+def _check_camera(camera: object) -> None:
+    _check_type("camera", camera, Camera, "a Camera. Read a file with Camera.load(path).")
 
 
-def _checked_camera(camera: Camera | None) -> Camera | None:
-    if camera is not None and not isinstance(camera, Camera):
-        raise ConfigurationError(
-            f"camera is a {type(camera).__name__}; expected a Camera. Read a file with "
-            "Camera.load(path)."
-        )
-    return camera
+def _check_model(model: str | Path | None) -> None:
+    expected = "the path of a model file or folder, or None. Name the other arguments."
+    _check_type("model", model, (str, Path), expected)
+    try:
+        os.stat(model or "")
+    except FileNotFoundError:  # which is said better where files are looked for
+        pass
+    except (OSError, ValueError) as error:
+        raise ModelError(f"model {shown(str(model))} cannot be read ({error}).") from error

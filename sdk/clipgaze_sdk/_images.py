@@ -40,7 +40,7 @@ def checked_image(image: object, color: ColorOrder) -> tuple[NDArray[np.uint8], 
         )
     if image.size == 0:
         raise InputError(f"image is empty, with shape {image.shape}; expected {expected}.")
-    if max(image.shape[:2]) > _MAX_SIDE_PX:
+    if max(image.shape[:2], default=0) > _MAX_SIDE_PX:
         raise InputError(
             f"image has shape {image.shape}; expected sides of at most {_MAX_SIDE_PX} pixels. "
             "Shrink it, or cut it into parts."

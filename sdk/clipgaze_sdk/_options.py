@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+from ._checks import checked_count, checked_number, shown
 from ._errors import ConfigurationError
 
 ColorOrder = Literal["bgr", "rgb", "nv12"]
 DetectorName = Literal["bundled", "yunet"]
+
+_COUNTS = {"threads": 1024, "max_faces": 10_000, "detect_interval": 10**9}
+"""By option, the most."""
+_RANGES = {
+    "min_confidence": (0.0, 1.0),
+    "min_presence": (0.0, 1.0),
+    "nms_iou": (1e-6, 1.0),
+    "horizontal_fov_deg": (1.0, 179.0),
+    "min_face_px": (1.0, 1e6),
+}
+"""By option, the least and the most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,14 +40,14 @@ class EstimatorOptions:
     """Layout of the images: "bgr" and "rgb" are (H, W, 3); "nv12" is (H * 3 / 2, W), as hardware
     decoders give it (BT.601, limited range)."""
     threads: int = 2
-    """CPU threads that each network and each pixel operation may use, at least 1."""
+    """CPU threads that each network and each pixel operation may use, 1 to 1024."""
     min_confidence: float = 0.4
     """Detections below this score are not looked at, in [0, 1]."""
     max_faces: int = 16
-    """Only so many faces are followed, the most certain first; at least 1."""
+    """Only so many faces are followed, the most certain first; 1 to 10,000."""
     detect_interval: int = 30
-    """In a stream, the detector runs on every so-manieth frame to find new faces, and on every
-    frame while there is nobody to follow; at least 1."""
+    """In a stream, the detector looks for new faces on every ``detect_interval``-th frame, and on
+    every frame while there is nobody to follow; at least 1."""
     nms_iou: float = 0.4
     """Of two detections that overlap more than this (intersection over union), the weaker goes; in
     (0, 1]."""
@@ -59,16 +70,14 @@ class EstimatorOptions:
     def __post_init__(self) -> None:
         _check_choice("color", self.color, get_args(ColorOrder))
         _check_choice("detector", self.detector, get_args(DetectorName))
-        for name in ("threads", "max_faces", "detect_interval"):
-            _check_count(name, getattr(self, name))
-        for name in ("min_confidence", "min_presence"):
-            _check_range(name, getattr(self, name), low=0.0, high=1.0)
-        _check_range("nms_iou", self.nms_iou, low=1e-6, high=1.0)
-        _check_range("horizontal_fov_deg", self.horizontal_fov_deg, low=1.0, high=179.0)
-        _check_range("min_face_px", self.min_face_px, low=1.0, high=1e6)
+        for name, high in _COUNTS.items():
+            object.__setattr__(self, name, checked_count(name, getattr(self, name), high=high))
+        for name, (low, most) in _RANGES.items():
+            number = checked_number(name, getattr(self, name), low=low, high=most)
+            object.__setattr__(self, name, number)
         if not isinstance(self.flip_augment, bool):
             raise ConfigurationError(
-                f"flip_augment is {self.flip_augment!r}; expected True or False."
+                f"flip_augment is {shown(self.flip_augment)}; expected True or False."
             )
         if self.detector == "yunet" and self.detector_path is None:
             raise ConfigurationError(
@@ -86,18 +95,5 @@ class EstimatorOptions:
 def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise ConfigurationError(
-            f"{name} is {value!r}; expected one of {', '.join(map(repr, choices))}."
-        )
-
-
-def _check_count(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ConfigurationError(f"{name} is {value!r}; expected a whole number of at least 1.")
-
-
-def _check_range(name: str, value: object, *, low: float, high: float) -> None:
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value) or not low <= value <= high:  # type: ignore[arg-type,operator]
-        raise ConfigurationError(
-            f"{name} is {value!r}; expected a number between {low:g} and {high:g}."
+            f"{name} is {shown(value)}; expected one of {', '.join(map(repr, choices))}."
         )

@@ -1,4 +1,4 @@
-"""What an estimator returns: frozen dataclasses with units in their names.
+"""What an estimator returns: frozen dataclasses with units in their names, arrays read-only.
 
 Frames and signs: camera frame x right, y down, z forward, in millimetres; pitch up is positive, yaw
 towards the image's left is positive.  Left and right of a face are always the person's.
@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ._frozen import FrozenArrays
+
 if TYPE_CHECKING:
     from .geometry.camera import Camera
     from .geometry.head_pose import HeadPose
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Gaze:
+class Gaze(FrozenArrays):
     """Where one person looks, in the camera frame."""
 
     pitch_rad: float
@@ -31,7 +33,8 @@ class Gaze:
     origin_mm: NDArray[np.float64]
     """(3,) the face centre, from which the vector starts."""
     uncertainty_rad: float
-    """One standard deviation of the angle between prediction and truth."""
+    """Root mean square of the angle between prediction and truth that the network expects; not the
+    standard deviation of that angle, which is about 0.6 times as much."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain floats and lists, ready for JSON."""
@@ -45,7 +48,7 @@ class Gaze:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class FaceResult:
+class FaceResult(FrozenArrays):
     """One face of one frame."""
 
     bbox_px: NDArray[np.float32]

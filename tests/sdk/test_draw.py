@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -111,9 +113,21 @@ def test_the_label_says_identity_and_degrees() -> None:
 
 
 @pytest.mark.parametrize(
-    "image",
-    [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.float32), np.zeros((4, 4, 4), np.uint8)],
+    ("image", "message"),
+    [
+        (np.zeros((4, 4), np.uint8), r"shape \(4, 4\); expected \(H, W, 3\)"),
+        (np.zeros((4, 4, 3), np.float32), "dtype float32; expected uint8"),
+        (np.zeros((4, 4, 4), np.uint8), "alpha"),
+        (np.zeros((0, 0, 3), np.uint8), "empty"),
+        (None, "image is None"),
+        ([1], "image is a list"),
+    ],
 )
-def test_only_bgr_pictures_are_drawn_on(image: np.ndarray) -> None:
-    with pytest.raises(InputError, match=r"expected uint8 \(H, W, 3\)"):
+def test_only_bgr_pictures_are_drawn_on(image: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
         draw_result(image, example_result())
+
+
+def test_only_results_are_drawn() -> None:
+    with pytest.raises(InputError, match="result is a list; expected the FrameResult"):
+        draw_result(blank(), [])  # type: ignore[arg-type]

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from clipgaze_sdk import EstimatorOptions
+from clipgaze_sdk.faces.crop_network import CropRequest
 from clipgaze_sdk.faces.gaze_network import GazeNetwork
 from clipgaze_sdk.geometry import GazeNormalization
 from clipgaze_sdk.models.files import load_model_file
@@ -129,8 +130,8 @@ class NetworkFile:
         """``gaze`` (B, 2) and ``log_sigma`` (B,) of uint8 RGB crops (B, 3, 224, 224)."""
         pictures = np.ascontiguousarray(image.numpy().transpose(0, 2, 3, 1))
         whole = self._crop_from_input[None]
-        crops = [self._network.sample(picture, whole) for picture in pictures]
-        gaze, log_sigma = self._network.run(np.concatenate(crops))
+        crops = self._network.crops([CropRequest(picture, whole) for picture in pictures])
+        gaze, log_sigma = self._network.run(crops)
         return {"gaze": gaze, "log_sigma": log_sigma}
 
     def predict(self, dataset: GazeDataset, *, batch: int = 128, workers: int = 0) -> Predictions:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._errors import ConfigurationError, InputError
-from .._timings import STAGES
+from .._call import STAGES
 from .run import positive_int
 from .versions import describe_setting, installed_version, setting_lines
 

@@ -8,7 +8,8 @@ Any crop near the best one serves as well, so the last one is taken again while 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,29 +19,32 @@ TOLERANCE = 0.025
 longer diagonal: well below what the networks were trained to bear."""
 
 
-class Crop(NamedTuple):
+@dataclass(frozen=True, slots=True, eq=False)
+class Crop:
     """Where a crop lies in its image."""
 
     image_from_crop: NDArray[np.float64]
     """(3, 3) homography of pixels."""
-    rotation: NDArray[np.float64]
-    """(3, 3) ``normalized_from_camera`` of a gaze crop's virtual camera; of others the identity."""
 
 
-class CropHysteresis:
+_Crop = TypeVar("_Crop", bound=Crop)
+
+
+class CropHysteresis(Generic[_Crop]):
     """The last crop of each face of a stream; crops are of ``size_px`` (width, height)."""
 
     def __init__(self, size_px: tuple[int, int]) -> None:
         width, height = size_px
         corners = [(0, 0), (width - 1, 0), (width - 1, height - 1), (0, height - 1)]
         self._corners = np.array([(x, y, 1.0) for x, y in corners])
-        self._last: dict[int, Crop] = {}
+        self._last: dict[int, _Crop] = {}
 
-    def choose(self, crops: Iterable[tuple[int | None, Crop]]) -> list[Crop]:
+    def choose(self, crops: Iterable[tuple[int | None, _Crop]]) -> list[_Crop]:
         """Return the last crop of each face where it is near enough, else the new one.
 
-        Faces without an identity, which images of their own have, always get theirs and change
-        nothing; of a stream's, those that are not named are forgotten.
+        A face without an identity, as faces of single images are, always gets the new crop and
+        leaves the others' as they are.  A call with faces of the stream forgets all whom it does
+        not name: they are followed no longer.
         """
         chosen, kept = [], {}
         for identity, crop in crops:

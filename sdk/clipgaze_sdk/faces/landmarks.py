@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .._errors import ModelError
 from .._options import EstimatorOptions
-from ..geometry import box_from_landmarks, face_crop_from_landmarks
-from ..models.cards import ModelCard
+from ..geometry import box_from_landmarks, face_crop_from_detection, face_crop_from_landmarks
 from ..models.files import ModelFile
-from .mirrored import load_crop_backend
-from .sampling import sample_crops
+from .crop_network import CropNetwork, CropRequest
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,40 +39,32 @@ class FaceObservation:
         return self.presence >= 0.0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class CropRequest:
-    """Crops to look at in one image."""
-
-    image: NDArray[np.uint8]
-    """As checked."""
-    image_from_crop: NDArray[np.float64]
-    """(n, 3, 3)."""
-
-
-class LandmarkNetwork:
-    """Crops in, observations out; all crops of a call are one batch."""
+class LandmarkNetwork(CropNetwork):
+    """Crops in, observations out."""
 
     def __init__(self, model: ModelFile, options: EstimatorOptions) -> None:
-        card = model.card
-        self._options = options
-        self._mean, self._std = card.mean_std()
-        self._size_px = _square_side(card)
-        self._crop_scale = card.number("crop_scale")
-        self._backend = load_crop_backend(model, options)
-
-    @property
-    def size_px(self) -> int:
-        """Side of the network's square crop."""
-        return self._size_px
-
-    @property
-    def crop_scale(self) -> float:
-        """Side of the crop in units of the landmarks' longer side."""
-        return self._crop_scale
+        super().__init__(model, options)
+        width, height = self.size_px
+        if width != height:
+            raise ModelError(
+                f"card {str(model.card.path)!r} has crops of {width}x{height} px; those of a "
+                "landmark network are square. Take the card that came with the model."
+            )
+        self._crop_scale = model.card.number("crop_scale")
 
     def crop_around(self, landmarks_px: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return ``image_from_crop`` (3, 3) for a face whose landmarks are known."""
-        return face_crop_from_landmarks(landmarks_px, size_px=self._size_px, scale=self._crop_scale)
+        return face_crop_from_landmarks(
+            landmarks_px, size_px=self.size_px[0], scale=self._crop_scale
+        )
+
+    def crop_of_detection(
+        self, box_px: NDArray[np.float64], points_px: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Return ``image_from_crop`` (3, 3) for a face whose box and five points are known."""
+        return face_crop_from_detection(
+            box_px, points_px, size_px=self.size_px[0], scale=self._crop_scale
+        )
 
     def observe(self, requests: Sequence[CropRequest]) -> list[list[FaceObservation]]:
         """Return an observation for each crop of each request.
@@ -81,37 +72,16 @@ class LandmarkNetwork:
         Raises:
             BackendError: the runtime failed.
         """
-        requests = list(requests)
-        batches = [self._sample(request) for request in requests if len(request.image_from_crop)]
-        if not batches:
+        crops = self.crops(requests)
+        if len(crops) == 0:
             return [[] for _ in requests]
-        outputs = self._backend.run(batches[0] if len(batches) == 1 else np.concatenate(batches))
+        outputs = self.outputs(crops)
         names = ("points", "openness", "presence")
-        crops = np.concatenate([request.image_from_crop for request in requests])
+        places = np.concatenate([request.image_from_crop for request in requests])
         visibility = outputs["visibility"] if "visibility" in outputs else [None] * len(crops)
-        rows = zip(crops, *(outputs[n].astype(np.float64) for n in names), visibility, strict=True)
-        every = [self._observation(*row) for row in rows]
-        ends = np.cumsum([len(request.image_from_crop) for request in requests])
-        return [
-            every[end - len(request.image_from_crop) : end]
-            for request, end in zip(requests, ends, strict=True)
-        ]
-
-    def close(self) -> None:
-        """Release the network; a second call does nothing."""
-        self._backend.close()
-
-    def _sample(self, request: CropRequest) -> NDArray[np.float32]:
-        return sample_crops(
-            request.image,
-            request.image_from_crop,
-            width=self._size_px,
-            height=self._size_px,
-            mean=self._mean,
-            std=self._std,
-            color=self._options.color,
-            threads=self._options.threads,
-        )
+        rows = zip(places, *(outputs[n].astype(np.float64) for n in names), visibility, strict=True)
+        every = iter([self._observation(*row) for row in rows])
+        return [list(islice(every, len(request.image_from_crop))) for request in requests]
 
     def _observation(
         self,
@@ -121,7 +91,7 @@ class LandmarkNetwork:
         presence: NDArray[np.float64],
         visibility: NDArray[np.float64] | None,
     ) -> FaceObservation:
-        in_crop = (points + 1.0) / 2.0 * self._size_px - 0.5
+        in_crop = (points + 1.0) / 2.0 * self.size_px[0] - 0.5
         in_image = in_crop @ image_from_crop[:2, :2].T + image_from_crop[:2, 2]
         numbers = [in_image, openness, presence, *([] if visibility is None else [visibility])]
         finite = all(np.all(np.isfinite(v)) for v in numbers)
@@ -133,13 +103,3 @@ class LandmarkNetwork:
             box_px=box_from_landmarks(in_image) if finite else np.zeros(4, np.float32),
             visibility=None if visibility is None else np.clip(visibility, 0.0, 1.0),
         )
-
-
-def _square_side(card: ModelCard) -> int:
-    shape = card.inputs[0].shape
-    if not isinstance(shape[2], int) or shape[2] != shape[3]:
-        raise ModelError(
-            f"card {str(card.path)!r} has the input shape {list(shape)}; a landmark network has "
-            "['batch', 3, side, side]. Take the card that came with the model."
-        )
-    return shape[2]

@@ -12,6 +12,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .._checks import float_array
 from .._errors import InputError
 
 
@@ -99,7 +100,7 @@ def _unit(v: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _with_last_axis(value: ArrayLike, length: int, name: str) -> NDArray[np.float64]:
-    array = np.asarray(value, dtype=np.float64)
+    array = float_array(name, value)
     if array.ndim == 0 or array.shape[-1] != length:
         raise InputError(
             f"{name} has shape {array.shape}; expected (..., {length}). "

@@ -10,16 +10,21 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .._checks import checked_number, float_array, real_number, shown
 from .._errors import ConfigurationError, InputError
+from .._frozen import FrozenArrays, frozen
 from .points import array_of_points
 
 _DISTORTION_LENGTHS = (0, 4, 5, 8, 12, 14)
 _NEWTON_STEPS = 15
 _CONVERGED_PX = 1e-9
+_MAX_NUMBER = 1e9
+_MAX_SIDE_PX = 1e6
+_LEAST_FOCAL_PX = 1e-3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Camera:
+class Camera(FrozenArrays):
     """Intrinsics of one camera at one image size; pixel centres are at integers.
 
     Raises:
@@ -39,31 +44,26 @@ class Camera:
     """(width, height) of the images that the matrix is for."""
 
     def __post_init__(self) -> None:
-        matrix = _frozen(self.matrix, "camera matrix")
-        distortion = _frozen(np.ravel(self.distortion), "distortion")
-        size = tuple(self.size_px)
+        matrix = _numbers("camera matrix", self.matrix)
+        distortion = _numbers("distortion", self.distortion).ravel()
         if matrix.shape != (3, 3) or not np.array_equal(matrix[2], (0.0, 0.0, 1.0)):
             raise ConfigurationError(
                 f"camera matrix is {matrix.tolist()}; expected [[fx, s, cx], [0, fy, cy], "
                 "[0, 0, 1]] in pixels, as a calibration writes it."
             )
-        if matrix[0, 0] <= 0 or matrix[1, 1] <= 0 or matrix[1, 0] != 0:
+        if min(matrix[0, 0], matrix[1, 1]) < _LEAST_FOCAL_PX or matrix[1, 0] != 0:
             raise ConfigurationError(
-                f"camera matrix is {matrix.tolist()}; expected focal lengths above zero and a "
-                "zero below the diagonal."
+                f"camera matrix is {matrix.tolist()}; expected focal lengths above zero (of "
+                f"{_LEAST_FOCAL_PX} px at least) and a zero below the diagonal."
             )
         if distortion.size not in _DISTORTION_LENGTHS:
             raise ConfigurationError(
                 f"distortion has {distortion.size} coefficients; expected one of "
                 f"{_DISTORTION_LENGTHS}, in OpenCV's order."
             )
-        if len(size) != 2 or any(int(n) != n or n < 1 for n in size):
-            raise ConfigurationError(
-                f"size_px is {self.size_px!r}; expected (width, height) in whole pixels."
-            )
-        object.__setattr__(self, "matrix", matrix)
-        object.__setattr__(self, "distortion", distortion)
-        object.__setattr__(self, "size_px", (int(size[0]), int(size[1])))
+        object.__setattr__(self, "matrix", frozen(matrix))
+        object.__setattr__(self, "distortion", frozen(distortion))
+        object.__setattr__(self, "size_px", _whole_size(self.size_px))
 
     @classmethod
     def from_fov(cls, width: int, height: int, horizontal_fov_deg: float = 60.0) -> Camera:
@@ -77,12 +77,10 @@ class Camera:
         Raises:
             ConfigurationError: a value is outside its range.
         """
-        if not 0.0 < horizontal_fov_deg < 180.0:
-            raise ConfigurationError(
-                f"horizontal_fov_deg is {horizontal_fov_deg!r}; expected degrees between 0 and "
-                "180; a webcam has 50 to 80."
-            )
-        focal = 0.5 * width / math.tan(math.radians(horizontal_fov_deg) / 2.0)
+        width, height = _whole_size((width, height))
+        # Degrees: a webcam has 50 to 80.
+        fov = checked_number("horizontal_fov_deg", horizontal_fov_deg, low=0.01, high=179.9)
+        focal = 0.5 * width / math.tan(math.radians(fov) / 2.0)
         matrix = [[focal, 0.0, (width - 1) / 2.0], [0.0, focal, (height - 1) / 2.0], [0, 0, 1.0]]
         return cls(np.array(matrix), size_px=(width, height))
 
@@ -198,13 +196,15 @@ class Camera:
         """Return the camera of the same picture at another size.
 
         Raises:
+            ConfigurationError: it is no size.
             InputError: the aspect ratio differs by more than a pixel's rounding.
         """
+        width, height = _whole_size((width, height))
         if (width, height) == self.size_px:
             return self
         scale_x, scale_y = width / self.size_px[0], height / self.size_px[1]
         mismatch_px = abs(scale_x - scale_y) * min(width / scale_x, height / scale_y)
-        if min(width, height) < 1 or mismatch_px > 1.0:
+        if mismatch_px > 1.0:
             raise InputError(
                 f"the image is {width}x{height} px but the camera is for "
                 f"{self.size_px[0]}x{self.size_px[1]} px; expected the same aspect ratio. Use the "
@@ -259,9 +259,23 @@ class Camera:
         return pixels, linear @ slope
 
 
-def _frozen(value: ArrayLike, name: str) -> NDArray[np.float64]:
-    array = np.array(value, dtype=np.float64)
-    if not np.all(np.isfinite(array)):
-        raise ConfigurationError(f"{name} is {array.tolist()}; expected finite numbers.")
-    array.flags.writeable = False
+def _numbers(name: str, value: ArrayLike) -> NDArray[np.float64]:
+    array = float_array(name, value, ConfigurationError)
+    if not np.all(np.abs(array) <= _MAX_NUMBER):  # false for NaN
+        raise ConfigurationError(
+            f"{name} is {array.tolist()}; expected finite numbers of at most {_MAX_NUMBER:g}."
+        )
     return array
+
+
+def _whole_size(value: Any) -> tuple[int, int]:
+    try:
+        width, height = (real_number(side) for side in value)
+    except (TypeError, ValueError):
+        width = height = math.nan
+    if not all(1 <= side <= _MAX_SIDE_PX and side == int(side) for side in (width, height)):
+        raise ConfigurationError(
+            f"size_px is {shown(value)}; expected (width, height) in whole pixels, of 1 to "
+            f"{_MAX_SIDE_PX:g}."
+        )
+    return int(width), int(height)

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._errors import InputError
+from .._frozen import FrozenArrays
 from .camera import Camera
 from .face_model import FACE_MODEL_MM
 from .points import landmark_pixels
@@ -32,10 +33,12 @@ _CONVERGED = 1e-8
 _OUTLIER = 0.14
 """Residuals beyond this share of the points' spread in the image lose weight (Huber's loss)."""
 _NEAREST_MM = 60.0
+_FARTHEST_RAY = 1e3
+"""Tangent of the widest angle from the optical axis, 89.94 degrees."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class HeadPose:
+class HeadPose(FrozenArrays):
     """Where a head is and how it is turned.
 
     Head frame: origin at the face centre, x to the person's left, y down, z into the head, so that
@@ -95,9 +98,12 @@ def head_pose_from_landmarks(landmarks_px: ArrayLike, camera: Camera) -> HeadPos
         The pose; the face centre is always in front of the camera.
 
     Raises:
-        InputError: a wrong shape, numbers that are not finite, or all points in one place.
+        InputError: a wrong shape, numbers that are not finite, all points in one place, or rays
+            that no lens sees.
     """
     seen = camera.rays(landmark_pixels(landmarks_px)[_STABLE])[:, :2]
+    if not np.all(np.abs(seen) < _FARTHEST_RAY):  # false for NaN
+        raise InputError("landmarks_px lie where the camera sees nothing; check its calibration.")
     size = float(np.sqrt(np.mean(np.sum((seen - seen.mean(axis=0)) ** 2, axis=1))))
     if not size > 1e-6:
         raise InputError("landmarks_px are all in one place; expected a face.")
@@ -152,7 +158,9 @@ def _refined(
         damped = normal + damping * np.diag(np.diag(normal))
         try:
             step = np.asarray(np.linalg.solve(damped, -slope), dtype=np.float64)
-        except np.linalg.LinAlgError:  # no face has such landmarks: the start is as good as any
+        except np.linalg.LinAlgError:
+            break
+        if not np.all(np.isfinite(step)):  # no face is so: the start is as good as any
             break
         trial_rotation = _rotation_from_vector(step[:3]) @ rotation
         trial_translation = translation + step[3:]

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._errors import ConfigurationError, InputError
+from .._checks import checked_count, checked_number
+from .._errors import InputError
 from .camera import Camera
 from .points import finite_array
 
 _HOMOGRAPHY_GRID = 9
+_MAX = 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,7 @@ class GazeNormalization:
     Gaze goes with R only: ``g_n = R g`` and ``g = R^T g_n``.
 
     Raises:
-        ConfigurationError: a number is not above zero.
+        ConfigurationError: a number is outside of what makes a crop.
 
     Example:
         >>> normalization = GazeNormalization(
@@ -44,11 +46,11 @@ class GazeNormalization:
     """Crop pixel at which the face centre is seen."""
 
     def __post_init__(self) -> None:
-        if min(self.focal_px, self.distance_mm, *self.size_px) <= 0:
-            raise ConfigurationError(
-                f"normalisation has focal_px={self.focal_px}, distance_mm={self.distance_mm}, "
-                f"size_px={self.size_px}; expected numbers above zero."
-            )
+        for name in ("focal_px", "distance_mm"):
+            checked_number(name, getattr(self, name), low=1.0, high=_MAX)
+        for side, middle in zip(self.size_px, self.center_px, strict=True):
+            checked_count("size_px", side, high=int(_MAX))
+            checked_number("center_px", middle, low=-_MAX, high=_MAX)
 
     @property
     def matrix(self) -> NDArray[np.float64]:
@@ -115,12 +117,6 @@ class GazeNormalization:
         if np.count_nonzero(seen) < 4:
             return _scaled_to_one(camera.matrix @ ray_from_crop)
         return _fitted_homography(grid[seen], pixels[seen])
-
-    def crop_from_image(
-        self, camera: Camera, center_mm: ArrayLike, rotation: ArrayLike
-    ) -> NDArray[np.float64]:
-        """Return the homography from image pixels to crop pixels, ``W``; see the inverse."""
-        return _scaled_to_one(np.linalg.inv(self.image_from_crop(camera, center_mm, rotation)))
 
 
 def _fitted_homography(

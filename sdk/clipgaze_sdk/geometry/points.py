@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .._checks import float_array
 from .._errors import InputError
 
 
 def array_of_points(value: ArrayLike, columns: int, name: str) -> NDArray[np.float64]:
     """Return points as (N, columns) float64, or raise :class:`InputError`."""
-    points = np.asarray(value, dtype=np.float64)
+    points = float_array(name, value)
     if points.ndim != 2 or points.shape[1] != columns:
         raise InputError(f"{name} has shape {points.shape}; expected (N, {columns}).")
     return points
@@ -39,7 +40,7 @@ def landmark_pixels(value: ArrayLike) -> NDArray[np.float64]:
 
 def finite_array(value: ArrayLike, shape: tuple[int, ...], name: str) -> NDArray[np.float64]:
     """Return an array of exactly this shape as float64, or raise :class:`InputError`."""
-    array = np.asarray(value, dtype=np.float64)
+    array = float_array(name, value)
     if array.shape != shape or not np.all(np.isfinite(array)):
         raise InputError(
             f"{name} has shape {array.shape} with values {array.ravel()[:9]}; expected {shape}, "

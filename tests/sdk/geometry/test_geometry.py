@@ -72,7 +72,8 @@ def test_gaze_goes_with_the_rotation_alone() -> None:
 def test_crop_shows_the_face_as_the_virtual_camera_sees_it() -> None:
     for head in random_heads(CAMERA, 20, seed=2):
         rotation = BAND.rotation(head.translation_mm, head.rotation)
-        crop_from_image = BAND.crop_from_image(CAMERA, head.translation_mm, rotation)
+        image_from_crop = BAND.image_from_crop(CAMERA, head.translation_mm, rotation)
+        crop_from_image = np.linalg.inv(image_from_crop)
         points = applied(crop_from_image, head.landmarks_px)
         # A virtual camera at the same place: the picture turns and zooms, nothing else.
         zoom = 600.0 / np.linalg.norm(head.translation_mm)
@@ -86,7 +87,7 @@ def test_crop_shows_the_face_as_the_virtual_camera_sees_it() -> None:
 def test_face_crop_is_140_mm_across() -> None:
     rotation = SQUARE.rotation((0, 0, 600), np.eye(3))
     edges = CAMERA.project([[-70, 0, 600], [70, 0, 600]])
-    crop = applied(SQUARE.crop_from_image(CAMERA, (0, 0, 600), rotation), edges)
+    crop = applied(np.linalg.inv(SQUARE.image_from_crop(CAMERA, (0, 0, 600), rotation)), edges)
     np.testing.assert_allclose(crop[:, 0], (-0.5, 223.5), atol=1e-9)
 
 
@@ -95,16 +96,6 @@ def test_frontal_head_gives_an_upright_crop() -> None:
     np.testing.assert_allclose(rotation, np.eye(3), atol=1e-12)
     homography = SQUARE.image_from_crop(CAMERA, (0, 0, 500), rotation)
     np.testing.assert_allclose(applied(homography, np.array([[111.5, 111.5]])), [[639.5, 359.5]])
-
-
-def test_homography_and_its_inverse() -> None:
-    for head in random_heads(BENT, 10, seed=3):
-        for camera in (CAMERA, BENT):
-            rotation = BAND.rotation(head.translation_mm, head.rotation)
-            there = BAND.image_from_crop(camera, head.translation_mm, rotation)
-            back = BAND.crop_from_image(camera, head.translation_mm, rotation)
-            product = there @ back
-            np.testing.assert_allclose(product / product[2, 2], np.eye(3), atol=1e-6)
 
 
 def test_bent_homography_is_near_the_lens_model() -> None:
@@ -154,7 +145,7 @@ def test_ear_on_view_has_a_rotation() -> None:
 
 
 def test_bad_normalisation() -> None:
-    with pytest.raises(ConfigurationError, match="above zero"):
+    with pytest.raises(ConfigurationError, match="focal_px is 0; expected a number between 1 and"):
         GazeNormalization(focal_px=0, distance_mm=600, size_px=(1, 1), center_px=(0, 0))
     with pytest.raises(InputError, match="at the camera"):
         BAND.rotation((0, 0, 0), np.eye(3))

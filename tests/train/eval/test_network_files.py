@@ -13,6 +13,7 @@ pytest.importorskip("lightning", reason="training tests need the extra [train]")
 pytest.importorskip("h5py", reason="training tests need the extra [train]")
 
 from clipgaze_sdk import ModelError
+from clipgaze_sdk.faces.crop_network import CropRequest
 from clipgaze_sdk.geometry import GazeNormalization, vector_from_angles
 from export import export_onnx
 from tests.fake_networks import write_card, write_networks
@@ -76,9 +77,8 @@ def test_the_network_sees_exactly_the_rows_of_its_card(data, exported):
     with NetworkFile(exported) as network:
         assert network.rows == (32, 128)
         image = data[3]["image"]
-        (crop,) = network._network.sample(
-            np.ascontiguousarray(image.numpy().transpose(1, 2, 0)), network._crop_from_input[None]
-        )
+        picture = np.ascontiguousarray(image.numpy().transpose(1, 2, 0))
+        (crop,) = network._network.crops([CropRequest(picture, network._crop_from_input[None])])
         mean, std = (np.array(v)[:, None, None] for v in network.card.mean_std())
     pixels = (crop * std + mean) * 255
     np.testing.assert_allclose(pixels, image.numpy()[:, 32:128], atol=1e-3)

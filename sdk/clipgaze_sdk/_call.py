@@ -1,4 +1,4 @@
-"""Wall-clock time per stage of one frame."""
+"""What one call of the estimator keeps beside its results."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from contextlib import contextmanager
 STAGES = ("detect", "landmarks", "pose", "normalize", "gaze")
 
 
-class StageClock:
-    """Adds up the time of each stage since it was made."""
+class Call:
+    """The wall-clock time of each stage since it was made, and what there is to warn of."""
 
     def __init__(self) -> None:
         self._start = time.perf_counter()
         self._seconds = dict.fromkeys(STAGES, 0.0)
+        self.saw_invalid_numbers = False
+        """A network gave numbers that are not finite, or are no angles."""
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""Averaging with the mirrored crop."""
+"""Networks that look at crops: averaging with the mirrored crop, and answers that do not fit."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from clipgaze_sdk import EstimatorOptions, GazeEstimator
-from clipgaze_sdk.backends import load_backend
-from clipgaze_sdk.faces.mirrored import MIRRORS, MirroredBackend
+from clipgaze_sdk.faces.crop_network import MIRRORS, CropNetwork
 from clipgaze_sdk.geometry import angle_between
 from clipgaze_sdk.models.files import resolve_models
 
@@ -40,26 +39,32 @@ def crop(task: str) -> NDArray[np.float32]:
     return np.ascontiguousarray(pixels.transpose(2, 0, 1)[None] / 0.25)
 
 
+def network(task: str, *, flip_augment: bool = False) -> CropNetwork:
+    (file,) = resolve_models(None, tasks=(task,)).values()
+    return CropNetwork(file, EstimatorOptions(threads=1, flip_augment=flip_augment))
+
+
 @pytest.mark.parametrize("task", SIZES)
 def test_a_mirrored_crop_has_the_mirrored_answer(task: str) -> None:
-    (file,) = resolve_models(None, tasks=(task,)).values()
-    backend = load_backend(file.path, file.card, threads=1)
-    averaged, image = MirroredBackend(backend), crop(task)
+    one, averaged, image = network(task), network(task, flip_augment=True), crop(task)
     turned = np.ascontiguousarray(image[..., ::-1])
-    plain = backend.run(image)
-    for name, values in averaged.run(image).items():
+    plain = one.outputs(image)
+    for name, values in averaged.outputs(image).items():
         assert values.shape == plain[name].shape
-        again = MIRRORS[name](averaged.run(turned)[name])
+        again = MIRRORS[name](averaged.outputs(turned)[name])
         assert again == pytest.approx(values, abs=1e-4)
-        mean = (plain[name] + MIRRORS[name](backend.run(turned)[name])) / 2
+        mean = (plain[name] + MIRRORS[name](one.outputs(turned)[name])) / 2
         assert values == pytest.approx(mean, abs=1e-5)
+    one.close()
     averaged.close()
 
 
 def test_answers_in_reused_memory_are_copied_and_unknown_ones_kept() -> None:
     image = np.zeros((1, 3, 2, 4), np.float32)
     image[0, 0, 0] = [1, 0, 0, 3]
-    said = MirroredBackend(Overwriting()).run(image)
+    made = network("gaze", flip_augment=True)
+    made._backend = Overwriting()
+    said = made.outputs(image)
     assert said["pitch_yaw"].tolist() == [[2.0, 1.0]]  # (1 + 3) / 2 and (3 - 1) / 2
     assert said["other"].tolist() == [[1.0, 3.0]]
 

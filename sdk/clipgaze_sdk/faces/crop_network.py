@@ -1,0 +1,116 @@
+"""What the landmark network and the gaze network have in common: crops in, numbers out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._errors import BackendError, ModelError
+from .._options import EstimatorOptions
+from ..backends import load_backend
+from ..geometry.face_model import MIRRORED_POINTS
+from ..models.cards import ModelCard
+from ..models.files import ModelFile
+from .sampling import sample_crops
+
+_Floats = NDArray[np.float32]
+_MAX_SIDE_PX = 4096
+
+MIRRORS: Mapping[str, Callable[[_Floats], _Floats]] = {
+    "points": lambda v: v[:, MIRRORED_POINTS] * np.array([-1.0, 1.0], np.float32),
+    "visibility": lambda v: v[:, MIRRORED_POINTS],
+    "openness": lambda v: v[:, ::-1],
+    "presence": lambda v: v,
+    "pitch_yaw": lambda v: v * np.array([1.0, -1.0], np.float32),
+    "log_sigma": lambda v: v,
+}
+"""By output: what it says of a mirrored crop, as it holds for the crop itself."""
+
+
+class CropRequest(NamedTuple):
+    """Crops to look at in one image."""
+
+    image: NDArray[np.uint8]
+    """As checked."""
+    image_from_crop: NDArray[np.float64]
+    """(n, 3, 3)."""
+
+
+class CropNetwork:
+    """A network that looks at crops; all crops of a call are one batch.
+
+    Raises:
+        ModelError: the file or its card cannot be used.
+        BackendError: the runtime is not installed.
+    """
+
+    def __init__(self, model: ModelFile, options: EstimatorOptions) -> None:
+        self._options = options
+        self._name = model.card.name
+        self._mean, self._std = model.card.mean_std()
+        self.size_px = _crop_size(model.card)
+        """(width, height) of a crop."""
+        self._backend = load_backend(model.path, model.card, threads=options.threads)
+
+    def crops(self, requests: Sequence[CropRequest]) -> _Floats:
+        """Return all crops (N, 3, H, W) of all requests, in their order."""
+        width, height = self.size_px
+        parts = [
+            sample_crops(
+                image,
+                image_from_crop,
+                width=width,
+                height=height,
+                mean=self._mean,
+                std=self._std,
+                color=self._options.color,
+                threads=self._options.threads,
+            )
+            for image, image_from_crop in requests
+            if len(image_from_crop)
+        ]
+        if len(parts) == 1:
+            return parts[0]
+        return np.concatenate(parts) if parts else np.empty((0, 3, height, width), np.float32)
+
+    def outputs(self, crops: _Floats) -> Mapping[str, _Floats]:
+        """Return what the network says of crops (N, 3, H, W), N at least 1, by output.
+
+        With ``flip_augment``, the mean with what it says of the mirrored crops; an output that
+        MIRRORS does not know is not averaged.
+
+        Raises:
+            BackendError: the runtime failed, or there is not an answer for each crop.
+        """
+        said = self._backend.run(crops)
+        if self._options.flip_augment:
+            # Copies, since a backend may write its next answers into the same memory.
+            said = {name: np.array(values) for name, values in said.items()}
+            mirrored = self._backend.run(np.ascontiguousarray(crops[..., ::-1]))
+            for name in said.keys() & MIRRORS.keys():
+                said[name] = (said[name] + MIRRORS[name](mirrored[name])) / np.float32(2)
+        for name, values in said.items():
+            if len(values) != len(crops):
+                raise BackendError(
+                    f"the network {self._name!r} gave {len(values)} rows of {name!r} for "
+                    f"{len(crops)} crops; expected one for each. Export it with a free batch size."
+                )
+        return said
+
+    def close(self) -> None:
+        """Release the network; a second call does nothing."""
+        self._backend.close()
+
+
+def _crop_size(card: ModelCard) -> tuple[int, int]:
+    shape = card.inputs[0].shape
+    sides = [n for n in shape[2:] if type(n) is int and 1 <= n <= _MAX_SIDE_PX]
+    if len(shape) != 4 or len(sides) != 2:
+        raise ModelError(
+            f"card {str(card.path)!r} has the input shape {list(shape)}; expected ['batch', 3, "
+            f"height, width], sides of 1 to {_MAX_SIDE_PX}. Take the card that came with the model."
+        )
+    return sides[1], sides[0]
