@@ -131,13 +131,14 @@ class NormalizedGaze(nn.Module):
     """A gaze model for input that the SDK has cut and normalised already.
 
     One that looks at half the resolution shrinks its input itself, as in training, since the SDK
-    does not average.  The separator's last layer is linear, and so are those after it: their
-    products take its place, which changes no answer.
+    does not average.  Linear layers that follow each other (the separator's last and the heads,
+    and the one that ends the backbone and what comes next) are one here, their product, which
+    changes no answer.
     """
 
     def __init__(self, model: GazeModel) -> None:
         super().__init__()
-        self.model = _without_last_layer(model)
+        self.model = _with_linear_layers_joined(model)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         model = self.model
@@ -148,15 +149,24 @@ class NormalizedGaze(nn.Module):
         return gaze, log_sigma.reshape(-1)
 
 
-def _without_last_layer(model: GazeModel) -> GazeModel:
-    if not isinstance(model.separator, nn.Sequential):
-        return model
+def _with_linear_layers_joined(model: GazeModel) -> GazeModel:
     model = copy.deepcopy(model)
-    *first, last = model.separator
-    model.separator = nn.Sequential(*first)
-    model.gaze = _product(model.gaze, last)
-    model.sigma[0] = _product(model.sigma[0], last)
+    before: nn.Module = model.projection
+    if isinstance(model.separator, nn.Sequential):
+        *first, last = model.separator
+        model.separator = nn.Sequential(*first)
+        _join_heads(model, last)
+        if isinstance(before, nn.Linear):
+            model.separator[0] = _product(model.separator[0], before)
+    elif isinstance(before, nn.Linear):
+        _join_heads(model, before)
+    model.projection = nn.Identity()
     return model
+
+
+def _join_heads(model: GazeModel, before: nn.Linear) -> None:
+    model.gaze = _product(model.gaze, before)
+    model.sigma[0] = _product(model.sigma[0], before)
 
 
 @torch.no_grad()

@@ -54,6 +54,7 @@ def outputs_of(path: Path, image: np.ndarray) -> list[np.ndarray]:
         ("small", False, False, [224, 224], [111.5, 111.5]),
         ("small", True, True, [96, 224], [111.5, 79.5]),
         ("twin", True, True, [96, 224], [111.5, 79.5]),
+        ("resnet10t", True, True, [96, 224], [111.5, 79.5]),
     ],
 )
 def test_a_fitted_model_answers_as_in_training(

@@ -30,10 +30,12 @@ def fake_run(
     method: str = "clip_gaze",
     separator: bool = True,
     half: bool = False,
+    backbone: str = "small",
+    signed: bool = True,
 ) -> Path:
     """A run with random weights and, of its last epochs, slightly other ones."""
     torch.manual_seed(seed)
-    model = GazeModel("small", WIDTH, band=True, half=half, separator=separator)
+    model = GazeModel(backbone, WIDTH, band=True, half=half, separator=separator, signed=signed)
     recipe = find_recipe(method).to_dict() | {"seed": seed}
     card = {
         **model.card(),

@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from train.data.registry import open_dataset
-from train.gaze.checkpoints import below, read_tensors
+from train.gaze.checkpoints import architecture_of, below, read_tensors
 from train.gaze.fit import gaze_errors
-from train.gaze.models import Architecture, GazeModel, model_of
+from train.gaze.models import GazeModel, model_of
 
 FITTED = 3
 """So many of the last states make the line."""
@@ -42,9 +42,7 @@ def state_model(path: Path) -> tuple[GazeModel, int]:
     Raises :class:`train.gaze.checkpoints.CheckpointError` for a file that is none.
     """
     tensors, about = read_tensors(path)
-    known = dict(about["architecture"])
-    known["mean"], known["std"] = tuple(known["mean"]), tuple(known["std"])
-    model = model_of(Architecture(**known))
+    model = model_of(architecture_of(about["architecture"]))
     model.load_state_dict(below(tensors, "average."))
     return model.eval(), int(about["step"]) * int(about["config"]["recipe"]["batch"])
 

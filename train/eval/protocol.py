@@ -56,6 +56,8 @@ class Predictions:
     """(N, width) before the separator, where asked for."""
     f_re: NDArray[np.float32] | None = None
     """(N, width) after it."""
+    pooled: NDArray[np.float32] | None = None
+    """(N, ways, P) what the backbone gave, see ``train.gaze.models.Outputs``."""
 
 
 def predict(
@@ -69,11 +71,13 @@ def predict(
 ) -> Predictions:
     """Predictions of all images in the data set's order, with features if asked for.
 
+    Gaze and uncertainty of a twin are of both of its ways, f and f_re of the first.
+
     A data set that is not strict puts another picture in the place of one that cannot be read; such
     rows are NaN, so that none counts twice.
     """
     model = model.to(device).eval()
-    names = ("gaze", "log_sigma", "f", "f_re") if features else ("gaze", "log_sigma")
+    names = ("gaze", "log_sigma", *(("f", "f_re", "pooled") if features else ()))
 
     def ask(image: Tensor) -> Answers:
         with torch.inference_mode():
@@ -110,6 +114,7 @@ def predictions(
         whole["log_sigma"].astype(np.float64).reshape(-1),
         whole.get("f"),
         whole.get("f_re"),
+        whole.get("pooled"),
     )
 
 

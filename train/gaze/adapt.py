@@ -36,11 +36,10 @@ from train.data.tables import GazeDataset
 from train.eval.protocol import Figures, ProtocolError, errors_deg, predict, read_card, spread
 from train.eval.protocol_report import cell, of_spread, table
 from train.gaze.checkpoints import MODEL, CheckpointError, check_same, load_model, write_weights
-from train.gaze.models import LOG_SIGMA, GazeModel
+from train.gaze.models import GazeModel
 from train.gaze.trainer import collate
-from train.gaze.tuning import Descent, batches, gaze_loss, tune
+from train.gaze.tuning import MOST_LABELS, head_gaze, tune, tune_head
 
-MOST_LABELS = 100
 Layers = Literal["last", "head", "all"]
 LEARNING_RATE: Mapping[Layers, float] = {"last": 1e-3, "head": 3e-4, "all": 1e-4}
 
@@ -138,10 +137,10 @@ def adapt(
             test = np.setdiff1d(np.arange(len(target)), chosen)
             torch.manual_seed(options.seed * 1009 + draw)
             tuned = deepcopy(model).to(device)
-            if before.f is not None:
-                f = torch.from_numpy(before.f)
-                _tune_head(tuned, f[chosen], gaze[chosen], options, draw)
-                said: NDArray[Any] = _head_gaze(tuned, f[test])
+            if before.pooled is not None:
+                pooled = torch.from_numpy(before.pooled)
+                _tune_head(tuned, pooled[chosen], gaze[chosen], options, draw)
+                said: NDArray[Any] = head_gaze(tuned, pooled[test]).numpy()
             else:
                 _tune_all(tuned, target, chosen, options, draw)
                 said = predict(tuned, _part(target, test), device=device, workers=workers).gaze
@@ -200,29 +199,18 @@ def _part(whole: GazeDataset, rows: NDArray[np.int64]) -> GazeDataset:
 
 
 def _tune_head(
-    model: GazeModel, f: Tensor, gaze: NDArray[np.float32], options: AdaptOptions, draw: int
+    model: GazeModel, pooled: Tensor, gaze: NDArray[np.float32], options: AdaptOptions, draw: int
 ) -> None:
-    """F, or M and F, from features f (N, width) that do not change."""
+    """F, or M and F, from what the backbone gave (N, ways, P), which does not change."""
     parts = [model.gaze, model.sigma] + ([model.separator] if options.layers == "head" else [])
-    descent = Descent((p for part in parts for p in part.parameters()), options)
-    device = model.gaze.weight.device
-    f, target = f.to(device), torch.from_numpy(gaze).to(device)
-    for step, rows in enumerate(batches(len(f), options, _key(options, draw))):
-        f_re = model.separator(f[rows])
-        log_sigma = model.sigma(f_re.detach()) + LOG_SIGMA
-        descent.step(gaze_loss(model.gaze(f_re), log_sigma, target[rows]), step)
+    parameters = [p for part in parts for p in part.parameters()]
+    key = _key(options, draw)
+    tune_head(model, parameters, pooled, torch.from_numpy(gaze), options, key=key)
 
 
 def _key(options: AdaptOptions, draw: int) -> tuple[int, int, int]:
     """Of the order in which a draw's pictures are seen."""
     return options.seed, 43, draw
-
-
-@torch.no_grad()
-def _head_gaze(model: GazeModel, f: Tensor) -> NDArray[np.float32]:
-    device = model.gaze.weight.device
-    parts = [model.gaze(model.separator(part.to(device))).cpu() for part in f.split(4096)]
-    return torch.cat(parts).numpy()
 
 
 def _tune_all(

@@ -131,12 +131,20 @@ def load_model(folder: Path | str, name: str = MODEL) -> GazeModel:
     weights, about = read_tensors(path)
     try:
         about = about["architecture"]
-        about |= {"mean": tuple(about["mean"]), "std": tuple(about["std"])}
-        model = model_of(Architecture(**about))
+        model = model_of(architecture_of(about))
     except (KeyError, TypeError, ModelError) as error:
         raise CheckpointError(f"{path} states no usable architecture: {error}") from None
     load_weights(model, weights, path)
     return model.eval()
+
+
+def architecture_of(card: Mapping[str, Any]) -> Architecture:
+    """The ``architecture`` of a card; those from before ``signed`` have no such layer.
+
+    Raises :class:`KeyError` and :class:`TypeError` for one that is none.
+    """
+    tuples = {"mean": tuple(card["mean"]), "std": tuple(card["std"])}
+    return Architecture(**{"signed": False, **card, **tuples})
 
 
 def load_weights(model: torch.nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:

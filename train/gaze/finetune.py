@@ -35,11 +35,10 @@ from torch import Tensor, nn
 from train.data.samples import DataError, GazeDataset
 from train.eval.protocol import Figures, ProtocolError, errors_deg, read_card, spread
 from train.eval.protocol_report import cell, table
-from train.gaze.adapt import MOST_LABELS
 from train.gaze.checkpoints import MODEL, CheckpointError, commit, load_model, write_weights
 from train.gaze.models import GazeModel
 from train.gaze.trainer import collate
-from train.gaze.tuning import average, last_stage, tune
+from train.gaze.tuning import MOST_LABELS, average, last_stage, tune
 
 Layers = Literal["head", "stage", "all"]
 FEWEST_LABELS = 4

@@ -77,6 +77,7 @@ def train_one(
         band=recipe.band,
         half=recipe.half,
         separator=recipe.separator,
+        signed=recipe.signed,
     )
     if recipe.init:
         start_from(model, Path(recipe.init))
@@ -113,8 +114,9 @@ def train_one(
 
 
 def start_from(model: GazeModel, folder: Path) -> None:
-    """Take the backbone and its projection of a finished run.
+    """Take the backbone, and the linear layer that ends it, of a finished run.
 
+    A run without that layer gives its backbone alone, and the layer begins anew.
     Raises :class:`FitError` where there is none, or of another kind.
     """
     try:
@@ -133,7 +135,7 @@ def start_from(model: GazeModel, folder: Path) -> None:
         tensors = below(other.state_dict(), part)
         model.load_state_dict({f"{part}{k}": v for k, v in tensors.items()}, strict=False)
     # What its weights began with, and their licence, go on.
-    model.architecture = replace(theirs, separator=own.separator)
+    model.architecture = replace(theirs, separator=own.separator, signed=own.signed)
 
 
 def gaze_errors(

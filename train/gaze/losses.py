@@ -14,7 +14,17 @@ from torch import Tensor
 from torch.nn import functional as F
 
 STRIDES = (1, 8, 64, 512, 4096)
-"""Distances in rank at which pairs of pairs are compared (ours)."""
+"""Distances in rank at which pairs of pairs are compared (ours).
+
+Of 128 images there are 8,128 pairs: strides of 1 and 8 mostly meet ties (:data:`TIE`) and are there
+for small batches; what is left looks at all scales, and shorter ones more than the full product.
+"""
+TIE = 0.01
+"""Cosines of gazes that differ by no more say nothing of the order (ours): with narrow strides in
+a large batch, half of the loss would order noise."""
+LEAST_LENGTH = 0.01
+"""Shorter features count as this long in cosines, so that no gradient is larger than 100 (ours): a
+feature of zero would have one of 1e10, and the whole step would be its own."""
 
 EYES_PX = ((60.0, 74.5), (163.0, 74.5))
 """Columns and rows of both eyes' middles in a normalised 224 × 224 crop (SDK's face model)."""
@@ -60,7 +70,7 @@ def distil(f: Tensor, f_v: Tensor) -> Tensor:
     Rows of NaN in ``f_v`` are unknown and count nothing; where all are, the loss is 0 (ours).
     """
     known = f_v.isfinite().all(-1)
-    each = 1 - (F.cosine_similarity(f, f_v.detach().nan_to_num(), dim=-1) + 1) * 0.5
+    each = 1 - ((_unit(f) * _unit(f_v.detach().nan_to_num())).sum(-1) + 1) * 0.5
     return (each * known).sum() / known.sum().clamp(min=1)
 
 
@@ -91,7 +101,7 @@ def separate(
     if not centred:
         weights = factor_weights(f, f_ir, temperature)
         return (weights * _cosines(f_re, f_ir.detach())).sum(-1).mean()
-    texts = F.normalize(f_ir.detach(), dim=-1)
+    texts = _unit(f_ir.detach())
     texts = texts - texts.mean(-2, keepdim=True)
     weights = factor_weights(f - f.mean(0), texts, temperature)
     return (weights * _cosines(f_re - f_re.mean(0), texts).square()).sum(-1).mean()
@@ -99,15 +109,20 @@ def separate(
 
 def _cosines(f: Tensor, f_ir: Tensor) -> Tensor:
     """(B, K) cosines of f (B, D) with (K, D) or (B, K, D)."""
-    f, f_ir = F.normalize(f, dim=-1), F.normalize(f_ir, dim=-1)
+    f, f_ir = _unit(f), _unit(f_ir)
     return f @ f_ir.T if f_ir.ndim == 2 else torch.einsum("bd,bkd->bk", f, f_ir)
+
+
+def _unit(x: Tensor) -> Tensor:
+    """Rows of length 1; those shorter than :data:`LEAST_LENGTH` stay shorter."""
+    return F.normalize(x, dim=-1, eps=LEAST_LENGTH)
 
 
 def rank(
     f_re: Tensor,
     gaze: Tensor,
     strides: Sequence[int] = STRIDES,
-    tie: float = 1e-6,
+    tie: float = TIE,
     *,
     centred: bool = False,
 ) -> Tensor:
@@ -116,8 +131,9 @@ def rank(
     s^f is the cosine of two features of ``f_re`` (B, D), s^g that of their gazes (B, 2): whoever
     looks alike shall have like features.  Every one of the B(B−1)/2 pairs has both; comparing all
     pairs with all would take O(B⁴).  Ours: sort the pairs by s^g and compare each with those
-    ``strides`` places on, O(B² log B).  Differences of s^g up to ``tie`` say nothing of the order
-    and are left out; the mean is over what is left, and zero where nothing is.
+    ``strides`` places on, O(B² log B); :data:`STRIDES` tells what that leaves of the full product.
+    Differences of s^g up to ``tie`` say nothing of the order and are left out (ours); the mean is
+    over what is left, and zero where nothing is.
 
     ``centred`` (ours) takes the batch's mean off ``f_re``.  As it stands the loss shrinks with all
     differences, and is least where all features are one.
@@ -125,7 +141,7 @@ def rank(
     first, second = torch.triu_indices(len(f_re), len(f_re), 1, device=f_re.device)
     if centred:
         f_re = f_re - f_re.mean(0)
-    vectors, features = gaze_vector(gaze), F.normalize(f_re, dim=-1)
+    vectors, features = gaze_vector(gaze), _unit(f_re)
     alike, order = (vectors @ vectors.T)[first, second].sort()
     feature_alike = (features @ features.T)[first, second][order]
     total = f_re.sum() * 0.0  # so that a batch of ties still has a (zero) gradient
@@ -140,7 +156,7 @@ def rank(
     return total / count.clamp(min=1)
 
 
-def contrast(
+def contrastive(
     f: Tensor, gaze: Tensor, gaze_temperature: float = 0.1, feature_temperature: float = 0.1
 ) -> Tensor:
     """Contrastive regression in the manner of CDG (Wang et al. 2022), formula ours.
@@ -149,7 +165,7 @@ def contrast(
     softmax_j(cos(f_i, f_j) / τ_f), j ≠ i: the closer the gaze, the closer the feature.  ``f``
     (B, D), ``gaze`` (B, 2), B ≥ 2; τ_g in radians.
     """
-    vectors, features = gaze_vector(gaze), F.normalize(f, dim=-1)
+    vectors, features = gaze_vector(gaze), _unit(f)
     angles = angle_between(vectors[:, None], vectors[None])
     target = torch.softmax(-_off_diagonal(angles) / gaze_temperature, -1)
     return F.cross_entropy(

@@ -40,11 +40,14 @@ class Outputs(NamedTuple):
     log_sigma: Tensor
     """(B, 1) natural log of one standard deviation of the gaze's angular error, in radians."""
     f: Tensor
-    """(B, width) feature before the separator."""
+    """(B, width) feature before the separator; a twin's of the picture as it is."""
     f_re: Tensor
-    """(B, width) feature after it."""
+    """(B, width) feature after it; likewise."""
     feature_map: Tensor
     """(B, C, h, w) the backbone's last map, before pooling."""
+    pooled: Tensor
+    """(B, ways, P) what the backbone's head gives: two ways of a twin, of the picture as it is and
+    of its mirror image, else one.  :meth:`GazeModel.answer` says the rest."""
 
 
 class ModelError(ValueError):
@@ -65,10 +68,18 @@ class Architecture:
     """Look at half the resolution: a quarter of the work, for studies on a CPU."""
     separator: bool = True
     """With M; without, f_re is f."""
+    signed: bool = True
+    """E ends in a linear layer, so that f has both signs, as CLIP's features have.  Without (the
+    first networks) f is what a ReLU or a mean of such gives, and L_d cannot fall below 0.14."""
     pretrained: bool = False
     """Started from timm's weights for ImageNet, which have licences of their own."""
     mean: tuple[float, ...] = field(default=MEAN)
     std: tuple[float, ...] = field(default=STD)
+
+    @property
+    def ways(self) -> int:
+        """How many rows of features a picture has: two of a twin."""
+        return 2 if self.backbone == TWIN else 1
 
     @property
     def rows(self) -> tuple[int, int]:
@@ -168,9 +179,13 @@ class GazeModel(nn.Module):
 
     Takes RGB as uint8 or as float in [0, 1], whole 224 × 224 crops (with ``band`` also the 96 rows
     alone, with ``half`` also what is shrunk already), and normalises by its own mean and std.  The
-    backbone runs in the precision around it, what follows in float32.  The projection to ``width``
-    where a backbone has another one, M's shape (Linear, ReLU, Linear) and the uncertainty head are
+    backbone runs in the precision around it, what follows in float32.  The linear layer that ends
+    E (:attr:`Architecture.signed`), M's shape (Linear, ReLU, Linear) and the uncertainty head are
     ours; that head reads f_re detached, so that it describes the gaze without changing it.
+
+    A ``twin`` sees two ways of a picture: as it is, and mirrored.  Gaze and uncertainty are of
+    both; f and f_re are of the first alone, so that L_d, W, L_ir, L_re, CDG and whatever looks at
+    features compare with CLIP what CLIP saw.  The second way shares all weights.
 
     Raises :class:`ModelError` for a backbone that timm has not, or weights that it cannot get.
     """
@@ -184,6 +199,7 @@ class GazeModel(nn.Module):
         band: bool = False,
         half: bool = False,
         separator: bool = True,
+        signed: bool = True,
     ) -> None:
         super().__init__()
         if width < 1:
@@ -202,10 +218,11 @@ class GazeModel(nn.Module):
             if pretrained:
                 mean, std = (tuple(self.backbone.pretrained_cfg[k]) for k in ("mean", "std"))
         self.architecture = Architecture(
-            backbone, width, band, half, separator, pretrained, tuple(mean), tuple(std)
+            backbone, width, band, half, separator, signed, pretrained, tuple(mean), tuple(std)
         )
         self.map_channels = int(self.backbone.num_features)
-        self.projection = nn.Identity() if pooled == width else nn.Linear(pooled, width)
+        plain = pooled == width and not signed
+        self.projection = nn.Identity() if plain else nn.Linear(pooled, width)
         self.separator: nn.Module = nn.Identity()
         if separator:
             self.separator = nn.Sequential(
@@ -224,15 +241,19 @@ class GazeModel(nn.Module):
         pooled = self.backbone.forward_head(feature_map)
         # bfloat16 keeps three digits, too few for angles and for differences of cosines.
         with torch.autocast(image.device.type, enabled=False):
-            f, f_re, gaze, log_sigma = self.answer(pooled.float())
+            pooled = pooled.float()
+            f, f_re, gaze, log_sigma = self.answer(pooled)
             if self.architecture.backbone == TWIN:
                 feature_map = self.backbone.whole_map(feature_map)
-            return Outputs(gaze, log_sigma, f, f_re, feature_map.float())
+            by_picture = pooled.unflatten(0, (-1, self.architecture.ways))
+            return Outputs(gaze, log_sigma, f, f_re, feature_map.float(), by_picture)
 
     def answer(self, pooled: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """f, f_re, gaze and log_sigma of what the backbone's head gives.
+        """f, f_re, gaze, log_sigma of B pictures, of what the backbone's head gives (ways · B, P).
 
-        A twin says two things of a picture, the second as if it were mirrored; they count alike.
+        All that answers goes through here: training, adaptation, what is exported.  A twin says
+        two things of a picture, one row after the other, the second as if it were mirrored; they
+        count alike.
         """
         f = self.projection(pooled)
         f_re = self.separator(f)
@@ -269,7 +290,9 @@ class GazeModel(nn.Module):
 def model_of(architecture: Architecture) -> GazeModel:
     """A model with random weights of this architecture, to load weights into."""
     a = architecture
-    model = GazeModel(a.backbone, a.width, band=a.band, half=a.half, separator=a.separator)
+    model = GazeModel(
+        a.backbone, a.width, band=a.band, half=a.half, separator=a.separator, signed=a.signed
+    )
     model.architecture = architecture
     model.mean.copy_(torch.tensor(a.mean).view(1, 3, 1, 1))  # type: ignore[operator]
     model.std.copy_(torch.tensor(a.std).view(1, 3, 1, 1))  # type: ignore[operator]

@@ -91,6 +91,7 @@ def timed(recipe: Recipe, source: RandomCrops, options: RunOptions, steps: int) 
         band=recipe.band,
         half=recipe.half,
         separator=recipe.separator,
+        signed=recipe.signed,
     )
     method = make_method(model, recipe.method)
     with tempfile.TemporaryDirectory() as folder:

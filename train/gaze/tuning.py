@@ -6,6 +6,7 @@ nothing of them.  The number of steps and the learning rate are fixed beforehand
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -17,7 +18,10 @@ from torch import Tensor, nn
 from train.gaze.augment import Augmentation
 from train.gaze.losses import angular_error, uncertainty
 from train.gaze.methods.base import SIGMA_WEIGHT
-from train.gaze.models import GazeModel, SmallBackbone
+from train.gaze.models import GazeModel, SmallBackbone, TwinBackbone
+
+MOST_LABELS = 100
+"""With more it is no tuning by a few pictures but training."""
 
 
 class Schedule(Protocol):
@@ -90,28 +94,66 @@ def tune(
     ``gaze`` (N, 2) in radians.  ``mirrored`` off leaves mirrored pictures out, as what is one
     person's or one camera's own has a side.
     """
-    chosen = {id(parameter) for parameter in parameters}
-    for parameter in model.parameters():
-        parameter.requires_grad_(id(parameter) in chosen)
-    model.eval()
-    descent = Descent(parameters, schedule)
     device = model.gaze.weight.device
     seen = model.architecture
     augment = Augmentation(
         schedule.augment, seed=seed, rows=seen.rows, half=seen.half, mirrored=mirrored
     )
-    for step, rows in enumerate(batches(len(samples["gaze"]), schedule, key)):
-        batch = {k: samples[k][torch.from_numpy(rows)].to(device) for k in ("image", "gaze")}
-        varied = augment(batch, step)
-        out = model(varied["image"])
-        descent.step(gaze_loss(out.gaze, out.log_sigma, varied["gaze"]), step)
+    with only(model, parameters):
+        descent = Descent(parameters, schedule)
+        for step, rows in enumerate(batches(len(samples["gaze"]), schedule, key)):
+            batch = {k: samples[k][torch.from_numpy(rows)].to(device) for k in ("image", "gaze")}
+            varied = augment(batch, step)
+            out = model(varied["image"])
+            descent.step(gaze_loss(out.gaze, out.log_sigma, varied["gaze"]), step)
+
+
+def tune_head(
+    model: GazeModel,
+    parameters: Sequence[nn.Parameter],
+    pooled: Tensor,
+    gaze: Tensor,
+    schedule: Schedule,
+    *,
+    key: Sequence[int],
+) -> None:
+    """As :func:`tune`, of what comes after the backbone and without augmentation.
+
+    ``pooled`` (N, ways, P) is what the backbone gave (``Outputs.pooled``), ``gaze`` (N, 2).
+    """
+    device = model.gaze.weight.device
+    pooled, gaze = pooled.to(device), gaze.to(device)
+    with only(model, parameters):
+        descent = Descent(parameters, schedule)
+        for step, rows in enumerate(batches(len(pooled), schedule, key)):
+            chosen = torch.from_numpy(rows).to(device)
+            _, _, said, log_sigma = model.answer(pooled[chosen].flatten(0, 1))
+            descent.step(gaze_loss(said, log_sigma, gaze[chosen]), step)
+
+
+@torch.no_grad()
+def head_gaze(model: GazeModel, pooled: Tensor) -> Tensor:
+    """Gaze (N, 2) of ``pooled`` (N, ways, P): what :meth:`GazeModel.forward` says of the images."""
+    device = model.gaze.weight.device
+    parts = [model.answer(part.to(device).flatten(0, 1))[2].cpu() for part in pooled.split(4096)]
+    return torch.cat(parts)
+
+
+@contextlib.contextmanager
+def only(model: GazeModel, parameters: Sequence[nn.Parameter]) -> Iterator[None]:
+    """In evaluation mode, with a gradient for some parameters alone."""
+    chosen = {id(parameter) for parameter in parameters}
+    for parameter in model.parameters():
+        parameter.requires_grad_(id(parameter) in chosen)
+    model.eval()
+    yield
     for parameter in model.parameters():
         parameter.requires_grad_(True)
 
 
 def last_stage(backbone: nn.Module) -> list[nn.Parameter]:
     """The parameters of a backbone's last stage, and of what comes after it."""
-    if isinstance(backbone, SmallBackbone):
+    if isinstance(backbone, SmallBackbone | TwinBackbone):
         after = [p for n, p in backbone.named_parameters() if not n.startswith("stages.")]
         return [*backbone.stages[-1].parameters(), *after]
     from timm.models import group_parameters

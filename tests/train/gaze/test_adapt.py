@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -69,6 +70,7 @@ def changed_parts(run, folder):
 def test_layers_that_change(layers, parts, run, data, tmp_path):
     steps = 2 if layers == "all" else 30
     adapt(run, data, tmp_path, AdaptOptions(layers=layers, labels=8, draws=1, steps=steps))
+    parts = parts | {"projection"} if layers == "all" else parts
     assert changed_parts(run, tmp_path / "draw-0") == parts
     before, after = load_model(run).state_dict(), load_model(tmp_path / "draw-0").state_dict()
     statistics = [k for k in before if "running" in k or "num_batches" in k]
@@ -87,12 +89,29 @@ def test_labels_are_left_out_of_the_test_and_help(run, data, tmp_path):
     assert "drawn 3 times" in (tmp_path / "report.md").read_text()
 
 
-def test_what_is_reported_is_what_the_written_weights_do(run, data, tmp_path):
+SHIPPED = Path(__file__).parents[3] / "train" / "weights" / "gaze"
+
+
+@pytest.mark.parametrize("layers", ["last", "head", "all"])
+def test_where_nothing_is_learnt_nothing_changes(layers, data, tmp_path):
+    """On the network that ships, a twin, whose answer is the mean of two ways."""
+    nothing = AdaptOptions(layers=layers, labels=6, draws=2, steps=1, learning_rate=1e-12)
+    report = adapt(SHIPPED, data, tmp_path, nothing)
+    for draw in report["draws"]:
+        assert draw["after_deg"] == pytest.approx(draw["before_deg"], abs=1e-3)
+
+
+@pytest.mark.parametrize("run", [SHIPPED, None], ids=["shipped", "small"])
+@pytest.mark.parametrize("layers", ["head", "all"])
+def test_what_is_reported_is_what_the_written_weights_do(layers, run, data, tmp_path):
     from train.eval.protocol import errors_deg, predict
 
-    report = adapt(run, data, tmp_path, AdaptOptions(**FEW))
-    chosen = drawn(len(data), AdaptOptions(**FEW), 1)
+    run = run or fake_run(tmp_path / "run", seed=0)
+    options = AdaptOptions(**FEW | {"layers": layers, "steps": 4, "learning_rate": 1e-2})
+    report = adapt(run, data, tmp_path, options)
+    chosen = drawn(len(data), options, 1)
     test = np.setdiff1d(np.arange(len(data)), chosen)
+    assert abs(report["gain_deg"]["mean"]) > 0.1
     said = predict(load_model(tmp_path / "draw-1"), data).gaze
     errors = errors_deg(said, data.labels()["gaze"])
     assert report["draws"][1]["after_deg"] == pytest.approx(errors[test].mean(), abs=1e-3)

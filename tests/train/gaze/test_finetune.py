@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -129,8 +130,8 @@ def test_a_constant_error_is_mended_by_the_shift_and_said_so(run, data, tmp_path
     ("layers", "parts"),
     [
         ("head", {"gaze", "sigma", "separator"}),
-        ("stage", {"gaze", "sigma", "separator", "backbone"}),
-        ("all", {"gaze", "sigma", "separator", "backbone"}),
+        ("stage", {"gaze", "sigma", "separator", "projection", "backbone"}),
+        ("all", {"gaze", "sigma", "separator", "projection", "backbone"}),
     ],
 )
 def test_what_changes(layers, parts, run, data):
@@ -196,6 +197,33 @@ def test_the_command_leaves_a_run_that_the_sdk_loads(run, data, tmp_path, capsys
     assert "would be lost" in capsys.readouterr().err
     assert main(["--init", str(tmp_path), *given[2:]]) == 2
     assert "not a finished run" in capsys.readouterr().err
+
+
+SHIPPED = Path(__file__).parents[3] / "train" / "weights" / "gaze"
+
+
+def test_the_network_that_ships_can_be_tuned(data, tmp_path, capsys):
+    spec, out = f"rendered:{data.files()[0].parent}", tmp_path / "tuned"
+    given = ["--init", str(SHIPPED), "--data", spec, "--out", str(out), "--device", "cpu"]
+    assert main([*given, "--labels", "4", "--steps", "2", "--batch", "2", "--folds", "0"]) == 0
+    before, after = load_model(SHIPPED).state_dict(), load_model(out).state_dict()
+    changed = {k for k in before if not torch.equal(before[k], after[k])}
+    assert {k.split(".")[0] for k in changed} == {"gaze", "sigma", "separator", "backbone"}
+    learnt = {".".join(k.split(".")[1:3]) for k in changed if k.startswith("backbone.")}
+    deepest = f"stages.{len(load_model(SHIPPED).backbone.stages) - 1}"
+    assert learnt == {
+        deepest,
+        "squeeze.0",
+        "squeeze.1",
+        "eye.weight",
+        "eye.bias",
+        "linear.weight",
+        "linear.bias",
+    }
+    report = json.loads((out / "report.json").read_text())
+    said = predict(load_model(out), data.subset(np.round(np.linspace(0, 11, 4)).astype(int))).gaze
+    truth = data.labels()["gaze"][np.round(np.linspace(0, 11, 4)).astype(int)]
+    assert report["fitted_deg"] == pytest.approx(module.errors_deg(said, truth).mean(), abs=1e-3)
 
 
 def test_too_many_and_too_few_pictures_are_refused(run, data, tmp_path):

@@ -194,6 +194,17 @@ def test_a_run_starts_from_anothers_backbone(source, tmp_path):
         train_one(recipe, source, run, guide=guide_for(recipe, source), options=QUIET)
 
 
+def test_a_run_starts_from_a_backbone_without_signed_features(source, tmp_path):
+    """The layer that ends the backbone begins anew; the card says that it is there."""
+    base = fake_run(tmp_path / "base", method="erm", separator=False, signed=False)
+    recipe = small_recipe(steps=1, init=base, learning_rate=1e-9, ema=0)
+    train_one(recipe, source, tmp_path / "run", options=QUIET)
+    old, new = weights(base), weights(tmp_path / "run")
+    assert torch.allclose(old["backbone.linear.weight"], new["backbone.linear.weight"], atol=1e-6)
+    assert {k for k in new if k not in old} == {"projection.weight", "projection.bias"}
+    assert load_model(tmp_path / "run").architecture.signed
+
+
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [

@@ -189,6 +189,47 @@ def test_rank_leaves_ties_out():
     assert float(tied) == pytest.approx(expected)
 
 
+def likeness_of_pairs(feature, gaze):
+    i, j = torch.triu_indices(len(gaze), len(gaze), 1)
+    vectors = losses.gaze_vector(gaze)
+    return (
+        F.cosine_similarity(vectors[i], vectors[j]),
+        F.cosine_similarity(feature[i], feature[j]),
+    )
+
+
+def full_product(feature, gaze, tie):
+    """The paper's loss over all pairs of pairs whose labels differ by more than the tie."""
+    s_g, s_f = likeness_of_pairs(feature, gaze)
+    apart = s_g[:, None] - s_g[None]
+    excess = (-apart.sign() * (s_f[:, None] - s_f[None])).relu()
+    return float(excess[apart.abs() > tie].mean())
+
+
+def test_rank_counts_no_noise_of_the_order_as_the_full_product_counts_none():
+    """Features that are gaze, with noise below a tie: there is nothing to order."""
+    gaze = 0.5 * normal(40, 2, seed=3)
+    feature = losses.gaze_vector(gaze) + 5e-4 * normal(40, 3, seed=4)
+    s_g, s_f = likeness_of_pairs(feature, gaze)
+    assert float((s_g - s_f).abs().max()) < losses.TIE / 2
+    assert float(losses.rank(feature, gaze, tie=1e-6)) > 1e-6
+    assert float(losses.rank(feature, gaze)) == 0
+    assert full_product(feature, gaze, losses.TIE) == 0
+
+
+@pytest.mark.parametrize("scale", [0.3, 0.8])
+def test_rank_is_near_the_full_product(scale):
+    """The example of the review: 128 images, features of noise and gaze."""
+    gaze = scale * (2 * torch.rand(128, 2, generator=torch.Generator().manual_seed(0)) - 1).double()
+    feature = normal(128, 32, seed=1)
+    feature[:, :3] += 3 * losses.gaze_vector(gaze)
+    every_64th = range(1, 128 * 127 // 2, 64)
+    full = float(losses.rank(feature, gaze, every_64th))
+    strided, with_noise = (float(losses.rank(feature, gaze, tie=tie)) for tie in (0.01, 1e-6))
+    assert full < strided < with_noise
+    assert strided < 1.3 * full
+
+
 def test_rank_pulls_towards_the_right_order():
     feature, gaze = inputs(12, 3, seed=4), normal(12, 2, seed=5, scale=0.3)
     before = losses.rank(feature, gaze)
@@ -200,7 +241,7 @@ def test_rank_pulls_towards_the_right_order():
 @pytest.mark.parametrize("size", [2, 3])
 def test_smallest_batches_are_finite(size):
     feature, gaze = inputs(size, 4), normal(size, 2, seed=1, scale=0.2)
-    for loss in (losses.rank(feature, gaze), losses.contrast(feature, gaze)):
+    for loss in (losses.rank(feature, gaze), losses.contrastive(feature, gaze)):
         feature.grad = None
         loss.backward()
         assert torch.isfinite(loss)
@@ -212,7 +253,7 @@ def test_nothing_is_nan_where_features_are_alike_or_zero():
         f = feature.clone().requires_grad_()
         texts, gaze = torch.randn(3, 6), 0.1 * torch.randn(4, 2)
         total = losses.distil(f, torch.randn(4, 6)) + losses.separate(f, f, texts, 0.01)
-        total = total + losses.rank(f, gaze) + losses.contrast(f, gaze)
+        total = total + losses.rank(f, gaze) + losses.contrastive(f, gaze)
         total.backward()
         assert torch.isfinite(total)
         assert torch.isfinite(f.grad).all()
@@ -224,7 +265,7 @@ def test_nothing_is_nan_where_features_are_alike_or_zero():
 def test_contrast_by_hand():
     """Gazes 0°, 6°, 18°, features at right angles, so that every softmax of features is ½."""
     gaze = yaws(0, 6, 18)
-    assert float(losses.contrast(torch.eye(3).double(), gaze)) == pytest.approx(math.log(2))
+    assert float(losses.contrastive(torch.eye(3).double(), gaze)) == pytest.approx(math.log(2))
     # One pair of features alike: rows 0 and 1 name each other with probability q.
     feature = torch.tensor([[1.0, 0, 0], [1.0, 0, 0], [0, 0, 1.0]]).double()
     q = 1 / (1 + math.exp(-1 / 0.5))
@@ -235,12 +276,12 @@ def test_contrast_by_hand():
 
     rows = [-(p * math.log(q) + (1 - p) * math.log(1 - q)) for p in (share(6, 18), share(6, 12))]
     expected = (sum(rows) + math.log(2)) / 3
-    assert float(losses.contrast(feature, gaze, 0.1, 0.5)) == pytest.approx(expected, abs=1e-4)
+    assert float(losses.contrastive(feature, gaze, 0.1, 0.5)) == pytest.approx(expected, abs=1e-4)
 
 
 def test_contrast_refuses_a_single_image():
     with pytest.raises(ValueError, match="at least 2"):
-        losses.contrast(torch.ones(1, 3), torch.zeros(1, 2))
+        losses.contrastive(torch.ones(1, 3), torch.zeros(1, 2))
 
 
 def test_adversarial_leaves_alone_what_differs_enough():
@@ -286,6 +327,31 @@ def test_uncertainty_does_not_reach_the_gaze():
     assert error.grad is None
 
 
+@pytest.mark.parametrize("angle", [0.005, 0.1, 0.6, 1.5])
+def test_any_uncertainty_can_be_learnt(angle):
+    """From 0.3° to 86°: least at the error itself, with a slope towards it on either side."""
+    error, best = torch.full((4,), angle), math.log(angle)
+    for away in (-0.4, 0.0, 0.4):
+        log_sigma = torch.full((4, 1), best + away, requires_grad=True)
+        losses.uncertainty(log_sigma, error).backward()
+        slope = float(log_sigma.grad.sum())
+        assert slope == pytest.approx(1 - math.exp(-2 * away), abs=1e-5)
+
+
+def test_features_of_zero_have_bounded_gradients():
+    texts, gaze = normal(5, 8, seed=1), 0.3 * normal(4, 2, seed=2)
+    for loss in (
+        lambda x: losses.distil(x, normal(4, 8, seed=3)),
+        lambda x: losses.separate(x, x, texts),
+        lambda x: losses.separate(x, x, texts, centred=True),
+        lambda x: losses.rank(x, gaze, (1, 2)),
+        lambda x: losses.contrastive(x, gaze),
+    ):
+        x = torch.zeros(4, 8, dtype=torch.float64, requires_grad=True)
+        loss(x).backward()
+        assert float(x.grad.abs().max()) <= 1 / losses.LEAST_LENGTH
+
+
 @pytest.mark.parametrize(
     "loss",
     [
@@ -293,7 +359,7 @@ def test_uncertainty_does_not_reach_the_gaze():
         lambda f, gaze: losses.distil(f, normal(5, 6, seed=3)),
         lambda f, gaze: losses.separate(normal(5, 6, seed=4), f, normal(3, 6, seed=5), 0.2),
         lambda f, gaze: losses.rank(f, gaze, (1, 2, 3)),
-        lambda f, gaze: losses.contrast(f, gaze, 0.2, 0.3),
+        lambda f, gaze: losses.contrastive(f, gaze, 0.2, 0.3),
         lambda f, gaze: losses.adversarial(normal(5, 6, seed=6), f, torch.ones(5, 6)),
         lambda f, gaze: losses.reconstruction(normal(5, 6, seed=6), f),
         lambda f, gaze: losses.uncertainty(0.3 * f[:, 0], gaze[:, 0].abs()),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from train.data.samples import EYE_POINTS
 from train.gaze import augment, losses
@@ -25,6 +26,7 @@ from train.gaze.models import BAND, OWN, GazeModel, ModelError, model_of
 from train.gaze.recipes import RECIPES, RecipeError, changed, find_recipe
 from train.gaze.step_bench import RandomCrops, random_guide
 from train.gaze.trainer import collate
+from train.gaze.tuning import head_gaze
 
 WIDTH = 16
 
@@ -92,10 +94,59 @@ def test_without_separator_the_features_are_one(batch):
 
 @pytest.mark.parametrize(("name", "projected"), [("test_resnet", True), ("resnet18", False)])
 def test_cnns_of_timm(name, projected, batch):
-    model = GazeModel(name, 512, band=True).eval()
+    for signed in (True, False):
+        model = GazeModel(name, 512, band=True, signed=signed).eval()
+        with torch.inference_mode():
+            assert model(batch["image"][:1]).f.shape == (1, 512)
+        assert isinstance(model.projection, nn.Linear) is (projected or signed)
+
+
+@pytest.mark.parametrize("name", [*OWN, "resnet18", "test_resnet"])
+def test_the_features_of_every_backbone_have_both_signs(name, batch):
+    torch.manual_seed(0)
+    model = GazeModel(name, 64, band=True, half=True).eval()
     with torch.inference_mode():
-        assert model(batch["image"][:1]).f.shape == (1, 512)
-    assert isinstance(model.projection, nn.Linear) is projected
+        f = model(batch["image"]).f
+    share = float((f < 0).float().mean())
+    assert 0.2 < share < 0.8, share
+
+
+def test_distillation_can_reach_zero_where_features_are_signed(batch):
+    """Features of CLIP have both signs: f meets them, and one that is never negative cannot."""
+    generator = torch.Generator().manual_seed(2)
+    wanted = torch.randn(4, WIDTH, generator=generator)
+    images = F.interpolate(torch.rand(4, 3, 7, 7, generator=generator), size=(224, 224))
+    nearest = wanted.clamp(min=0)  # of all that are never negative
+    floor = float(losses.distil(nearest, wanted))
+    torch.manual_seed(0)
+    model = GazeModel("small", WIDTH, band=True, half=True)
+    optimizer = torch.optim.Adam(
+        [*model.backbone.parameters(), *model.projection.parameters()], 0.01
+    )
+    for _ in range(24):
+        loss = losses.distil(model(images).f, wanted)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert float(loss.detach()) < 0.03 < 0.1 < floor
+    unsigned = GazeModel("small", WIDTH, band=True, half=True, signed=False)
+    assert not (unsigned(images).f < 0).any()
+
+
+@pytest.mark.parametrize("signed", [True, False])
+@pytest.mark.parametrize("separator", [True, False])
+@pytest.mark.parametrize("name", ["small", "twin"])
+def test_every_answer_is_that_of_one_head(name, separator, signed, batch):
+    """What the backbone gave, kept by picture, is answered as the picture is."""
+    torch.manual_seed(0)
+    model = GazeModel(name, WIDTH, band=True, half=True, separator=separator, signed=signed).eval()
+    out = model(batch["image"])
+    assert out.pooled.shape[:2] == (4, model.architecture.ways)
+    rows = [2, 0]
+    assert torch.allclose(head_gaze(model, out.pooled[rows]), out.gaze[rows], atol=1e-6)
+    again = model_of(model.architecture)
+    again.load_state_dict(model.state_dict())
+    assert again.architecture.signed is signed
 
 
 @pytest.mark.parametrize(("band", "half"), [(True, True), (True, False), (False, True)])
@@ -187,7 +238,7 @@ def test_a_weight_of_zero_leaves_its_term_out(batch):
     error = losses.angular_error(out.gaze, batch["gaze"])
     total, scalars = method.terms(out, error, batch)
     assert torch.equal(total, error.mean())
-    assert set(scalars) == {"factors", "alike"}
+    assert set(scalars) == {"factors", "alike", "directions"}
 
 
 def test_alike_is_one_for_a_constant_feature(batch):
@@ -195,6 +246,24 @@ def test_alike_is_one_for_a_constant_feature(batch):
     out = method.model(batch["image"])._replace(f_re=torch.ones(4, WIDTH))
     _, scalars = method.terms(out, torch.ones(4), batch)
     assert float(scalars["alike"]) == pytest.approx(1, abs=1e-5)
+
+
+def test_what_is_logged_tells_collapse(batch):
+    """How many directions features vary along, and L_d of other pictures beside their own."""
+    method = ClipGaze(small(), ClipGazeOptions())
+    out, error = method.model(batch["image"]), torch.ones(4)
+    line = torch.arange(4.0)[:, None] * torch.ones(WIDTH)
+    corners = torch.zeros(4, WIDTH)
+    corners[:, 0], corners[:, 1] = torch.tensor([[1, 1, -1, -1], [1, -1, 1, -1]])
+    for f_re, expected in ((line, 1), (corners, 2)):
+        _, scalars = method.terms(out._replace(f_re=f_re), error, batch)
+        assert float(scalars["directions"]) == pytest.approx(expected, abs=1e-4)
+    own = out._replace(f=batch["image_features"])
+    _, scalars = method.terms(own, error, batch)
+    assert float(scalars["distil"]) == pytest.approx(0, abs=1e-5)
+    assert float(scalars["distil_others"]) > 0.1
+    _, scalars = method.terms(out._replace(f=torch.ones(4, WIDTH)), error, batch)
+    assert float(scalars["distil_others"]) == pytest.approx(float(scalars["distil"]), abs=1e-5)
 
 
 def test_pure_gazes_two_turns_pull_apart(batch):

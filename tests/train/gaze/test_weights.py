@@ -14,6 +14,7 @@ pytest.importorskip("open_clip", reason="needs open_clip of the extra [train]")
 from train.clip.clip_models import load_clip
 from train.clip.prompts import PCO, HandWritten, load_prompts
 from train.factors import FACTORS
+from train.gaze.checkpoints import load_model
 from train.loop.weight_cards import CARD
 
 MOST_BYTES = 40_000_000
@@ -65,6 +66,15 @@ def test_prompts_are_of_this_clip_and_personal() -> None:
     assert isinstance(prompts, PCO)
     first, second = prompts.features(identity=torch.stack([torch.zeros(100), torch.ones(100)]))[0]
     assert not torch.allclose(first, second, atol=1e-3)
+
+
+def test_weights_from_before_signed_features_load_as_they_were() -> None:
+    model = load_model(WEIGHTS / "gaze")
+    assert not model.architecture.signed
+    assert isinstance(model.projection, torch.nn.Identity)
+    image = torch.randint(0, 256, (2, 3, 224, 224), dtype=torch.uint8)
+    with torch.inference_mode():
+        assert (model(image).f >= 0).all()
 
 
 def test_the_gaze_weights_are_those_of_the_bundled_network() -> None:

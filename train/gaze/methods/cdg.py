@@ -23,7 +23,10 @@ class CdgOptions:
 
 
 class Cdg(Method):
-    """L_g + weight · contrast, over the images of all processes."""
+    """L_g + weight · contrast, over the images of all processes.
+
+    Of a twin, the features that are contrasted are of the picture as it is.
+    """
 
     def __init__(self, model: GazeModel, options: CdgOptions) -> None:
         super().__init__(model)
@@ -32,7 +35,7 @@ class Cdg(Method):
     def terms(self, out: Outputs, error: Tensor, batch: TensorBatch) -> tuple[Tensor, Scalars]:
         """The two terms."""
         o = self.options
-        contrast = losses.contrast(
+        contrast = losses.contrastive(
             self.gather(out.f_re),
             self.gather(batch["gaze"]),
             o.gaze_temperature,

@@ -34,12 +34,17 @@ class ClipGazeOptions:
     temperature: float = 0.05
     """Of the softmax that weighs the factors."""
     strides: tuple[int, ...] = losses.STRIDES
+    """Of L_re: see :data:`train.gaze.losses.STRIDES`."""
+    tie: float = losses.TIE
+    """Of L_re: cosines of gazes that differ by no more have no order."""
     centred: bool = False
     """L_ir and L_re in our form, which no constant feature makes small: ``train.gaze.losses``."""
 
     def __post_init__(self) -> None:
         if self.prompts not in PROMPTS:
             raise ValueError(f"prompts are {self.prompts!r}; expected one of {', '.join(PROMPTS)}")
+        if not 0 <= self.tie < 2:
+            raise ValueError(f"tie is {self.tie}; expected a difference of cosines, such as 0.01")
         if self.temperature <= 0 or not self.strides or min(self.strides) < 1:
             raise ValueError(
                 f"temperature {self.temperature} and strides {self.strides}; expected a "
@@ -128,10 +133,16 @@ class ClipGaze(Method):
     """L_g + λ₁ L_d + λ₂ L_ir + λ₃ L_re.
 
     L_d is of the pictures whose image features are known (ours), and L_re compares the images of
-    all processes.  Logged beside the losses, as they tell two known failures: ``factors`` is exp of
-    the entropy of W, the number of factors that it looks at (all of them: the temperature is too
-    high), and ``alike`` the mean cosine of different images' f_re (1: one constant feature that is
-    far from every text).
+    all processes.  Features of a twin are of the picture as it is, which is what CLIP saw.  Logged
+    beside the losses, as they tell known failures:
+
+    - ``factors`` is exp of the entropy of W, the number of factors that it looks at (all of them:
+      the temperature is too high);
+    - ``alike`` is the mean cosine of different images' f_re (1: one constant feature that is far
+      from every text), and ``directions`` how many directions they vary along, (Σλ)² / Σλ² of their
+      covariance's eigenvalues;
+    - ``distil_others`` is L_d with another picture's description in the place of its own: where it
+      is no higher than ``distil``, nothing of the picture was distilled.
     """
 
     needs_clip: ClassVar[bool] = True
@@ -154,6 +165,7 @@ class ClipGaze(Method):
                 self.gather(out.f_re),
                 self.gather(batch["gaze"]),
                 o.strides,
+                o.tie,
                 centred=o.centred,
             ),
         }
@@ -168,4 +180,11 @@ class ClipGaze(Method):
             mean = F.normalize(out.f_re, dim=-1).mean(0)
             size = len(out.f_re)
             scalars["alike"] = (mean.square().sum() * size - 1) / max(size - 1, 1)
+            apart = out.f_re - out.f_re.mean(0)
+            products = apart @ apart.T
+            spread = products.square().sum().clamp(min=1e-30)
+            scalars["directions"] = products.trace().square() / spread
+            if o.distil:
+                others = batch["image_features"].roll(1, 0)
+                scalars["distil_others"] = losses.distil(out.f, others)
         return total, scalars

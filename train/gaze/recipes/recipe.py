@@ -40,6 +40,8 @@ class Recipe:
     """See half the resolution; a quarter of the work."""
     separator: bool = False
     """With M between the backbone and the last layer."""
+    signed: bool = True
+    """End the backbone in a linear layer, so that its feature has both signs, as CLIP's has."""
     pretrained: bool = False
     """Start from timm's weights."""
     init: str = ""
