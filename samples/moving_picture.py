@@ -2,7 +2,7 @@
 
     python samples/moving_picture.py [CLIP [PICTURE]]
 
-Without arguments it reads samples/media/clip.mp4 and writes gaze.webp. It needs OpenCV 4.11 or newer.
+Without arguments it reads samples/media/clip.mp4 and writes gaze.webp. OpenCV 4.11 or newer.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ EVERY = 2  # of the clip's frames is kept: half of them are enough, in half of t
 
 
 def main(clip: str = str(CLIP), picture: str = "gaze.webp") -> int:
+    if not hasattr(cv2, "imwriteanimation"):
+        print(f"OpenCV {cv2.__version__} writes no animations; 4.11 does", file=sys.stderr)
+        return 1
     capture = cv2.VideoCapture(clip)
     fps = capture.get(cv2.CAP_PROP_FPS)
     if not capture.isOpened() or fps <= 0:

@@ -24,7 +24,7 @@ class Command(NamedTuple):
     document: str
     line: str
     is_form: bool
-    """It names a command without its arguments, or stands for many: `clipgaze run INPUT [OUTPUT]`."""
+    """It names a command without its arguments, or stands for many: `clipgaze run INPUT […]`."""
 
 
 def text_of(document: str) -> str:

@@ -37,12 +37,12 @@ MODELS = ROOT / "sdk" / "clipgaze_sdk" / "models"
 NOT_RUN = {
     "clipgaze build-engine": "needs TensorRT and a GPU; tests/tensorrt has a double of both",
     "clipgaze run 0": "needs a webcam",
-    "clipgaze bench --image samples/media/portrait.jpg --frames 150": "the figures of a quiet machine",
-    "clipgaze bench --compare": "times every network for minutes; tests/sdk/cli runs it on few frames",
+    "clipgaze bench --image samples/media/portrait.jpg --frames 150": "timed on a quiet machine",
+    "clipgaze bench --compare": "takes minutes; tests/sdk/cli runs it on few frames",
     "clipgaze bench --model engines_fp16": "needs TensorRT and a GPU",
     "python -m train.": "renders, trains or measures for minutes to days, or needs data",
-    "python -m export.": "needs a trained network or rendered pictures; tests/export runs it on small ones",
-    "python export/": "needs a trained network or rendered pictures; tests/export runs it on small ones",
+    "python -m export.": "needs a trained network; tests/export runs it on small ones",
+    "python export/": "needs a trained network; tests/export runs it on small ones",
     "python samples/": "run by tests/samples",
     "python -m pip install": "installs; scripts/setup-venv and tests/packaging do the same",
     "python -m pip uninstall": "for a board",
@@ -58,7 +58,7 @@ NOT_RUN = {
     "scripts/test": "is what runs this",
     "train/recipes/": "trains for hours; each command in it is one of the documents' kind",
 }
-"""By the beginning of a command, why it is not run here.  What has a parser is parsed all the same."""
+"""By the beginning of a command, why it is not run here.  What has a parser is still parsed."""
 
 NOT_RUN_PYTHON = {"engines_fp16": "needs TensorRT and a GPU", ".engine": "needs TensorRT and a GPU"}
 """By what an example contains, why it is compiled and not run."""

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -61,7 +62,25 @@ def test_webcam_follows_one_person_through_the_clip(tmp_path: Path) -> None:
     assert all(" #0 " in line for line in lines)
 
 
-@pytest.mark.parametrize("name", ["photo.py", "webcam.py"])
+@needs_media
+@pytest.mark.skipif(not hasattr(cv2, "imwriteanimation"), reason="OpenCV is older than 4.11")
+def test_moving_picture_makes_what_the_readme_shows(tmp_path: Path) -> None:
+    done = run_sample("moving_picture.py", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "written: gaze.webp, 45 frames"
+    made, shown = (
+        cv2.imreadanimation(str(path))[1]
+        for path in (tmp_path / "gaze.webp", ROOT / "docs" / "images" / "gaze.webp")
+    )
+    assert len(made.frames) == len(shown.frames)
+    apart = [
+        np.abs(one.astype(int) - other).mean()
+        for one, other in zip(made.frames, shown.frames, strict=True)
+    ]
+    assert max(apart) < 2.0  # of 255: arrows, boxes and labels are where the picture has them
+
+
+@pytest.mark.parametrize("name", ["photo.py", "webcam.py", "moving_picture.py"])
 def test_a_missing_file_is_said_in_one_line(tmp_path: Path, name: str) -> None:
     done = run_sample(name, "missing.mp4", folder=tmp_path)
     assert done.returncode == 1

@@ -205,7 +205,7 @@ def _base(about: Figures) -> list[str]:
 
 
 def whole_report(report: Figures, tables: Sequence[Table]) -> str:
-    """``docs/ablation.md``."""
+    """The text of ``report.md``, as in ``docs/notes/ablation_2026-11.md``."""
     columns, results = report["columns"], report["results"]
     parts = [set_up(report["about"])]
     parts += [error_table(one, results, columns) for one in tables]
