@@ -1,51 +1,39 @@
 """The command ``clipgaze``.
 
 Exit codes: 0 done, 1 something failed (one line ``error: …`` says what), 2 wrong arguments, 3
-``build-engine`` found no TensorRT, 130 stopped by Ctrl-C.
+``build-engine`` found no TensorRT; 130, 143 and 129 stopped by Ctrl-C, SIGTERM and SIGHUP, with
+what was done so far finished.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
 import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from types import FrameType
 
 from .. import __version__
 from .._errors import ClipGazeError, ConfigurationError
-from . import bench, build_engine, doctor, models, run
 
 __all__ = ["main", "make_parser"]
 
 
-class _CommandParser(argparse.ArgumentParser):
-    """Takes options before, between and after the names of files."""
-
-    _intermixed = False
-
-    def parse_known_args(  # type: ignore[override]
-        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
-    ) -> tuple[argparse.Namespace, list[str]]:
-        if self._intermixed:  # called back by the method below, up to Python 3.11
-            return super().parse_known_args(args, namespace)
-        self._intermixed = True
-        try:
-            return self.parse_known_intermixed_args(args, namespace)
-        finally:
-            self._intermixed = False
-
-
 def make_parser() -> argparse.ArgumentParser:
     """Make the parser of the command line, with one subcommand a module of this package."""
+    from . import bench, build_engine, doctor, models, run
+
     parser = argparse.ArgumentParser(
         prog="clipgaze",
         description="Where people look, from any camera.",
         epilog="Exit codes: 0 done, 1 failed, 2 wrong arguments, 3 no TensorRT to build with, 130 "
-        "stopped by Ctrl-C.",
+        "stopped by Ctrl-C (143 by SIGTERM, 129 by SIGHUP).",
     )
     parser.add_argument("--version", action="version", version=f"clipgaze {__version__}")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_CommandParser)
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for module in (run, bench, build_engine, models, doctor):
         module.add_parser(commands)
     return parser
@@ -60,32 +48,83 @@ def main(argv: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: by argparse, after ``--help``, ``--version`` and on wrong arguments (2).
     """
+    _fill_closed_streams()
+    with _interrupted_by_signals() as received:
+        try:
+            code = _run_command(argv)
+        except Exception as error:
+            code = _interrupted() if received else _fail(error)
+        except KeyboardInterrupt:
+            code = _interrupted()
+    return 128 + received[0] if received else code
+
+
+def _run_command(argv: Sequence[str] | None) -> int:
     args = make_parser().parse_args(argv)
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a card's "°" is not worth an error
+        sys.stdout.reconfigure(errors="backslashreplace")  # a card's "°" is not worth an error
     # The libraries below report each damaged packet; what matters is said by our own messages.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "FATAL")
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     command: Callable[[argparse.Namespace], int] = args.command
-    try:
-        return command(args)
-    except ConfigurationError as error:
-        return _fail(error, code=2)
-    except ClipGazeError as error:
-        return _fail(error, code=1)
-    except ImportError as error:
-        return _fail(ImportError(f"{error} (`clipgaze doctor` says more)"), code=1)
-    except BrokenPipeError:
+    return command(args)
+
+
+def _fail(error: Exception) -> int:
+    """Say what went wrong in one line, and give the exit code."""
+    from .progress import say
+
+    if isinstance(error, BrokenPipeError):
         # Whoever read our output has left; keep the interpreter from complaining at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except OSError as error:
-        return _fail(error, code=1)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
+    if not isinstance(error, (ClipGazeError, ImportError, OSError)):
+        raise error
+    more = " (`clipgaze doctor` says more)" if isinstance(error, ImportError) else ""
+    say(f"error: {error}{more}")
+    return 2 if isinstance(error, ConfigurationError) else 1
 
 
-def _fail(error: Exception, *, code: int) -> int:
-    print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-    return code
+def _interrupted() -> int:
+    from .progress import say
+
+    say("interrupted")
+    return 130
+
+
+@contextlib.contextmanager
+def _interrupted_by_signals() -> Iterator[list[int]]:
+    """Treat SIGTERM and SIGHUP as Ctrl-C, and give the list of what was received.
+
+    The list also tells where a library took the interrupt for an error of its own, as some do while
+    they are imported. What a caller has set for a signal stays as it is.
+    """
+    received: list[int] = []
+
+    def interrupt(number: int, _frame: FrameType | None) -> None:
+        if not received or number == signal.SIGINT:  # a second SIGTERM lets the first one finish
+            received.append(number)
+            raise KeyboardInterrupt
+
+    previous = {}
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number and signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+            with contextlib.suppress(ValueError):  # only the main thread may
+                previous[number] = signal.signal(number, interrupt)
+    try:
+        yield received
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _fill_closed_streams() -> None:
+    """Send what is printed to nowhere where a service or a windowed app has no stream for it."""
+    while (number := os.open(os.devnull, os.O_RDWR)) < 3:
+        pass  # else the next file gets the number that libraries print their warnings to
+    os.close(number)
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None or stream.closed:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115

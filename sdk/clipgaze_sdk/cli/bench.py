@@ -122,7 +122,7 @@ def bench_frame(path: Path | None) -> tuple[NDArray[np.uint8], str]:
     import numpy as np
 
     from .._opencv import cv2
-    from ..media.sources import read_image
+    from ..media.pictures import read_image
 
     if path is None:
         return _drawn_face(), "a drawn face (give a real one by --image)"

@@ -1,12 +1,20 @@
-"""A line or a bar of progress on a terminal; silent elsewhere."""
+"""What is said on stderr: lines, and on a terminal a bar of progress."""
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+import sys
 import time
 from typing import TextIO
 
 _INTERVAL_S = 0.1
+
+
+def say(text: str) -> None:
+    """Print one line on stderr; where nobody can read it any more, nothing."""
+    with contextlib.suppress(OSError):
+        print(" ".join(text.split()), file=sys.stderr, flush=True)
 
 
 class ProgressLine:

@@ -8,11 +8,13 @@ import math
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._errors import InputError
+from .._options import EstimatorOptions
+from .progress import say
 
 if TYPE_CHECKING:
     from .._estimator import GazeEstimator
@@ -20,6 +22,21 @@ if TYPE_CHECKING:
     from ..media.sinks import Sink
     from ..media.sources import Source, SourceFrame
 
+_OPTIONS = {
+    "threads": ("N", "CPU threads (2)"),
+    "max_faces": ("N", "look for so many faces, the most certain first (16)"),
+    "min_confidence": ("SCORE", "leave out detections below this score (0.4)"),
+    "min_presence": ("SCORE", "leave out what is less certain to be a face (0.9)"),
+    "min_face_px": ("PX", "leave out faces smaller than this (20)"),
+    "detect_interval": ("N", "look for new faces on every Nth frame of a stream (30)"),
+    "detector": ("NAME", "face detector: bundled, or yunet with --detector-path"),
+    "detector_path": ("FILE", "YuNet's ONNX file"),
+    "flip_augment": (
+        "",
+        "average what is said of a face and of its mirror image: steadier, twice the work",
+    ),
+}
+"""Fields of ``EstimatorOptions`` that are arguments; --fov is horizontal_fov_deg."""
 _EXAMPLES = """examples:
   clipgaze run photo.jpg annotated.jpg
   clipgaze run photos/ annotated/ results.csv
@@ -69,16 +86,21 @@ def add_estimator_arguments(parser: argparse.ArgumentParser) -> None:
         "--camera", metavar="FILE", type=Path, help="camera calibration in YAML (OpenCV or ROS)"
     )
     view.add_argument(
-        "--fov", metavar="DEG", type=float, help="horizontal field of view, 60 if not given"
+        "--fov",
+        dest="horizontal_fov_deg",
+        metavar="DEG",
+        type=float,
+        help="horizontal field of view, 60 if not given",
     )
-    parser.add_argument("--threads", metavar="N", type=positive_int, help="CPU threads")
-    parser.add_argument("--detector", choices=("bundled", "yunet"), help="face detector")
-    parser.add_argument("--detector-path", metavar="FILE", type=Path, help="YuNet's ONNX file")
-    parser.add_argument(
-        "--flip-augment",
-        action="store_true",
-        help="average what is said of a face and of its mirror image: steadier, twice the work",
-    )
+    for option in fields(EstimatorOptions):
+        if option.name in _OPTIONS:
+            metavar, text = _OPTIONS[option.name]
+            kind = str if option.default is None else type(option.default)
+            action: dict[str, Any] = {"type": kind, "metavar": metavar}
+            if kind is bool:
+                action = {"action": "store_const", "const": True}
+            name = f"--{option.name.replace('_', '-')}"
+            parser.add_argument(name, help=text, **action)
 
 
 def positive_int(text: str) -> int:
@@ -89,24 +111,25 @@ def positive_int(text: str) -> int:
     return number
 
 
+def estimator_options(args: argparse.Namespace) -> EstimatorOptions:
+    """Make the options that ``add_estimator_arguments`` describes.
+
+    Raises:
+        ConfigurationError: one is outside its range, or two do not go together.
+    """
+    given = {name: getattr(args, name) for name in (*_OPTIONS, "horizontal_fov_deg")}
+    return EstimatorOptions(**{name: value for name, value in given.items() if value is not None})
+
+
 def make_estimator(args: argparse.Namespace) -> GazeEstimator:
     """Make the estimator that ``add_estimator_arguments`` describes.
 
     Raises:
         ClipGazeError: an option, the camera file or a model cannot be used.
     """
-    from .._options import EstimatorOptions
     from ..geometry.camera import Camera
 
-    given = {
-        "threads": args.threads,
-        "detector": args.detector,
-        "detector_path": args.detector_path,
-        "horizontal_fov_deg": args.fov,
-        "flip_augment": args.flip_augment,
-    }
-    given = {name: value for name, value in given.items() if value is not None}
-    options = EstimatorOptions(**given)
+    options = estimator_options(args)
     camera = Camera.load(args.camera) if args.camera is not None else None
 
     from .._estimator import GazeEstimator  # last: it loads the libraries that run networks
@@ -125,6 +148,8 @@ class _Tally:
     """By ``--max-frames`` or by the viewer."""
     camera_is_assumed: bool = False
     """No camera and no field of view was given."""
+    full_frames: int = 0
+    """Frames with as many faces as are looked for."""
     start_s: float = field(default_factory=time.monotonic)
 
 
@@ -135,16 +160,20 @@ def run(args: argparse.Namespace) -> int:
         ClipGazeError: as its message says.
     """
     from ..media.sinks import check_outputs, open_sinks
-    from ..media.sources import open_source, source_kind
+    from ..media.sources import left_out_images, open_source, source_kind
 
+    options = estimator_options(args)
     kind = source_kind(args.input)
     check_outputs(args.input, kind, args.outputs, force=args.force)
     tally = _Tally()
 
     def report(error: InputError) -> None:
         tally.unreadable += 1
-        _say(f"error: {error}")
+        say(f"error: {error}")
 
+    if kind == "folder" and (names := [path.name for path in left_out_images(Path(args.input))]):
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        say(f"note: formats that are not read are left out: {', '.join(names[:3])}{more}")
     with contextlib.ExitStack() as stack:
         source = open_source(args.input, on_unreadable=report)
         stack.callback(source.close)
@@ -153,11 +182,11 @@ def run(args: argparse.Namespace) -> int:
         for sink in sinks:
             stack.callback(sink.close)
         try:
-            _run_frames(args, estimator, source, sinks=sinks, tally=tally)
+            _run_frames(args, estimator, source, sinks=sinks, tally=tally, options=options)
         except KeyboardInterrupt:
-            _summarize(args.outputs, tally, note="interrupted: ")
+            _summarize(args.outputs, tally, options, note="interrupted: ")
             return 130
-    _summarize(args.outputs, tally)
+    _summarize(args.outputs, tally, options)
     return _verdict(args.input, source, tally)
 
 
@@ -168,6 +197,7 @@ def _run_frames(
     *,
     sinks: Sequence[Sink],
     tally: _Tally,
+    options: EstimatorOptions,
 ) -> None:
     from .progress import ProgressBar
 
@@ -190,13 +220,14 @@ def _run_frames(
                     raise
                 progress.clear()
                 tally.unreadable += 1
-                _say(f"error: {frame.name}: {error}")
+                say(f"error: {frame.name}: {error}")
                 continue
             for sink in sinks:
                 sink.write(frame, result)
             tally.frames += 1
             tally.faces += len(result.faces)
-            tally.camera_is_assumed = result.camera_is_assumed and args.fov is None
+            tally.full_frames += len(result.faces) >= options.max_faces
+            tally.camera_is_assumed = result.camera_is_assumed and args.horizontal_fov_deg is None
             if printed:
                 print("\n".join(describe_frame(frame, result)), flush=True)
             else:
@@ -210,10 +241,12 @@ def _run_frames(
 
 def describe_frame(frame: SourceFrame, result: FrameResult) -> list[str]:
     """Say in lines of text who looks where in one frame."""
+    from ..media.pictures import shown_name
+
     count = len(result.faces)
     people = "nobody in view" if count == 0 else f"{count} face{'s' if count > 1 else ''}"
     when = "" if frame.timestamp_s is None else f" frame {frame.index} at {frame.timestamp_s:.3f} s"
-    lines = [f"{frame.name}{when}: {people}"]
+    lines = [f"{shown_name(frame.name)}{when}: {people}"]
     lines += [f"  {_describe_face(face, number)}" for number, face in enumerate(result.faces)]
     return lines
 
@@ -259,21 +292,30 @@ class _Window:
 
 
 def _open_window(title: str) -> _Window | None:
+    from ..media.pictures import shown_name
     from .opencv_build import window_is_available
 
-    return _Window(f"clipgaze: {title}") if window_is_available() else None
+    return _Window(f"clipgaze: {shown_name(title)}") if window_is_available() else None
 
 
-def _summarize(outputs: Sequence[Path], tally: _Tally, *, note: str = "") -> None:
-    if tally.camera_is_assumed:
-        _say(
-            "note: no camera was given, so a horizontal field of view of 60 degrees is assumed; "
-            "distances are approximate. Give --camera FILE or --fov DEG."
+def _summarize(
+    outputs: Sequence[Path], tally: _Tally, options: EstimatorOptions, *, note: str = ""
+) -> None:
+    # JSON says which camera was assumed, and pictures hold no distances.
+    if tally.camera_is_assumed and (not outputs or any(p.suffix == ".csv" for p in outputs)):
+        say(
+            "note: distances are approximate, as 60 degrees across are assumed. Give --fov DEG, or "
+            "--camera FILE (YAML of OpenCV's or ROS's calibration: docs/cli.md)."
+        )
+    if tally.full_frames:
+        say(
+            f"note: {tally.full_frames} of {tally.frames} frames had {options.max_faces} faces, as "
+            "many as are looked for; there may be more. Raise --max-faces."
         )
     elapsed_s = max(time.monotonic() - tally.start_s, 1e-9)
     where = ", ".join(str(output) for output in outputs)
     written = f"; written to {where}" if where and tally.frames else ""
-    _say(
+    say(
         f"{note}{tally.frames} frame{'' if tally.frames == 1 else 's'}, {tally.faces} "
         f"face{'' if tally.faces == 1 else 's'} in {elapsed_s:.1f} s{written}"
     )
@@ -283,7 +325,7 @@ def _verdict(name: str, source: Source, tally: _Tally) -> int:
     """Say what was missing at the end, and give the exit code."""
     if source.kind == "folder" and tally.unreadable:
         total = tally.unreadable + tally.frames
-        _say(f"error: {tally.unreadable} of {total} pictures in {name!r} could not be used")
+        say(f"error: {tally.unreadable} of {total} pictures in {name!r} could not be used")
         return 1
     if source.kind != "video" or tally.stopped:
         return 0
@@ -294,12 +336,8 @@ def _verdict(name: str, source: Source, tally: _Tally) -> int:
         )
     promised = source.frame_count
     if promised is not None and tally.frames < promised - 1:  # some headers count one too many
-        _say(
+        say(
             f"warning: the video ended early: {tally.frames} frames read, its header promises "
             f"{promised}. What was read is kept"
         )
     return 0
-
-
-def _say(text: str) -> None:
-    print(" ".join(text.split()), file=sys.stderr, flush=True)

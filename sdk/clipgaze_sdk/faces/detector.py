@@ -166,7 +166,7 @@ class YuNetDetector:
     """
 
     def __init__(self, options: EstimatorOptions) -> None:
-        from .._opencv import cv2
+        from .._opencv import cv2, opencv_path
 
         self._path = Path(str(options.detector_path))
         if not self._path.is_file():
@@ -176,7 +176,7 @@ class YuNetDetector:
             )
         try:
             self._network: Any = cv2.FaceDetectorYN.create(
-                str(self._path),
+                opencv_path(self._path),
                 "",
                 (_YUNET_SIDE_PX, _YUNET_SIDE_PX),
                 options.min_confidence,

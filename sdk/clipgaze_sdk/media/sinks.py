@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, Protocol, TextIO
+from typing import Literal, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .._draw import draw_result
 from .._errors import ConfigurationError, InputError
-from .._opencv import cv2
+from .._opencv import cv2, opencv_path
 from .._results import FaceResult, FrameResult
-from .sources import IMAGE_SUFFIXES, SourceFrame, SourceKind, folder_images
+from .pictures import IMAGE_SUFFIXES, cannot_write, shown_name, write_image
+from .sources import SourceFrame, SourceKind, folder_images
 
 SinkKind = Literal["image", "video", "folder", "jsonl", "csv"]
 VIDEO_FOURCC = {".mp4": "mp4v", ".avi": "MJPG"}
@@ -70,12 +72,8 @@ class Sink(Protocol):
         """Finish the file; safe to call twice."""
 
 
-def sink_kind(output: Path) -> SinkKind:
-    """Say by its suffix what ``output`` is to hold.
-
-    Raises:
-        ConfigurationError: the suffix is none that can be written.
-    """
+def sink_kind(output: Path) -> SinkKind | None:
+    """Say by its suffix what ``output`` is to hold; None where that cannot be written."""
     suffix = output.suffix.lower()
     if suffix in IMAGE_SUFFIXES:
         return "image"
@@ -85,12 +83,7 @@ def sink_kind(output: Path) -> SinkKind:
         return "jsonl"
     if suffix == ".csv":
         return "csv"
-    if output.is_dir() or not suffix:
-        return "folder"
-    raise ConfigurationError(
-        f"cannot write {str(output)!r}: suffix {suffix!r} is unknown. "
-        f"Expected {', '.join(_EXAMPLES.values())}"
-    )
+    return "folder" if output.is_dir() or not suffix else None
 
 
 def check_outputs(
@@ -102,53 +95,56 @@ def check_outputs(
         source: the input as given.
         source_kind: what the input is.
         outputs: files or a folder to be written.
-        force: existing files may be overwritten (never the input itself).
+        force: existing files may be overwritten (never one of the input).
 
     Raises:
         ConfigurationError: an output does not fit the input, exists already, is named twice, is
-            the input, or its folder does not exist.
+            the input or a link to it, or its folder does not exist.
     """
+    pictures = folder_images(Path(source)) if source_kind == "folder" else []
+    inputs = pictures if pictures or source_kind == "camera" else [Path(source)]
+    identities = {_identity(path): path for path in inputs}
     seen: set[Path] = set()
     for output in outputs:
         kind = sink_kind(output)
         if kind not in _ACCEPTED[source_kind]:
             accepted = ", ".join(_EXAMPLES[kind] for kind in _ACCEPTED[source_kind])
             raise ConfigurationError(
-                f"cannot write {str(output)!r} ({kind}) from {source!r} ({source_kind}): "
-                f"expected {accepted}"
+                f"cannot write {str(output)!r} from {source!r} ({source_kind}): expected {accepted}"
             )
         resolved = output.resolve()
         if resolved in seen:
             raise ConfigurationError(f"output {str(output)!r} is given twice. Give it once.")
         seen.add(resolved)
-        if source_kind != "camera" and resolved == Path(source).resolve():
-            raise ConfigurationError(
-                f"output {str(output)!r} is the input itself. Choose another name."
-            )
         if not resolved.parent.is_dir():
             raise ConfigurationError(
                 f"cannot write {str(output)!r}: there is no folder {str(output.parent)!r}. "
                 "Make it first."
             )
-        _check_overwrite(source, output, kind, force=force)
+        if output.exists() and output.is_dir() != (kind == "folder"):
+            found, other = ("file", "folder") if kind == "folder" else ("folder", "file")
+            raise ConfigurationError(f"{str(output)!r} is a {found}; expected a {other} to write.")
+        files = [output / path.name for path in pictures] if kind == "folder" else [output]
+        existing = [path for path in files if os.path.lexists(path)]
+        for path in existing:
+            if path.exists() and _identity(path) in identities:
+                original = identities[_identity(path)]
+                raise ConfigurationError(
+                    f"output {str(path)!r} is the input itself ({str(original)!r}). Choose "
+                    "another name."
+                )
+        if existing and not force:
+            more = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
+            raise ConfigurationError(
+                f"{str(existing[0])!r}{more} exists already. Add --force to overwrite, or choose "
+                "another name."
+            )
 
 
-def _check_overwrite(source: str, output: Path, kind: SinkKind, *, force: bool) -> None:
-    if kind == "folder":
-        if output.exists() and not output.is_dir():
-            raise ConfigurationError(f"{str(output)!r} is a file; expected a folder to write into.")
-        taken = [output / path.name for path in folder_images(Path(source))]
-        existing = [path for path in taken if path.exists()]
-    else:
-        if output.is_dir():
-            raise ConfigurationError(f"{str(output)!r} is a folder; expected a file to write.")
-        existing = [output] if output.exists() else []
-    if existing and not force:
-        more = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
-        raise ConfigurationError(
-            f"{str(existing[0])!r}{more} exists already. Add --force to overwrite, or choose "
-            "another name."
-        )
+def _identity(path: Path) -> tuple[int, int]:
+    """Tell a file from all others, whatever its links are called."""
+    stat = path.stat()
+    return stat.st_dev, stat.st_ino
 
 
 def open_sinks(outputs: Sequence[Path], *, fps: float | None) -> list[Sink]:
@@ -204,7 +200,7 @@ class FolderSink:
         try:
             folder.mkdir(exist_ok=True)
         except OSError as error:
-            raise _cannot_write(folder, error) from error
+            raise cannot_write(folder, error) from error
         self._folder = folder
 
     def write(self, frame: SourceFrame, result: FrameResult) -> None:
@@ -220,6 +216,7 @@ class VideoSink:
 
     def __init__(self, path: Path, *, fps: float) -> None:
         self._path = path
+        self._name = opencv_path(path)
         self._fps = fps
         self._writer: cv2.VideoWriter | None = None
         self._size_px = (0, 0)
@@ -239,7 +236,8 @@ class VideoSink:
     def _open(self) -> cv2.VideoWriter:
         code = VIDEO_FOURCC[self._path.suffix.lower()]
         fourcc = cv2.VideoWriter.fourcc(*code)
-        writer = cv2.VideoWriter(str(self._path), fourcc, self._fps, self._size_px)
+        _make_way(self._path)
+        writer = cv2.VideoWriter(self._name, fourcc, self._fps, self._size_px)
         if not writer.isOpened():
             raise InputError(
                 f"cannot write video {str(self._path)!r} with codec {code} at {self._fps:g} frames "
@@ -259,13 +257,12 @@ class JsonlSink:
     """One JSON object a frame: its source and number, then ``FrameResult.to_dict()``."""
 
     def __init__(self, path: Path) -> None:
-        self._file = _create(path)
+        self._file = _LineFile(path)
 
     def write(self, frame: SourceFrame, result: FrameResult) -> None:
         """Add the frame's line."""
-        record = {"source": frame.name, "frame": frame.index, **result.to_dict()}
+        record = {"source": shown_name(frame.name), "frame": frame.index, **result.to_dict()}
         self._file.write(json.dumps(record, allow_nan=False) + "\n")
-        self._file.flush()  # whatever ends the run, the frames before it are on disk
 
     def close(self) -> None:
         """Close the file; safe to call twice."""
@@ -276,39 +273,56 @@ class CsvSink:
     """One row a face under ``CSV_HEADER``; a frame without faces has no row."""
 
     def __init__(self, path: Path) -> None:
-        self._file = _create(path)
+        self._file = _LineFile(path)
         self._rows = csv.writer(self._file, lineterminator="\n")
         self._rows.writerow(CSV_HEADER)
-        self._file.flush()
 
     def write(self, frame: SourceFrame, result: FrameResult) -> None:
         """Add a row for each face."""
+        name, stamp_s = shown_name(frame.name), result.timestamp_s
+        stamp = "" if stamp_s is None else f"{stamp_s:.6f}"
         for number, face in enumerate(result.faces):
-            timestamp = "" if result.timestamp_s is None else f"{result.timestamp_s:.6f}"
-            self._rows.writerow((frame.name, frame.index, timestamp, number, *_csv_cells(face)))
-        self._file.flush()
+            self._rows.writerow((name, frame.index, stamp, number, *_csv_cells(face)))
 
     def close(self) -> None:
         """Close the file; safe to call twice."""
         self._file.close()
 
 
-def write_image(path: Path, image: NDArray[np.uint8]) -> None:
-    """Write a BGR picture in the format of the path's suffix.
+class _LineFile:
+    """Lines that are on disk at once; one that does not fit on the disk is taken back."""
 
-    Raises:
-        InputError: the file cannot be written.
-    """
-    try:
-        ok, data = cv2.imencode(path.suffix.lower(), image)
-    except cv2.error as error:
-        raise InputError(f"cannot encode {str(path)!r}: {error.err}. Try .png.") from error
-    if not ok:
-        raise InputError(f"cannot encode {str(path)!r}: this OpenCV cannot write it. Try .png.")
-    try:
-        path.write_bytes(data.tobytes())
-    except OSError as error:
-        raise _cannot_write(path, error) from error
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        _make_way(path)
+        try:
+            self._file = path.open("wb", buffering=0)
+        except OSError as error:
+            raise cannot_write(path, error) from error
+        self._size = 0
+
+    def write(self, line: str) -> None:
+        data, done = line.encode(), 0
+        try:
+            while done < len(data):
+                done += self._file.write(data[done:])
+        except OSError as error:
+            with contextlib.suppress(OSError):  # a device has no end to cut off
+                self._file.truncate(self._size)
+            raise cannot_write(self._path, error) from error
+        self._size += done
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _make_way(path: Path) -> None:
+    """Remove the file or the link that is to be replaced, so that no link is followed."""
+    if path.is_file() or (path.is_symlink() and not path.exists()):
+        try:
+            path.unlink()
+        except OSError as error:
+            raise cannot_write(path, error) from error
 
 
 def _csv_cells(face: FaceResult) -> tuple[str, ...]:
@@ -327,17 +341,3 @@ def _csv_cells(face: FaceResult) -> tuple[str, ...]:
     )
     track = "" if face.track_id is None else str(face.track_id)
     return (track, f"{face.confidence:.4f}", *(f"{float(number):.5f}" for number in numbers))
-
-
-def _create(path: Path) -> TextIO:
-    try:
-        return path.open("w", encoding="utf-8", newline="")
-    except OSError as error:
-        raise _cannot_write(path, error) from error
-
-
-def _cannot_write(path: Path, error: OSError) -> InputError:
-    reason = error.strerror or str(error)
-    return InputError(
-        f"cannot write {str(path)!r}: {reason}. Check the folder and its permissions."
-    )

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._errors import InputError
-from .._opencv import cv2
+from .._opencv import cv2, opencv_path
+from .pictures import IMAGE_SUFFIXES, OTHER_SUFFIXES, as_bgr, check_size, kind_of, read_image
 
 SourceKind = Literal["image", "folder", "video", "camera"]
-IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 _FALLBACK_FPS = 30.0
 _CAMERA = re.compile(r"(?:/dev/video)?([0-9]{1,4})")
 
@@ -58,10 +58,11 @@ class Source(Protocol):
 
 
 def source_kind(source: str) -> SourceKind:
-    """Say what ``source`` names, without opening it.
+    """Say what ``source`` names, by its suffix and by what the file begins with.
 
     Raises:
-        InputError: nothing of that name exists, or it is an address of a kind not read yet.
+        InputError: nothing of that name exists, or it is an address or a picture of a kind that is
+            not read.
     """
     if _camera_index(source) is not None:
         return "camera"
@@ -78,7 +79,28 @@ def source_kind(source: str) -> SourceKind:
             f"no such file or folder: {source!r}. Expected an image, a folder of images, "
             "a video file, a webcam index such as 0, or /dev/videoN."
         )
-    return "image" if path.suffix.lower() in IMAGE_SUFFIXES else "video"
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        return "image"
+    picture = _picture_in(path)
+    if picture in ("PNG", "JPEG", "WebP", "BMP"):
+        return "image"
+    if picture not in (None, "GIF"):  # an animated GIF is a video
+        raise InputError(
+            f"cannot read {source!r}: a {picture} picture under this name is not supported. "
+            "Convert it to JPEG or PNG; turn it upright if it lies on its side."
+        )
+    return "video"
+
+
+def _picture_in(path: Path) -> str | None:
+    """Name the picture format in a file; None for what is no picture or no plain file."""
+    if not path.is_file():
+        return None
+    try:
+        with path.open("rb") as file:
+            return kind_of(file.read(32))
+    except OSError as error:
+        raise InputError(f"cannot read {str(path)!r}: {error.strerror}. Check the path.") from error
 
 
 def open_source(
@@ -104,51 +126,34 @@ def open_source(
     return CameraSource(_camera_index(source) or 0)
 
 
-def read_image(path: Path) -> NDArray[np.uint8]:
-    """Read a picture as (H, W, 3) uint8 BGR, upright by its EXIF orientation.
-
-    Grey pictures get three equal channels, 16-bit ones their upper 8 bits, and an alpha channel
-    is dropped.
-
-    Raises:
-        InputError: the file is missing, unreadable, empty or not a picture.
-    """
-    try:
-        data = np.fromfile(path, dtype=np.uint8)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise InputError(f"cannot read image {str(path)!r}: {reason}. Check the path.") from error
-    if data.size == 0:
-        raise InputError(f"cannot read image {str(path)!r}: the file is empty. Fetch it again.")
-    try:
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR)
-    except cv2.error as error:
-        raise InputError(f"cannot decode image {str(path)!r}: {error.err}") from error
-    if image is None:
-        raise InputError(
-            f"cannot decode image {str(path)!r}: damaged, or not one of "
-            f"{', '.join(suffix[1:] for suffix in IMAGE_SUFFIXES)}. Convert it, e.g. to PNG."
-        )
-    return _bgr(image, str(path))
-
-
 def folder_images(folder: Path) -> list[Path]:
-    """List the pictures of ``folder`` (not of folders in it) in order of their names.
+    """List the pictures of ``folder`` (not of folders in it) by name, 2 before 10.
 
     Raises:
         InputError: there are none.
     """
-    paths = sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file() and path.name[0] != "."
-    )
+    paths = [path for path in _files(folder) if path.suffix.lower() in IMAGE_SUFFIXES]
     if not paths:
         raise InputError(
             f"no picture in folder {str(folder)!r}: expected files ending in "
             f"{', '.join(IMAGE_SUFFIXES)} directly in it."
         )
-    return paths
+    return sorted(paths, key=_as_people_count)
+
+
+def left_out_images(folder: Path) -> list[Path]:
+    """List the pictures of ``folder`` in formats that are not read."""
+    paths = [path for path in _files(folder) if path.suffix.lower() in OTHER_SUFFIXES]
+    return sorted(paths, key=_as_people_count)
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if path.is_file() and path.name[0] != "."]
+
+
+def _as_people_count(path: Path) -> list[tuple[int, str]]:
+    parts = re.split(r"([0-9]+)", path.name)
+    return [(int(part) if i % 2 else 0, part) for i, part in enumerate(parts)]
 
 
 class ImageSource:
@@ -205,15 +210,16 @@ class VideoSource:
 
     def __init__(self, path: Path) -> None:
         self._name = path.name
-        self._capture = cv2.VideoCapture(str(path), cv2.CAP_ANY)
+        self._capture = cv2.VideoCapture(opencv_path(path), cv2.CAP_ANY)
         if not self._capture.isOpened():
             raise InputError(
                 f"cannot open video {str(path)!r}: damaged, cut off before its index, not a video, "
                 "or a codec that this OpenCV lacks. Play it or convert it with ffmpeg, and see "
                 "`clipgaze doctor`."
             )
-        fps = float(self._capture.get(cv2.CAP_PROP_FPS))
-        self.fps: float | None = fps if np.isfinite(fps) and 0.0 < fps <= 1000.0 else _FALLBACK_FPS
+        sides = (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
+        check_size(str(path), *(int(self._capture.get(side)) for side in sides))
+        self.fps: float | None = _frame_rate(self._capture)
         count = float(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
         self.frame_count: int | None = round(count) if np.isfinite(count) and count >= 1 else None
 
@@ -232,7 +238,7 @@ class VideoSource:
             elif not timestamp_s > last_s or not np.isfinite(timestamp_s):
                 timestamp_s = last_s + step_s  # the container has none, or they jump back
             last_s = timestamp_s
-            yield SourceFrame(_bgr(image, self._name), self._name, index, timestamp_s)
+            yield SourceFrame(as_bgr(image, self._name), self._name, index, timestamp_s)
             index += 1
 
     def close(self) -> None:
@@ -254,8 +260,7 @@ class CameraSource:
                 f"cannot open camera {index}: no such device, in use by another program, or no "
                 "permission. `clipgaze doctor` lists the devices."
             )
-        fps = float(self._capture.get(cv2.CAP_PROP_FPS))
-        self.fps: float | None = fps if np.isfinite(fps) and 0.0 < fps <= 1000.0 else _FALLBACK_FPS
+        self.fps: float | None = _frame_rate(self._capture)
 
     def frames(self) -> Iterator[SourceFrame]:
         """Yield frames until the camera stops.
@@ -275,7 +280,7 @@ class CameraSource:
             now_s = time.monotonic()
             start_s = now_s if start_s is None else start_s
             last_s = max(now_s - start_s, last_s + 1e-6)
-            yield SourceFrame(_bgr(image, self._name), self._name, index, last_s)
+            yield SourceFrame(as_bgr(image, self._name), self._name, index, last_s)
             index += 1
 
     def close(self) -> None:
@@ -288,21 +293,14 @@ def _camera_index(source: str) -> int | None:
     return int(device[1]) if device else None
 
 
+def _frame_rate(capture: cv2.VideoCapture) -> float:
+    fps = float(capture.get(cv2.CAP_PROP_FPS))
+    return fps if 0.0 < fps <= 1000.0 else _FALLBACK_FPS
+
+
 def _read_frame(capture: cv2.VideoCapture) -> NDArray[np.generic] | None:
     try:
         ok, image = capture.read()
     except cv2.error:  # some decoders raise on damaged data instead of ending
         return None
     return image if ok and image is not None and image.size else None
-
-
-def _bgr(image: NDArray[np.generic], name: str) -> NDArray[np.uint8]:
-    if image.dtype != np.uint8 or image.ndim not in (2, 3):
-        raise InputError(
-            f"cannot use {name!r}: it decodes to {image.dtype} {image.shape}, expected 8-bit "
-            "grey or colour. Convert it, e.g. to PNG."
-        )
-    pixels = image.astype(np.uint8, copy=False)
-    if pixels.ndim == 2 or pixels.shape[2] == 1:
-        return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR), dtype=np.uint8)
-    return np.ascontiguousarray(pixels[:, :, :3])

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from clipgaze_sdk._errors import ConfigurationError, ModelError
+from clipgaze_sdk._options import EstimatorOptions
 from clipgaze_sdk.cli import main, make_parser, opencv_build, run
 from clipgaze_sdk.media.sources import open_source
 from tests.fake_networks import draw_faces, write_networks
@@ -61,7 +62,7 @@ def test_a_picture_becomes_an_annotated_picture(
     assert out == ""
     assert "1 frame, 1 face" in err
     assert "out.png" in err
-    assert "60 degrees is assumed" in err
+    assert "assumed" not in err  # a picture holds no distance
 
 
 def test_without_output_results_are_printed(
@@ -181,22 +182,12 @@ def test_max_frames_stops_without_a_warning(
     assert "warning" not in capsys.readouterr().err
 
 
-def test_options_may_stand_between_files(tmp_path: Path) -> None:
-    args = make_parser().parse_args(
-        ["run", "--threads", "3", "a.mp4", "--headless", "b.mp4", "--fov", "70", "c.csv"]
-    )
-    assert args.input == "a.mp4"
-    assert args.outputs == [Path("b.mp4"), Path("c.csv")]
-    assert (args.threads, args.headless, args.fov) == (3, True, 70.0)
-
-
 @pytest.mark.parametrize(
     "arguments",
     [
         [],
         ["walk"],
         ["run"],
-        ["run", "a.jpg", "--threads", "0"],
         ["run", "a.jpg", "--threads", "two"],
         ["run", "a.jpg", "--colour", "red"],
         ["run", "a.jpg", "--fov", "60", "--camera", "c.yaml"],
@@ -263,7 +254,8 @@ def test_options_that_cannot_be_exit_with_2(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cv2.imwrite(str(tmp_path / "a.png"), gradient())
-    for extra in (["--fov", "300"], ["--detector", "yunet"], ["--camera", "missing.yaml"]):
+    wrong = ["--fov 300", "--detector yunet", "--camera no.yaml", "--threads 0", "--max-faces -1"]
+    for extra in map(str.split, wrong):
         assert main(["run", str(tmp_path / "a.png"), *extra]) == 2
         assert capsys.readouterr().err.startswith("error: ")
 
@@ -338,7 +330,7 @@ def test_a_full_disk_is_one_line(
     cv2.imwrite(str(tmp_path / "a.png"), gradient())
     (tmp_path / "a.jsonl").symlink_to("/dev/full")
     assert main(["run", str(tmp_path / "a.png"), str(tmp_path / "a.jsonl"), "--force"]) == 1
-    assert "No space left" in capsys.readouterr().err
+    assert capsys.readouterr().err.startswith(f"error: cannot write '{tmp_path}/a.jsonl': No space")
 
 
 def test_configuration_errors_are_wrong_arguments(
@@ -369,3 +361,69 @@ def test_networks_of_a_folder_follow_a_face_through_a_video(
     assert [row["track_id"] for row in rows] == ["0"] * 6
     centers = [(float(row["box_x0_px"]) + float(row["box_x1_px"])) / 2 for row in rows]
     np.testing.assert_allclose(np.diff(centers), 4.0, atol=0.5)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "expected"),
+    [([], True), (["a.csv"], True), (["a.jsonl"], False), (["b.png"], False)],
+)
+def test_the_assumed_camera_is_told_once_where_distances_do_not_say_it(
+    tmp_path: Path,
+    use_fake: UseFake,
+    capsys: pytest.CaptureFixture[str],
+    outputs: list[str],
+    expected: bool,
+) -> None:
+    use_fake()
+    cv2.imwrite(str(tmp_path / "a.png"), gradient(320, 240))
+    assert main(["run", str(tmp_path / "a.png"), *(str(tmp_path / name) for name in outputs)]) == 0
+    err = capsys.readouterr().err
+    assert err.count("60 degrees across are assumed") == expected
+    assert not expected or "--camera FILE" in err
+
+
+def test_faces_left_out_by_the_limit_are_told(
+    tmp_path: Path, use_fake: UseFake, capsys: pytest.CaptureFixture[str]
+) -> None:
+    use_fake()
+    clip = str(write_video(tmp_path / "clip.mp4", frames=5))
+    assert main(["run", clip, "--max-faces", "1"]) == 0
+    assert "5 of 5 frames had 1 faces, as many as are looked for" in capsys.readouterr().err
+    assert main(["run", clip, "--max-faces", "2"]) == 0
+    assert "--max-faces" not in capsys.readouterr().err
+
+
+def test_options_of_the_estimator_are_arguments() -> None:
+    given = (
+        "--fov 70 --threads 3 --max-faces 4 --min-confidence 0.3 --min-presence 0.5 --min-face-px "
+        "30 --detect-interval 5 --detector yunet --detector-path y.onnx --flip-augment"
+    )
+    options = run.estimator_options(make_parser().parse_args(["run", "a.jpg", *given.split()]))
+    assert options == EstimatorOptions(
+        horizontal_fov_deg=70.0,
+        threads=3,
+        max_faces=4,
+        min_confidence=0.3,
+        min_presence=0.5,
+        min_face_px=30.0,
+        detect_interval=5,
+        detector="yunet",
+        detector_path="y.onnx",
+        flip_augment=True,
+    )
+    untouched = run.estimator_options(make_parser().parse_args(["run", "a.jpg"]))
+    assert untouched == EstimatorOptions()
+
+
+def test_formats_that_a_folder_run_leaves_out_are_told_in_one_line(
+    tmp_path: Path, use_fake: UseFake, capsys: pytest.CaptureFixture[str]
+) -> None:
+    use_fake()
+    cv2.imwrite(str(tmp_path / "a.png"), gradient())
+    for name in ("10.HEIC", "9.heic", "b.avif", "c.gif", "notes.txt"):
+        (tmp_path / name).write_bytes(b"x")
+    assert main(["run", str(tmp_path)]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == (
+        "note: formats that are not read are left out: 9.heic, 10.HEIC, b.avif and 1 more"
+    )

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -10,6 +14,7 @@ import pytest
 
 from clipgaze_sdk._draw import draw_result
 from clipgaze_sdk._errors import ConfigurationError, InputError
+from clipgaze_sdk.media.pictures import write_image
 from clipgaze_sdk.media.sinks import (
     CSV_HEADER,
     CsvSink,
@@ -19,7 +24,6 @@ from clipgaze_sdk.media.sinks import (
     VideoSink,
     check_outputs,
     open_sinks,
-    write_image,
 )
 from clipgaze_sdk.media.sources import SourceFrame, SourceKind, open_source
 from tests.sdk.example_results import example_face, example_result
@@ -72,9 +76,11 @@ def test_outputs_that_fit_are_accepted_and_not_touched(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in"]
 
 
-def test_an_unknown_suffix_is_refused_with_those_that_are_known(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"suffix '\.xml' is unknown.*\.jsonl"):
-        check_outputs("0", "camera", [tmp_path / "a.xml"], force=False)
+def test_an_unknown_suffix_is_refused_with_those_that_fit_the_input(tmp_path: Path) -> None:
+    for name in ("a.xml", "a.mkv"):
+        with pytest.raises(ConfigurationError, match=r"expected a video .*\.jsonl") as caught:
+            check_outputs("0", "camera", [tmp_path / name], force=False)
+        assert "image" not in str(caught.value)
 
 
 def test_an_existing_file_needs_force(tmp_path: Path) -> None:
@@ -101,6 +107,43 @@ def test_the_input_is_never_overwritten(tmp_path: Path) -> None:
     cv2.imwrite(str(path), gradient())
     with pytest.raises(ConfigurationError, match="is the input itself"):
         check_outputs(str(path), "image", [tmp_path / "." / "a.png"], force=True)
+
+
+def test_links_to_the_input_are_the_input(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    cv2.imwrite(str(path), gradient())
+    os.link(path, tmp_path / "hard.png")
+    (tmp_path / "soft.png").symlink_to("a.png")
+    for name in ("hard.png", "soft.png"):
+        with pytest.raises(ConfigurationError, match=f"{name}.*is the input itself.*a.png"):
+            check_outputs(str(path), "image", [tmp_path / name], force=True)
+
+
+def test_links_to_the_inputs_in_an_output_folder_are_the_input(tmp_path: Path) -> None:
+    source, output = tmp_path / "in", tmp_path / "out"
+    for folder in (source, output):
+        folder.mkdir()
+    for name in ("a.png", "b.png"):
+        cv2.imwrite(str(source / name), gradient())
+    (output / "b.png").symlink_to("../in/a.png")
+    with pytest.raises(ConfigurationError, match=r"b\.png.*is the input itself.*a\.png"):
+        check_outputs(str(source), "folder", [output], force=True)
+    os.link(source / "b.png", tmp_path / "faces.csv")
+    with pytest.raises(ConfigurationError, match=r"faces\.csv.*is the input itself.*b\.png"):
+        check_outputs(str(source), "folder", [tmp_path / "faces.csv"], force=True)
+
+
+@pytest.mark.parametrize("name", ["out.png", "out.jsonl", "out.csv", "out.avi"])
+def test_a_link_is_replaced_and_not_followed(tmp_path: Path, name: str) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("precious")
+    (tmp_path / name).symlink_to(precious)
+    (sink,) = open_sinks([tmp_path / name], fps=25.0)
+    sink.write(frame(), example_result(example_face()))
+    sink.close()
+    assert precious.read_text() == "precious"
+    assert not (tmp_path / name).is_symlink()
+    assert (tmp_path / name).stat().st_size > 100
 
 
 def test_the_same_output_twice_and_a_missing_folder_are_refused(tmp_path: Path) -> None:
@@ -227,3 +270,66 @@ def test_a_written_video_is_read_back_whole(tmp_path: Path) -> None:
         sink.write(item, example_result(size=(160, 120)))
     sink.close()
     assert len(list(open_source(str(tmp_path / "out.mp4")).frames())) == 8
+
+
+def test_a_picture_that_does_not_fit_on_the_disk_leaves_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(b"whole")
+
+    def fail(self: Path, target: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", fail)
+    with pytest.raises(InputError, match=r"cannot write .*a\.png': No space left"):
+        write_image(path, gradient())
+    assert [item.name for item in tmp_path.iterdir()] == ["a.png"]
+    assert path.read_bytes() == b"whole"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limits of file size on this system")
+def test_a_line_that_does_not_fit_on_the_disk_is_taken_back(tmp_path: Path) -> None:
+    program = f"""
+import resource, signal
+from pathlib import Path
+from clipgaze_sdk._errors import InputError
+from clipgaze_sdk.media.sinks import JsonlSink
+from tests.sdk.example_results import example_face, example_result
+from tests.sdk.media.test_sinks import frame
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+sink = JsonlSink(Path({str(tmp_path / "a.jsonl")!r}))
+try:
+    for index in range(100):
+        sink.write(frame(index), example_result(example_face()))
+except InputError as error:
+    print(error)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=Path(__file__).parents[3],
+        capture_output=True,
+        text=True,
+    )
+    assert "a.jsonl': File too large" in done.stdout, done.stderr
+    text = (tmp_path / "a.jsonl").read_text()
+    assert 5_000 < len(text) < 10_000
+    assert text.endswith("\n")
+    frames = [json.loads(line)["frame"] for line in text.splitlines()]
+    assert frames == list(range(len(frames)))
+
+
+def test_names_that_are_no_utf_8_are_written(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    name = "caf\udce9.png"  # as Python spells the byte E9
+    outputs = [tmp_path / "out", tmp_path / "a.csv", tmp_path / "a.jsonl"]
+    sinks = open_sinks(outputs, fps=None)
+    for sink in sinks:
+        sink.write(frame(name=name), example_result(example_face()))
+        sink.close()
+    assert (tmp_path / "out" / name).stat().st_size > 100
+    assert (tmp_path / "a.csv").read_text().splitlines()[1].startswith("caf\\xe9.png,0,")
+    assert json.loads((tmp_path / "a.jsonl").read_text())["source"] == "caf\\xe9.png"
+    with pytest.raises(InputError, match="not UTF-8"):
+        VideoSink(tmp_path / "caf\udce9.mp4", fps=25.0)

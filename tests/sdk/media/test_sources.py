@@ -11,13 +11,11 @@ from clipgaze_sdk.media.sources import (
     CameraSource,
     VideoSource,
     open_source,
-    read_image,
     source_kind,
 )
 from tests.sdk.media.example_media import (
     cut_file,
     gradient,
-    write_jpeg_with_orientation,
     write_video,
 )
 
@@ -47,54 +45,6 @@ def test_a_source_that_is_not_there_says_what_can_be_given(name: str, expected: 
     assert "webcam index" in str(caught.value)
 
 
-def test_a_picture_is_read_as_it_is(tmp_path: Path) -> None:
-    cv2.imwrite(str(tmp_path / "a.png"), gradient())
-    np.testing.assert_array_equal(read_image(tmp_path / "a.png"), gradient())
-
-
-def test_grey_16_bit_and_alpha_pictures_become_bgr(tmp_path: Path) -> None:
-    grey = np.arange(48 * 64, dtype=np.uint16).reshape(48, 64) * 20
-    cv2.imwrite(str(tmp_path / "deep.png"), grey)
-    cv2.imwrite(str(tmp_path / "grey.png"), (grey >> 8).astype(np.uint8))
-    alpha = np.dstack([gradient(), np.full((48, 64), 128, np.uint8)])
-    cv2.imwrite(str(tmp_path / "alpha.png"), alpha)
-    flat = read_image(tmp_path / "grey.png")
-    assert flat.shape == (48, 64, 3)
-    np.testing.assert_array_equal(flat[..., 0], flat[..., 2])
-    np.testing.assert_allclose(read_image(tmp_path / "deep.png"), flat.astype(int), atol=1)
-    np.testing.assert_array_equal(read_image(tmp_path / "alpha.png"), gradient())
-
-
-def test_a_photograph_is_turned_upright_by_its_exif_orientation(tmp_path: Path) -> None:
-    upright = gradient()
-    stored = np.ascontiguousarray(np.rot90(upright))  # what a camera on its side stores
-    path = write_jpeg_with_orientation(tmp_path / "a.jpg", stored, 6)
-    read = read_image(path)
-    assert read.shape == upright.shape
-    assert np.abs(read.astype(int) - upright).mean() < 4
-
-
-@pytest.mark.parametrize(
-    ("content", "expected"),
-    [(None, "No such file"), (b"", "is empty"), (b"not a picture", "cannot decode")],
-)
-def test_an_unreadable_picture_is_named(
-    tmp_path: Path, content: bytes | None, expected: str
-) -> None:
-    path = tmp_path / "bad.png"
-    if content is not None:
-        path.write_bytes(content)
-    with pytest.raises(InputError, match=expected) as caught:
-        read_image(path)
-    assert "bad.png" in str(caught.value)
-
-
-def test_a_picture_with_an_unusual_name_is_read(tmp_path: Path) -> None:
-    path = tmp_path / "żółw 目.png"
-    path.write_bytes(cv2.imencode(".png", gradient())[1].tobytes())
-    np.testing.assert_array_equal(read_image(path), gradient())
-
-
 def test_a_folder_gives_its_pictures_by_name_and_reports_the_bad_one(tmp_path: Path) -> None:
     for name in ("b.png", "a.png"):
         cv2.imwrite(str(tmp_path / name), gradient())
@@ -109,6 +59,57 @@ def test_a_folder_gives_its_pictures_by_name_and_reports_the_bad_one(tmp_path: P
     assert all(frame.timestamp_s is None for frame in frames)
     assert len(bad) == 1
     assert "ab.jpg" in str(bad[0])
+
+
+def test_a_folder_is_in_the_order_of_its_numbers(tmp_path: Path) -> None:
+    names = ["1.png", "2.png", "9.png", "10.png", "a2.png", "a010.png", "a11.png"]
+    for name in reversed(names):
+        cv2.imwrite(str(tmp_path / name), gradient())
+    assert [frame.name for frame in open_source(str(tmp_path)).frames()] == names
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".bmp"])
+def test_a_picture_is_known_by_its_content(tmp_path: Path, suffix: str) -> None:
+    (tmp_path / "photo").write_bytes(cv2.imencode(suffix, gradient())[1].tobytes())
+    source = open_source(str(tmp_path / "photo"))
+    assert source.kind == "image"
+    assert next(source.frames()).image.shape == (48, 64, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "head", "format_name"),
+    [
+        ("phone.heic", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC"),
+        ("phone.HIF", b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic", "HEIC"),
+        ("web.avif", b"\0\0\0\x1cftypavif\0\0\0\0", "AVIF"),
+        ("raw.dng", b"II*\0\x08\0\0\0", "TIFF"),
+        ("a.jxl", b"\xff\x0a\xfa\x1f", "JPEG XL"),
+        ("a.psd", b"8BPS\0\1", "PSD"),
+    ],
+)
+def test_a_picture_that_is_not_read_is_refused_by_name(
+    tmp_path: Path, name: str, head: bytes, format_name: str
+) -> None:
+    (tmp_path / name).write_bytes(head + bytes(100))
+    with pytest.raises(InputError, match=f"a {format_name} picture") as caught:
+        source_kind(str(tmp_path / name))
+    assert name in str(caught.value)
+
+
+def test_a_video_with_huge_frames_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Huge(FakeCapture):
+        def get(self, key: int) -> float:
+            sides = (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
+            return 20000.0 if key in sides else super().get(key)
+
+    monkeypatch.setattr(cv2, "VideoCapture", lambda *_: Huge([0.0]))
+    with pytest.raises(InputError, match="20000x20000 px"):
+        VideoSource(Path("clip.mkv"))
+
+
+def test_a_video_whose_name_is_no_utf_8_is_refused() -> None:
+    with pytest.raises(InputError, match="not UTF-8"):
+        VideoSource(Path("caf\udce9.mp4"))
 
 
 def test_without_a_listener_the_bad_picture_raises(tmp_path: Path) -> None:
