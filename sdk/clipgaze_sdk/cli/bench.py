@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .._errors import ConfigurationError, InputError
 from .._call import STAGES
+from .._errors import ConfigurationError, InputError
 from .run import positive_int
 from .versions import describe_setting, installed_version, setting_lines
 
