@@ -182,7 +182,7 @@ def stability_report(
 ) -> dict[str, Any]:
     """Photographs of one face each, at the size at which speed is measured too, and the clip."""
     with GazeEstimator(models, options=options) as estimator:
-        frames = {name: bench_frame(assets / "photos" / name)[0] for name in names}
+        frames = {name: bench_frame(assets / "photos" / name) for name in names}
         return {
             "photographs": photograph_stability(estimator, frames),
             "noise_alone": photograph_stability(estimator, frames, shift_px=0.0),

@@ -6,12 +6,13 @@ import argparse
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._call import STAGES
 from .._errors import ConfigurationError, InputError
+from .._options import EstimatorOptions
 from .run import positive_int
 from .versions import describe_setting, installed_version, setting_lines
 
@@ -33,17 +34,20 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
         "bench",
         help="measure milliseconds per stage and end to end",
         description="Measure p50 and p99 of each stage and of whole frames, at 1280x720 with one "
-        "face, for images of their own and for a followed stream, and the compiled warp against "
-        "OpenCV.",
+        "face, for images of their own and for a followed stream.",
     )
     parser.add_argument(
         "--image",
         metavar="FILE",
         type=Path,
-        help="a picture with a face, fitted into 1280x720; a drawn face if not given",
+        help="a picture with a clear face, fitted into 1280x720; needed without --compare",
     )
     parser.add_argument(
-        "--frames", metavar="N", type=positive_int, default=100, help="frames to time (100)"
+        "--frames",
+        metavar="N",
+        type=positive_int,
+        default=120,
+        help="frames to time (120); of a stream, up to the next run of the detector",
     )
     parser.add_argument(
         "--threads", metavar="T", type=positive_int, default=2, help="CPU threads (2)"
@@ -81,40 +85,40 @@ def bench(args: argparse.Namespace) -> int:
     Raises:
         ClipGazeError: as its message says.
     """
-    from .warp_bench import bench_warp
-
     if args.json is not None and not args.json.resolve().parent.is_dir():
         raise ConfigurationError(f"cannot write {str(args.json)!r}: make its folder first.")
     if args.compare is not None:
         from .compare_bench import compare
 
         return compare(args)
-    image, name = bench_frame(args.image)
-    estimator, threshold = _estimator_that_sees(image, args, drawn=args.image is None)
-    with estimator:
+    if args.image is None:
+        raise ConfigurationError("there is nothing to time. Give a picture of a face by --image.")
+
+    from .._estimator import GazeEstimator
+
+    options = EstimatorOptions(threads=args.threads, max_faces=1)
+    image = bench_frame(args.image)
+    with GazeEstimator(args.model, options=options) as estimator:
         probe = estimator.estimate(image)
         if not probe.faces:
             raise InputError(
-                f"found no face in {name}, so there is nothing to time. Give a picture with a "
-                "clear face by --image."
+                f"found no face in {args.image.name}, so there is nothing to time. Give a picture "
+                "with a clear face by --image."
             )
         still = _bench_path(estimator, image, frames=args.frames, stream=False)
-        stream = _bench_path(estimator, image, frames=args.frames, stream=True)
-    warp = bench_warp(image, rounds=200)
-    report = {
-        **_setting(args, name, probe, threshold=threshold),
-        "still": asdict(still),
-        "stream": asdict(stream),
-        "warp": asdict(warp),
-    }
+        # Whole rounds, so that the detector has its share as in use.
+        rounds = -(-args.frames // options.detect_interval)
+        frames = rounds * options.detect_interval
+        stream = _bench_path(estimator, image, frames=frames, stream=True)
+    report = {**_setting(args, probe), "still": asdict(still), "stream": asdict(stream)}
     print("\n".join(report_lines(report)))
     if args.json is not None:
         args.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     return 0
 
 
-def bench_frame(path: Path | None) -> tuple[NDArray[np.uint8], str]:
-    """Give the frame to time, 1280x720 BGR, and what it is called.
+def bench_frame(path: Path) -> NDArray[np.uint8]:
+    """Fit a picture into the frame to time, (720, 1280, 3) uint8 BGR.
 
     Raises:
         InputError: the picture cannot be read.
@@ -124,8 +128,6 @@ def bench_frame(path: Path | None) -> tuple[NDArray[np.uint8], str]:
     from .._opencv import cv2
     from ..media.pictures import read_image
 
-    if path is None:
-        return _drawn_face(), "a drawn face (give a real one by --image)"
     picture = read_image(path)
     height, width = picture.shape[:2]
     scale = min(WIDTH_PX / width, HEIGHT_PX / height)
@@ -134,49 +136,7 @@ def bench_frame(path: Path | None) -> tuple[NDArray[np.uint8], str]:
     x, y = (WIDTH_PX - size[0]) // 2, (HEIGHT_PX - size[1]) // 2
     frame = np.full((HEIGHT_PX, WIDTH_PX, 3), 96, np.uint8)
     frame[y : y + size[1], x : x + size[0]] = cv2.resize(picture, size, interpolation=interpolation)
-    return frame, path.name
-
-
-def _drawn_face() -> NDArray[np.uint8]:
-    """Draw enough of a face for the networks to have something to work on."""
-    import numpy as np
-
-    from .._opencv import cv2
-
-    across = np.linspace(70, 150, WIDTH_PX, dtype=np.float32)[None, :, None]
-    frame = np.tile(across, (HEIGHT_PX, 1, 3)).astype(np.uint8)
-    skin, dark, white = (140, 170, 215), (50, 60, 80), (235, 235, 235)
-    cv2.ellipse(frame, (640, 360), (115, 155), 0, 0, 360, skin, cv2.FILLED, cv2.LINE_AA)
-    cv2.ellipse(frame, (640, 265), (120, 85), 0, 180, 360, dark, cv2.FILLED, cv2.LINE_AA)
-    for x in (593, 687):
-        cv2.ellipse(frame, (x, 345), (24, 11), 0, 0, 360, white, cv2.FILLED, cv2.LINE_AA)
-        cv2.circle(frame, (x, 345), 10, dark, cv2.FILLED, cv2.LINE_AA)
-        cv2.ellipse(frame, (x, 322), (32, 10), 0, 200, 340, dark, 6, cv2.LINE_AA)
-    cv2.ellipse(frame, (640, 385), (18, 40), 0, 20, 160, (110, 140, 190), 5, cv2.LINE_AA)
-    cv2.ellipse(frame, (640, 440), (42, 13), 0, 0, 360, (110, 110, 190), cv2.FILLED, cv2.LINE_AA)
-    return cv2.GaussianBlur(frame, (0, 0), 1.5)  # type: ignore[return-value]
-
-
-def _estimator_that_sees(
-    image: NDArray[np.uint8], args: argparse.Namespace, *, drawn: bool
-) -> tuple[GazeEstimator, float | None]:
-    """Make an estimator of one face; for a drawn one, lower thresholds until every network runs.
-
-    Returns:
-        The estimator, and the threshold in place of its own ones, if any.
-    """
-    from .._estimator import GazeEstimator
-    from .._options import EstimatorOptions
-
-    options, used = EstimatorOptions(threads=args.threads, max_faces=1), None
-    for threshold in (0.1, 0.01, 0.0) if drawn else ():
-        estimator = GazeEstimator(args.model, options=options)
-        if estimator.estimate(image).faces:
-            return estimator, used
-        estimator.close()
-        used = threshold
-        options = replace(options, min_confidence=threshold, min_presence=threshold)
-    return GazeEstimator(args.model, options=options), used
+    return frame
 
 
 def _bench_path(
@@ -207,9 +167,7 @@ def _bench_path(
     )
 
 
-def _setting(
-    args: argparse.Namespace, name: str, probe: FrameResult, *, threshold: float | None
-) -> dict[str, Any]:
+def _setting(args: argparse.Namespace, probe: FrameResult) -> dict[str, Any]:
     import numpy as np
     import onnxruntime
 
@@ -224,23 +182,21 @@ def _setting(
             onnxruntime=installed_version("onnxruntime") or onnxruntime.__version__,
         ),
         "frame": {
-            "name": name,
+            "name": args.image.name,
             "size_px": [WIDTH_PX, HEIGHT_PX],
             "faces": 1,
             "face_px": round(float(max(box[2] - box[0], box[3] - box[1]))),
-            "lowered_threshold": threshold,
         },
     }
 
 
 def report_lines(report: dict[str, Any]) -> Sequence[str]:
     """Lay the figures out for a person to read."""
-    frame, still, stream, warp = (report[key] for key in ("frame", "still", "stream", "warp"))
+    frame, still, stream = (report[key] for key in ("frame", "still", "stream"))
     lines = [
         *setting_lines(report),
         f"frame: {frame['size_px'][0]}x{frame['size_px'][1]} px, {frame['name']}; "
         f"one face of {frame['face_px']} px",
-        *_threshold_note(frame["lowered_threshold"]),
         "",
         f"{'milliseconds':<14}{'image p50':>11}{'p99':>9}{'stream p50':>13}{'p99':>9}",
     ]
@@ -251,22 +207,7 @@ def report_lines(report: dict[str, Any]) -> Sequence[str]:
         )
     lines += [
         f"{'frames/s':<14}{still['fps']:>11.1f}{'':>9}{stream['fps']:>13.1f}",
-        f"{still['frames']} frames each; in the stream the detector ran on "
-        f"{stream['detector_runs']} of them",
-        "",
-        f"warp_normalize, one 224x224 crop from {warp['image_size_px'][0]}x"
-        f"{warp['image_size_px'][1]}, one thread: {warp['compiled_ms']:.3f} ms; OpenCV and numpy "
-        f"{warp['opencv_ms']:.3f} ms: {warp['ratio']:.1f} times faster",
-        f"they differ by {warp['worst_grey_levels']:.2f} grey levels at most, "
-        f"{warp['mean_grey_levels']:.3f} on average",
+        f"{still['frames']} images; {stream['frames']} frames of a stream, in which the detector "
+        f"ran on {stream['detector_runs']}",
     ]
     return lines
-
-
-def _threshold_note(threshold: float | None) -> list[str]:
-    if threshold is None:
-        return []
-    return [
-        f"note: no face was sure enough, so the thresholds were lowered to {threshold:g} to make "
-        "every network run; times of the detector are then too high"
-    ]
