@@ -184,7 +184,7 @@ def _landmarks(*, factor: float) -> onnx.ModelProto:
     placed = g.add("Add", center, offsets)
     g.add("Mul", placed, g.constant(factor), name="points")
     openness = g.add("Mul", g.add("Squeeze", center, g.constant([1], np.int64)), g.constant(0.0))
-    g.add("Add", openness, g.constant([0.8, 0.8]), name="openness")
+    g.add("Add", openness, g.constant([0.8, 0.6]), name="openness")
     g.add(
         "Clip",
         g.add("Mul", share, g.constant(20.0)),

@@ -80,6 +80,7 @@ def test_every_field_has_its_type_and_shape(estimator: GazeEstimator) -> None:
         np.testing.assert_array_equal(face.gaze.origin_mm, face.head_pose.translation_mm)
         assert face.gaze.uncertainty_rad == pytest.approx(0.1)
         assert face.gaze.origin_mm[2] > 0
+        assert face.eye_openness.tolist() == pytest.approx([0.8, 0.6])  # the person's right first
     found = sorted(centre(face) for face in result.faces)
     # The mean of the landmarks is a little above the middle of their box.
     np.testing.assert_allclose(np.array(found)[:, 0], (200, 430), atol=3)

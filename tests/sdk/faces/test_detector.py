@@ -44,6 +44,22 @@ def test_a_second_side_finds_faces_that_fill_the_image(tmp_path: Path) -> None:
     two.close()
 
 
+def test_boxes_and_points_are_in_pixels_of_the_image(tmp_path: Path) -> None:
+    """Of one bright cell of 32 px in an image that is shrunk to half: by hand."""
+    image = np.zeros((960, 1280, 3), np.uint8)
+    image[256:320, 192:256] = 255  # row 4, column 3
+    found = detector(tmp_path, 640)
+    (row,) = found.detect(image, "bgr")
+    found.close()
+    # The cell's centre is at (3.5, 4.5) * 32 - 0.5 in the network's image; pixels have centres.
+    x, y = 111.5, 143.5
+    box = np.array([x - 1.5 * 32, y - 2.2 * 32, x + 1.5 * 32, y + 1.5 * 32])
+    nose_and_eye = np.array([x, y, x - 0.6 * 32, y - 0.5 * 32])
+    np.testing.assert_allclose(row[:4], (box + 0.5) * 2 - 0.5, atol=1e-3)
+    np.testing.assert_allclose(row[[9, 10, 5, 6]], (nose_and_eye + 0.5) * 2 - 0.5, atol=1e-3)
+    assert row[4] == pytest.approx(1.0)
+
+
 def test_a_card_that_names_no_side_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="long_side_px"):
         detector(tmp_path, [])

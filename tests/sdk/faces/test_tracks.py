@@ -47,6 +47,17 @@ def test_an_eye_taken_for_a_face_is_no_second_face() -> None:
     assert [f.presence for f in distinct_faces(seen, SIZE, OPTIONS)] == [0.95]
 
 
+@pytest.mark.parametrize(("share", "count"), [(0.65, 2), (0.75, 1), (0.9, 1)])
+def test_a_small_face_that_lies_mostly_in_another_is_a_part_of_it(share: float, count: int) -> None:
+    large, small = face(300, 200, height=160), face(300, 200, height=40, presence=0.8)
+    # Moved to the right until so much of its box is left in the other's.
+    inside = share * (small.box_px[2] - small.box_px[0])
+    moved = face(300 + large.box_px[2] - inside - small.box_px[0], 200, height=40, presence=0.8)
+    assert box_share(moved.box_px, large.box_px) == pytest.approx(share, abs=0.01)
+    assert box_iou(moved.box_px, large.box_px) < 0.1
+    assert len(distinct_faces([large, moved], SIZE, OPTIONS)) == count
+
+
 def test_identities_count_up_and_are_not_used_again() -> None:
     tracks = FaceTracks(OPTIONS)
     tracks.add([face(100, 200), face(300, 200)])
