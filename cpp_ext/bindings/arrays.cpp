@@ -125,34 +125,36 @@ Normalization normalization_from(const std::vector<double>& mean, const std::vec
 }
 
 template <class T>
-py::array_t<T, py::array::c_style> input_array(const py::object& object, const char* name,
-                                               const std::vector<py::ssize_t>& sides) {
+InputArray<T> input_array(const py::object& object, const char* name,
+                          const std::vector<py::ssize_t>& sides) {
     const std::string expected =
         std::string(py::str(py::dtype::of<T>())) + " of shape " + shape_text(sides);
     const py::array array = array_of(object, name, expected);
     if (!py::isinstance<py::array_t<T>>(array) || !fits(array, sides)) {
         complain(std::string(name) + ": got " + array_text(array) + ", expected " + expected + ".");
     }
-    auto contiguous = py::array_t<T, py::array::c_style>::ensure(array);
-    if (!contiguous) throw py::error_already_set();
-    return contiguous;
+    auto readable = InputArray<T>::ensure(array);
+    if (!readable) throw py::error_already_set();
+    return readable;
 }
 
-template py::array_t<float, py::array::c_style> input_array<float>(const py::object&, const char*,
-                                                                   const std::vector<py::ssize_t>&);
-template py::array_t<double, py::array::c_style> input_array<double>(
-    const py::object&, const char*, const std::vector<py::ssize_t>&);
+template InputArray<float> input_array<float>(const py::object&, const char*,
+                                              const std::vector<py::ssize_t>&);
+template InputArray<double> input_array<double>(const py::object&, const char*,
+                                                const std::vector<py::ssize_t>&);
 
 py::array_t<float> output_array(const py::object& out, const std::vector<py::ssize_t>& shape) {
     if (out.is_none()) return py::array_t<float>(shape);
-    const std::string expected = "writeable C-contiguous float32 of shape " + shape_text(shape);
+    const std::string expected =
+        "writeable, aligned, C-contiguous float32 of shape " + shape_text(shape);
     const py::array array = array_of(out, "out", expected);
     const bool contiguous = (array.flags() & py::array::c_style) != 0;
+    const bool aligned = (array.flags() & kAligned) != 0;
     if (!py::isinstance<py::array_t<float>>(array) || !fits(array, shape) || !contiguous ||
-        !array.writeable()) {
+        !aligned || !array.writeable()) {
         complain("out: got " + std::string(array.writeable() ? "" : "read-only ") +
-                 (contiguous ? "" : "non-contiguous ") + array_text(array) + ", expected " +
-                 expected + ".");
+                 (aligned ? "" : "misaligned ") + (contiguous ? "" : "non-contiguous ") +
+                 array_text(array) + ", expected " + expected + ".");
     }
     return py::reinterpret_borrow<py::array_t<float>>(array);
 }

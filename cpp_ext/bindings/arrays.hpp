@@ -26,12 +26,19 @@ HeldImage held_image(const py::object& image, const std::string& color);
 Normalization normalization_from(const std::vector<double>& mean, const std::vector<double>& std,
                                  const std::string& output_color);
 
-/// A C-contiguous array of T with the given sides, -1 for any; the caller's own or a copy.
-template <class T>
-py::array_t<T, py::array::c_style> input_array(const py::object& object, const char* name,
-                                               const std::vector<py::ssize_t>& sides);
+constexpr int kAligned = py::detail::npy_api::NPY_ARRAY_ALIGNED_;
 
-/// `out`, checked to be a writeable C-contiguous float32 array of this shape, or a new one.
+/// Numbers that lie side by side, at addresses that their type may have.
+template <class T>
+using InputArray = py::array_t<T, py::array::c_style | kAligned>;
+
+/// An array of T with the given sides, -1 for any; the caller's own or a copy.
+template <class T>
+InputArray<T> input_array(const py::object& object, const char* name,
+                          const std::vector<py::ssize_t>& sides);
+
+/// `out`, checked to be a writeable, aligned, C-contiguous float32 array of this shape, or a new
+/// one.
 py::array_t<float> output_array(const py::object& out, const std::vector<py::ssize_t>& shape);
 
 /// Complains unless minimum <= value <= maximum.

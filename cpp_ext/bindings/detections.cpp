@@ -35,7 +35,8 @@ constexpr const char* kNmsDoc =
 
 Args:
     boxes: (N, 4) float32, x0 y0 x1 y1.
-    scores: (N,) float32. Rows with a number that is not finite never pass.
+    scores: (N,) float32. Rows with a number that is not finite never pass. No other thread may
+        write them until the call returns: they are sorted where they lie.
     iou_threshold: 0 to 1; boxes that overlap a better one by more are dropped.
     max_detections: at most so many indices.
 

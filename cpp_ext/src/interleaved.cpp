@@ -17,7 +17,7 @@ constexpr int kVg = -852492;  // -0.813
 constexpr int kVr = 1673527;  // 1.596
 
 inline std::uint8_t saturate(int value) {
-    return static_cast<std::uint8_t>(std::clamp(value >> kShift, 0, 255));
+    return static_cast<std::uint8_t>(std::min(std::max(value, 0) >> kShift, 255));
 }
 
 void bgr_from_nv12_row(const ImageView& image, int y, int x_begin, int x_end, std::uint8_t* bgr) {

@@ -48,7 +48,7 @@ def warp(**changes):
         ({"threads": 0}, "threads: got 0, expected 1 to 1024"),
         (
             {"out": np.empty((1, 3, 4, 6), np.float32)},
-            r"expected writeable C-contiguous float32 of",
+            r"expected writeable, aligned, C-contiguous float32 of",
         ),
         ({"out": np.empty((1, 3, 4, 5))}, "out: got float64"),
         ({"out": np.empty((1, 3, 4, 10), np.float32)[..., ::2]}, "out: got non-contiguous"),
@@ -128,6 +128,48 @@ def test_strided_homographies_and_out():
     result = warp(homographies=matrices, out=out)
     assert np.shares_memory(result, out)
     np.testing.assert_array_equal(out, warp(homographies=np.ascontiguousarray(matrices)))
+
+
+def misaligned(array):
+    """The same numbers, one byte beside an address that their type may have."""
+    raw = np.zeros(array.nbytes + 1, np.uint8)
+    moved = raw[1:].view(array.dtype).reshape(array.shape)
+    moved[...] = array
+    assert not moved.flags.aligned
+    return moved
+
+
+def test_misaligned_arrays_are_copied():
+    rng = np.random.default_rng(0)
+    boxes = np.sort(rng.uniform(0, 50, (20, 2, 2)), axis=1).reshape(20, 4).astype(np.float32)
+    scores = rng.uniform(size=20).astype(np.float32)
+    options = {"iou_threshold": 0.5, "max_detections": 20}
+    kept = nms(boxes, scores, **options)
+    assert 1 < len(kept) < 20
+    np.testing.assert_array_equal(nms(misaligned(boxes), misaligned(scores), **options), kept)
+    arrays = {
+        "scores": np.array([0.9, 0.1, 0.8, 0.7], np.float32),
+        "boxes": rng.uniform(0.1, 0.5, (4, 4)).astype(np.float32),
+        "points": rng.normal(size=(4, 10)).astype(np.float32),
+    }
+    moved = {name: misaligned(array) for name, array in arrays.items()}
+    np.testing.assert_array_equal(
+        decode_detections(**{**DETECTOR, **moved}), decode_detections(**{**DETECTOR, **arrays})
+    )
+    matrices = rng.normal(size=(2, 3, 3))
+    np.testing.assert_array_equal(
+        warp(homographies=misaligned(matrices)), warp(homographies=matrices)
+    )
+
+
+@pytest.mark.parametrize(
+    "kernel", [warp, lambda out: letterbox_normalize(IMAGE, **TARGET, out=out)]
+)
+def test_a_misaligned_out_is_refused(kernel):
+    out = misaligned(np.zeros((1, 3, 4, 5), np.float32))
+    with pytest.raises(ValueError, match="out: got misaligned float32"):
+        kernel(out=out)
+    assert not out.any()
 
 
 DETECTOR = {

@@ -73,6 +73,27 @@ def test_agrees_with_its_twin_far_from_the_origin():
     assert grey_levels(warp(image, matrix, 224, 96) - expected) < TOLERANCE_LEVELS
 
 
+@pytest.mark.parametrize(
+    "matrix",
+    [
+        [[1.0, 0, 20], [0, 1, 15], [1 / 9.5, 0, -1]],
+        [[0.0, 0, 30], [0, 0, 20], [0, 0.13, -1]],
+        [[2.0, 0, 20], [0, 2, 15], [0.1, 0.05, -1.03]],
+    ],
+)
+@pytest.mark.parametrize("color", ["bgr", "nv12"])
+def test_a_crop_across_the_horizon_agrees_with_its_twin(color, matrix):
+    """Its pixels lie outside of its corners: of NV12, more than between them must be read."""
+    image = noise(60, 60) if color == "nv12" else noise(40, 60, 3)
+    signs = np.sign([np.dot(matrix[2], (x, y, 1)) for x in (0, 19) for y in (0, 11)])
+    assert set(signs) == {-1.0, 1.0}
+    expected = twins.warp_normalize(
+        image, [np.array(matrix)], width=20, height=12, mean=MEAN, std=STD, color=color
+    )
+    crop = warp(image, np.array([matrix]), 20, 12, color=color)
+    assert grey_levels(crop - expected) < TOLERANCE_LEVELS
+
+
 def opencv_crop(image, matrix, size):
     cv2 = pytest.importorskip("cv2")
     crop = cv2.warpPerspective(

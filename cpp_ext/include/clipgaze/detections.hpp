@@ -31,7 +31,7 @@ std::vector<Detection> decode_detections(const float* scores, const float* boxes
 
 /// Greedy suppression of boxes (x0 y0 x1 y1) whose intersection over union with a better one is
 /// above `iou_threshold`. Indices by descending score, of equal scores the lower index first.
-/// Rows with a number that is not finite never pass.
+/// Rows with a number that is not finite never pass. `scores` must not change meanwhile.
 std::vector<std::int64_t> nms(const float* boxes, const float* scores, std::int64_t count,
                               float iou_threshold, std::int64_t max_detections);
 
