@@ -93,7 +93,7 @@ class EstimatorOptions:
 
 
 def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
-    if value not in choices:
+    if not isinstance(value, str) or value not in choices:
         raise ConfigurationError(
             f"{name} is {shown(value)}; expected one of {', '.join(map(repr, choices))}."
         )

@@ -155,9 +155,17 @@ def test_another_image_size_begins_anew(estimator: GazeEstimator) -> None:
     assert ids(result) == [1]
 
 
-def test_followed_frames_cost_little_beside_the_networks(estimator: GazeEstimator) -> None:
+@pytest.mark.speed
+def test_a_followed_frame_costs_less_than_half_of_a_single_image(fake_models: Path) -> None:
+    """In turns, so that other work on the machine slows both; seen: a tenth."""
     image = draw_faces(SIZE, [(300, 240)])
-    results = [estimator.estimate(image, timestamp_s=i / 30) for i in range(60)]
-    followed = [r.timings_ms["total"] for r in results if not r.detector_ran]
-    # 2 ms on one slow core, fake networks included; ten times that on a busy machine is a fault.
-    assert np.percentile(followed, 20) < 20.0
+    followed, alone = [], []
+    options = EstimatorOptions(threads=1, detect_interval=10**6)
+    with GazeEstimator(fake_models, options=options) as made:
+        for index in range(60):
+            result = made.estimate(image, timestamp_s=index / 30)
+            if not result.detector_ran:
+                followed.append(result.timings_ms["total"])
+            alone.append(made.estimate(image).timings_ms["total"])
+    assert len(followed) == 59
+    assert min(followed) < 0.5 * min(alone)
