@@ -39,7 +39,7 @@ NOT_RUN = {
     "clipgaze run 0": "needs a webcam",
     "clipgaze bench --image samples/media/portrait.jpg --frames 150": "timed on a quiet machine",
     "clipgaze bench --compare": "takes minutes; tests/sdk/cli runs it on few frames",
-    "clipgaze bench --model engines_fp16 --image samples/media/portrait.jpg": "needs TensorRT and a GPU",
+    "clipgaze bench --model engines_fp16": "needs TensorRT and a GPU",
     "python -m train.": "renders, trains or measures for minutes to days, or needs data",
     "python -m export.": "needs a trained network; tests/export runs it on small ones",
     "python export/": "needs a trained network; tests/export runs it on small ones",
