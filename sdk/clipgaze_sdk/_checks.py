@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import operator
 from numbers import Real
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from ._errors import ClipGazeError, ConfigurationError, InputError
+
+if TYPE_CHECKING:  # the command line reads options before it needs numpy
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 def real_number(value: object) -> float:
@@ -49,6 +50,8 @@ def float_array(
     name: str, value: Any, error: type[ClipGazeError] = InputError
 ) -> NDArray[np.float64]:
     """Return the caller's numbers as float64, not always a copy, or raise ``error``."""
+    import numpy as np
+
     try:
         return np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError, OverflowError) as reason:

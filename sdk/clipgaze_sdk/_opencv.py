@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 try:
@@ -11,12 +13,13 @@ except ImportError as error:
     raise ImportError(
         f"OpenCV cannot be imported ({error}). On a Jetson it comes with JetPack "
         "(apt: python3-opencv; a virtual environment needs --system-site-packages); elsewhere "
-        'install it: python -m pip install "clipgaze-sdk[opencv]"'
+        "install one of opencv-python, opencv-python-headless (servers, containers), "
+        "opencv-contrib-python, opencv-contrib-python-headless: python -m pip install opencv-python"
     ) from error
 
 from ._errors import InputError
 
-__all__ = ["cv2", "opencv_path"]
+__all__ = ["cv2", "opencv_path", "quiet_opencv"]
 
 
 def opencv_path(path: str | Path) -> str:
@@ -31,3 +34,14 @@ def opencv_path(path: str | Path) -> str:
         raise InputError(
             f"OpenCV cannot open {str(path)!r}: the name is not UTF-8. Rename or link the file."
         ) from error
+
+
+@contextlib.contextmanager
+def quiet_opencv() -> Iterator[None]:
+    """Keep warnings of OpenCV that its caller can do nothing about from being printed."""
+    logging = cv2.utils.logging
+    level = logging.setLogLevel(min(logging.getLogLevel(), logging.LOG_LEVEL_ERROR))
+    try:
+        yield
+    finally:
+        logging.setLogLevel(level)

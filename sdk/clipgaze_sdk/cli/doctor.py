@@ -21,7 +21,7 @@ from .versions import cpu_count, installed_version, machine_name, numbers_of
 
 Status = Literal["ok", "warn", "fail"]
 _OLDEST_PYTHON = (3, 10)
-_OLDEST = {"numpy": "1.26", "cv2": "4.8", "onnxruntime": "1.18"}
+_OLDEST = {"numpy": "1.26", "cv2": "4.8.1", "onnxruntime": "1.18"}
 _OPENCV_DISTRIBUTIONS = (
     "opencv-python",
     "opencv-python-headless",
@@ -107,27 +107,26 @@ def check_system() -> Iterable[Check]:
 
 def check_libraries() -> Iterable[Check]:
     """The three libraries that every estimate needs."""
-    for module, distribution in (
-        ("numpy", "numpy"),
-        ("cv2", "opencv-python"),
-        ("onnxruntime", "onnxruntime"),
-    ):
-        yield check_library(module, distribution)
-    several = [name for name in _OPENCV_DISTRIBUTIONS if installed_version(name)]
-    if len(several) > 1:
+    opencvs = [name for name in _OPENCV_DISTRIBUTIONS if installed_version(name)]
+    yield check_library("numpy", "numpy")
+    yield check_library("cv2", opencvs[0] if opencvs else "opencv-python")
+    yield check_library("onnxruntime", "onnxruntime")
+    if len(opencvs) > 1:
         advice = "they overwrite each other's files: uninstall all, then install one"
-        yield Check("OpenCV packages", "warn", ", ".join(several), advice)
+        yield Check("OpenCV packages", "warn", ", ".join(opencvs), advice)
 
 
 def check_library(module: str, distribution: str) -> Check:
     """Import one library and compare its version with the oldest that is tested."""
     oldest = _OLDEST[module]
     install = f"python -m pip install '{distribution}>={oldest}'"
-    if module == "cv2" and platform.machine() == "aarch64":
-        install = "on a Jetson use JetPack's OpenCV; elsewhere: pip install 'clipgaze-sdk[opencv]'"
+    if module == "cv2":
+        install = f"on a Jetson use JetPack's OpenCV; elsewhere: {install}"
     try:
         version = str(importlib.import_module(module).__version__)
     except ImportError as error:
+        if module == "cv2":
+            install += " (opencv-python-headless where there is no desktop: servers, containers)"
         return Check(module, "fail", f"cannot be imported: {_one_line(error)}", install)
     if numbers_of(version) < numbers_of(oldest):
         return Check(module, "warn", f"{version}, older than {oldest}, the oldest tested", install)
@@ -147,7 +146,7 @@ def check_opencv() -> Iterable[Check]:
     if build.ffmpeg:
         yield Check("video files", "ok", "OpenCV has FFMPEG")
     else:
-        advice = "install opencv-python from PyPI, or convert videos to Motion-JPEG .avi"
+        advice = "install an OpenCV from PyPI, or convert videos to Motion-JPEG .avi"
         yield Check("video files", "warn", "OpenCV is built without FFMPEG", advice)
     if build.gstreamer:
         yield Check("GStreamer", "ok", "OpenCV has GStreamer")
@@ -157,8 +156,7 @@ def check_opencv() -> Iterable[Check]:
     else:
         yield Check("GStreamer", "ok", "not in this OpenCV; only CSI cameras would need it")
     if build.gui == "NONE":
-        advice = "install opencv-python (not -headless) to see videos in a window"
-        yield Check("windows", "warn", "OpenCV is built without a GUI", advice)
+        yield Check("windows", "ok", "none in this OpenCV: results are printed and written")
     elif display_is_available():
         yield Check("windows", "ok", f"{build.gui}, and a display is there")
     else:

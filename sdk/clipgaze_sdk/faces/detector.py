@@ -166,7 +166,7 @@ class YuNetDetector:
     """
 
     def __init__(self, options: EstimatorOptions) -> None:
-        from .._opencv import cv2, opencv_path
+        from .._opencv import cv2, opencv_path, quiet_opencv
 
         self._path = Path(str(options.detector_path))
         if not self._path.is_file():
@@ -175,14 +175,15 @@ class YuNetDetector:
                 "Check the path."
             )
         try:
-            self._network: Any = cv2.FaceDetectorYN.create(
-                opencv_path(self._path),
-                "",
-                (_YUNET_SIDE_PX, _YUNET_SIDE_PX),
-                options.min_confidence,
-                options.nms_iou,
-                4 * options.max_faces,
-            )
+            with quiet_opencv():  # OpenCV 5 warns of targets that nobody asked for
+                self._network: Any = cv2.FaceDetectorYN.create(
+                    opencv_path(self._path),
+                    "",
+                    (_YUNET_SIDE_PX, _YUNET_SIDE_PX),
+                    options.min_confidence,
+                    options.nms_iou,
+                    4 * options.max_faces,
+                )
             # A file of another kind loads, and fails on its first image.
             self._network.detect(np.zeros((_YUNET_SIDE_PX, _YUNET_SIDE_PX, 3), np.uint8))
         except cv2.error as error:

@@ -85,6 +85,33 @@ def test_an_old_library_is_a_warning_and_a_missing_one_a_failure(
     )
 
 
+@pytest.mark.parametrize(
+    "package",
+    ["opencv-python", "opencv-python-headless", "opencv-contrib-python-headless"],
+)
+def test_the_doctor_is_content_with_any_opencv(
+    monkeypatch: pytest.MonkeyPatch, package: str
+) -> None:
+    import cv2
+
+    monkeypatch.setattr(
+        doctor, "installed_version", lambda *names: "4.9" if names == (package,) else None
+    )
+    headless = opencv_build.read_opencv_build(HEADLESS)
+    monkeypatch.setattr(opencv_build, "read_opencv_build", lambda: headless)
+    checks = [*doctor.check_libraries(), *doctor.check_opencv()]
+    assert all(check.status == "ok" and not check.advice for check in checks)
+    monkeypatch.setattr(cv2, "__version__", "4.5.1")
+    old = checks_by_name(doctor.check_libraries())["cv2"]
+    assert old.status == "warn"
+    assert f"pip install '{package}>=4.8.1'" in old.advice
+
+
+def test_two_opencvs_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "installed_version", lambda *_: "4.9")
+    assert checks_by_name(doctor.check_libraries())["OpenCV packages"].status == "warn"
+
+
 def test_models_that_are_not_there_fail_with_advice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -166,6 +193,8 @@ def test_a_missing_library_is_one_line_elsewhere(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert done.stderr.startswith("error: ")
     assert "cv2" in done.stderr
+    for name in ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "JetPack"):
+        assert name in done.stderr
     assert done.stderr.count("\n") == 1
 
 

@@ -116,6 +116,15 @@ def test_signals_that_the_caller_has_set_stay_as_they_are(
         signal.signal(signal.SIGHUP, before)
 
 
+def test_help_loads_nothing_heavy() -> None:
+    program = (
+        "import sys\nfrom clipgaze_sdk.cli import make_parser\nmake_parser()\n"
+        "print([name for name in ('numpy', 'cv2', 'onnxruntime') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout == "[]\n", done.stderr
+
+
 @pytest.mark.parametrize("closed", ["2>&-", "1>&-", "1>&- 2>&-", "0>&- 1>&- 2>&-", "2>/dev/full"])
 def test_closed_streams_are_no_error(
     tmp_path: Path, picture: Path, networks: Path, closed: str

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -50,3 +52,13 @@ def test_missing_or_wrong_files(fake_models: Path, tmp_path: Path) -> None:
     for path in (tmp_path / "junk.onnx", fake_models / "gaze.onnx"):
         with pytest.raises(ModelError, match="expected YuNet's ONNX file"):
             GazeEstimator(fake_models, options=options(path))
+
+
+def test_opencv_is_quiet(yunet: Path) -> None:
+    program = f"""
+from clipgaze_sdk import EstimatorOptions
+from clipgaze_sdk.faces.detector import YuNetDetector
+YuNetDetector(EstimatorOptions(detector="yunet", detector_path={str(yunet)!r}))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")

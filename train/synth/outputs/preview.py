@@ -188,7 +188,7 @@ def save_sheet(path: Path, sheet: Pixels, scale: float = 1.0) -> None:
         sheet = np.asarray(
             cv2.resize(sheet, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8
         )
-    flags = [cv2.IMWRITE_JPEG_QUALITY, 88]
+    flags = [] if path.suffix.lower() == ".png" else [cv2.IMWRITE_JPEG_QUALITY, 88]
     try:
         done = cv2.imwrite(str(path), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR), flags)
     except cv2.error:
