@@ -134,7 +134,7 @@ def _one(
         int8_change_deg=found[KIND]["change_mean"],
         megabytes=(found["fp32"]["bytes"] / 1e6, found[KIND]["bytes"] / 1e6),
     )
-    return row, {"fp32": ModelFile(network.path, network.card), KIND: derived_file(network, KIND)}
+    return row, {"fp32": network.file, KIND: derived_file(network, KIND)}
 
 
 def markdown(

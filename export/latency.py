@@ -23,7 +23,7 @@ def medians_ms(
     only their ratios should be compared.
     """
     image: NDArray[np.float32] = np.random.default_rng(0).normal(0, 1, shape).astype(np.float32)
-    backends = {name: load_backend(f.path, f.card, threads=threads) for name, f in files.items()}
+    backends = {name: load_backend(f, threads=threads) for name, f in files.items()}
     try:
         times: dict[str, list[float]] = {name: [] for name in backends}
         for turn in range(WARM_UP + rounds):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,10 @@ from onnx import ModelProto, TensorProto, ValueInfoProto
 
 from clipgaze_sdk import ClipGazeError
 from clipgaze_sdk.models.cards import ModelCard, TensorSpec
-from clipgaze_sdk.models.files import load_model_file
+from clipgaze_sdk.models.derived import delta_path
+from clipgaze_sdk.models.files import ModelFile, load_model_file
 from clipgaze_sdk.tensorrt.files import write_files as write_whole_files
+from export.deltas import delta
 
 MODELS = Path(__file__).resolve().parents[1] / "sdk" / "clipgaze_sdk" / "models"
 BUNDLED = tuple(MODELS / f"{name}.onnx" for name in ("face_detector", "face_landmarks", "gaze"))
@@ -34,12 +37,20 @@ class ExportError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """An FP32 network of this project: graph, card, and the card's JSON as it is."""
+    """An FP32 network of this project: its file with the card, and the graph."""
 
-    path: Path
+    file: ModelFile
     model: ModelProto
-    card: ModelCard
-    entries: dict[str, Any]
+
+    @property
+    def path(self) -> Path:
+        """Of the file."""
+        return self.file.path
+
+    @property
+    def card(self) -> ModelCard:
+        """Of the file."""
+        return self.file.card
 
 
 def load_network(path: Path) -> Network:
@@ -57,7 +68,7 @@ def load_network(path: Path) -> Network:
         raise ExportError(
             f"{path} is in {card.precision} already; expected the FP32 file from which it was made"
         )
-    model = _parsed(path)
+    model = _parsed(path, file.data)
     opset = max((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), default=0)
     if not OLDEST_OPSET <= opset <= NEWEST_OPSET:
         raise ExportError(
@@ -71,12 +82,12 @@ def load_network(path: Path) -> Network:
         )
     except ClipGazeError as error:
         raise ExportError(str(error)) from None
-    return Network(path, model, card, json.loads(card.path.read_text(encoding="utf-8")))
+    return Network(file, model)
 
 
-def _parsed(path: Path) -> ModelProto:
+def _parsed(path: Path, data: bytes) -> ModelProto:
     try:
-        model = onnx.load(path)
+        model = onnx.load_model_from_string(data)
         if not model.graph.node:
             raise DecodeError("it has no node")
         onnx.checker.check_model(model)
@@ -110,10 +121,25 @@ def serialized(model: ModelProto) -> bytes:
 
 def write_network(path: Path, model: bytes, card: dict[str, Any]) -> Path:
     """Write ``NAME.onnx`` and its card ``NAME.json``, to which file and SHA-256 are added."""
-    entries = card | {"file": path.name, "sha256": hashlib.sha256(model).hexdigest()}
-    text = json.dumps(entries, indent=2) + "\n"
-    write_files({path: model, path.with_suffix(".json"): text.encode()})
+    write_files({path: model, path.with_suffix(".json"): _card_of(path, model, card)})
     return path
+
+
+def write_derived(path: Path, model: bytes, card: dict[str, Any], sources: Sequence[Path]) -> Path:
+    """As :func:`write_network`; in the wheel's folder as ``NAME.delta``, which says how to make it.
+
+    The sources lie in the same folder.
+    """
+    if path.parent.resolve() != MODELS:
+        return write_network(path, model, card)
+    made = delta(model, {source.name: source.read_bytes() for source in sources})
+    write_files({delta_path(path): made, path.with_suffix(".json"): _card_of(path, model, card)})
+    return delta_path(path)
+
+
+def _card_of(path: Path, model: bytes, card: dict[str, Any]) -> bytes:
+    entries = card | {"file": path.name, "sha256": hashlib.sha256(model).hexdigest()}
+    return (json.dumps(entries, indent=2) + "\n").encode()
 
 
 def write_files(files: dict[Path, bytes]) -> None:

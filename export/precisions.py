@@ -7,7 +7,8 @@ From each ``NAME.onnx`` with its card, by default the three bundled ones, this m
     NAME.int8_cpu.onnx  Q/DQ with uint8 activations, for ONNX Runtime on CPUs
 
 each with a card beside it that says from which file it was made, and how.  Inputs and outputs stay
-FP32.  Check what was made with ``python export/verify.py``.
+FP32.  In the wheel's own folder the first two are ``NAME.fp16.delta`` and ``NAME.int8.delta``, from
+which the SDK makes the same files.  Check what was made with ``python export/verify.py``.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from export.model_files import (
     Network,
     load_network,
     serialized,
+    write_derived,
     write_network,
 )
 from export.ranges import METHODS
@@ -49,11 +51,12 @@ the uint8 activations of ``int8_cpu``.
 def write_fp16(network: Network, out: Path) -> Path:
     """Write ``NAME.fp16.onnx`` and its card."""
     try:
-        half, kept = half_precision(network.model)
+        half, excluded = half_precision(network.model)
     except HalfRangeError as error:
         raise ExportError(f"{network.path}: {error}") from None
-    card = derived_card(network, "fp16", kept=kept)
-    return write_network(_path(network, "fp16", out), serialized(half), card)
+    card = derived_card(network, "fp16", excluded=excluded)
+    path = _path(network, "fp16", out)
+    return write_derived(path, serialized(half), card, [network.path])
 
 
 def write_int8(
@@ -67,21 +70,22 @@ def write_int8(
         "sha256": inputs.sha256,
         "command": command,
     }
-    paths = []
-    for kind, convert in (("int8", quantized), ("int8_cpu", quantized_for_cpu)):
-        graph, kept = convert(network.model, ranges)
-        card = derived_card(network, kind, kept=kept) | {"calibration": calibration}
-        paths.append(write_network(_path(network, kind, out), serialized(graph), card))
-    return paths
+    made = {}
+    for kind, convert in (("int8_cpu", quantized_for_cpu), ("int8", quantized)):
+        graph, excluded = convert(network.model, ranges)
+        card = derived_card(network, kind, excluded=excluded) | {"calibration": calibration}
+        made[kind] = (_path(network, kind, out), serialized(graph), card)
+    whole = write_network(*made["int8_cpu"])
+    return [write_derived(*made["int8"], [whole, network.path]), whole]
 
 
-def derived_card(network: Network, kind: str, *, kept: Sequence[str]) -> dict[str, Any]:
+def derived_card(network: Network, kind: str, *, excluded: Sequence[str]) -> dict[str, Any]:
     """The FP32 card's entries, less its figures, with what became of the network."""
-    entries = {k: v for k, v in network.entries.items() if k not in ("file", "sha256")}
+    entries = {k: v for k, v in network.card.entries.items() if k not in ("file", "sha256")}
     return entries | {
         "precision": kind.split("_")[0],
         "base_sha256": network.card.sha256,
-        "kept": list(kept),
+        "excluded_layers": list(excluded),
         "runs_on": RUNTIMES[kind],
         "figures": {},
     }

@@ -51,9 +51,7 @@ def verified(
     half_images: int = HALF_IMAGES,
 ) -> dict[str, Any]:
     """Figures of a network's files by kind, "fp32" first; ``rounds`` 0 leaves out latency."""
-    files = {"fp32": ModelFile(network.path, network.card)} | {
-        kind: derived_file(network, kind) for kind in kinds
-    }
+    files = {"fp32": network.file} | {kind: derived_file(network, kind) for kind in kinds}
     base = _answered(files["fp32"], task, threads)
     report: dict[str, Any] = {"fp32": {"change_mean": 0.0, "change_worst": 0.0}}
     if task.truth is not None:
@@ -62,8 +60,8 @@ def verified(
         other = _answered(files[kind], task, threads)
         report[kind] = _figures(change(network.card, task, base, other))
     for kind, file in files.items():
-        report[kind]["bytes"] = file.path.stat().st_size
-        report[kind]["kept"] = list(file.card.kept)
+        report[kind]["bytes"] = len(file.data)
+        report[kind]["excluded_layers"] = list(file.card.excluded_layers)
     if "fp16" in kinds:
         report["fp16"]["true_half"] = _in_true_half(network, files["fp16"], task, base, half_images)
     if rounds:
@@ -94,7 +92,7 @@ def derived_file(network: Network, kind: str) -> ModelFile:
 
 
 def _answered(file: ModelFile, task: Problem, threads: int) -> list[dict[str, Any]]:
-    backend = load_backend(file.path, file.card, threads=threads)
+    backend = load_backend(file, threads=threads)
     try:
         return answers(backend.run, task.images)
     finally:
@@ -109,7 +107,7 @@ def _in_true_half(
     part = Problem(
         [task.images[i] for i in chosen], None if task.truth is None else task.truth[chosen]
     )
-    runner = HalfRunner(onnx.load(file.path))
+    runner = HalfRunner(onnx.load_model_from_string(file.data))
     found = change(network.card, part, [base[i] for i in chosen], answers(runner.run, part.images))
     return _figures(found) | {"images": len(part.images), "largest": runner.largest}
 

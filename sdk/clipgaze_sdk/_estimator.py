@@ -77,16 +77,19 @@ class GazeEstimator:
     forked child it counts as closed, and it cannot be pickled or copied.
 
     Args:
-        model: None for the bundled networks; an ``.onnx`` file with its card beside it; a TensorRT
-            ``.engine`` with its side-car, built on this machine by ``clipgaze build-engine``; or a
-            folder with some or all of ``face_detector``, ``face_landmarks`` and ``gaze``, each as
-            ``.engine`` or ``.onnx``.  What is not given comes from the wheel, on ONNX Runtime.
+        model: None for the bundled networks; an ``.onnx`` file with its card beside it, or the name
+            of a bundled one (``clipgaze models`` lists them); a TensorRT ``.engine`` with its
+            side-car, built on this machine by ``clipgaze build-engine``; or a folder with some or
+            all of ``face_detector``, ``face_landmarks`` and ``gaze``, each as ``.engine`` or
+            ``.onnx``.  What is not given comes from the wheel, on ONNX Runtime, in the precision of
+            the options.
         camera: of the images.  Without it, a horizontal field of view is assumed (see
             ``EstimatorOptions.horizontal_fov_deg``), and results say so.
         options: see :class:`EstimatorOptions`.
 
     Raises:
-        ConfigurationError: an argument is of a wrong type.
+        ConfigurationError: an argument is of a wrong type, or the model has another precision than
+            the options ask for.
         ModelError: a model file or its card is missing, damaged, or does not match the other.
         BackendError: a network's runtime is not installed, or an engine was built for another
             machine or version.
@@ -115,7 +118,7 @@ class GazeEstimator:
         wanted = tuple(
             t for t in TASKS if t != "face_detector" or self._options.detector == "bundled"
         )
-        models = resolve_models(model, tasks=wanted)
+        models = resolve_models(model, tasks=wanted, precision=self._options.precision)
         self._cards = MappingProxyType({task: file.card for task, file in models.items()})
         with ExitStack() as loaded:  # closed again if a later one cannot be loaded
             detector = make_face_detector(models.get("face_detector"), self._options)

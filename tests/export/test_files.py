@@ -49,17 +49,17 @@ def test_every_precision_has_a_card_that_says_where_it_is_from(made: Path, gaze_
         for suffix in ("json", "onnx")
     ]
     base = ModelCard.load(gaze_file.with_suffix(".json"))
-    assert (base.precision, base.base_sha256, base.kept) == ("fp32", "", ())
+    assert (base.precision, base.base_sha256, base.excluded_layers) == ("fp32", "", ())
     for kind in ("fp16", "int8", "int8_cpu"):
         path = made / f"gaze.{kind}.onnx"
         card = ModelCard.load(path.with_suffix(".json"))
         card.check_file(path)
         assert card.precision == kind.split("_")[0]
         assert card.base_sha256 == base.sha256
-        assert card.kept[-2:] == ("/pitch_yaw", "/sigma")
+        assert card.excluded_layers[-2:] == ("/pitch_yaw", "/sigma")
         assert ("tensorrt" in card.runs_on) == (kind != "int8_cpu")
         names = {node.name for node in onnx.load(path).graph.node}
-        assert set(card.kept) <= names
+        assert set(card.excluded_layers) <= names
         assert card.preprocessing == base.preprocessing
     entries = json.loads((made / "gaze.int8.json").read_text())["calibration"]
     assert entries["method"] == "entropy"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-MAX_BYTES = 60_000_000
+MAX_BYTES = 30_000_000
 COPIED_FILES = ("pyproject.toml", "setup.py", "README.md", "LICENSE", "NOTICE")
 COPIED_FOLDERS = ("sdk", "cpp_ext", "train", "export", "samples", "docs", "scripts")
 FOREIGN = ("train", "export", "samples", "tests", "cpp_ext", "docs", "scripts")
@@ -56,7 +56,7 @@ def test_has_what_a_user_needs(names: list[str], repository: Path):
     package = repository / "sdk" / "clipgaze_sdk"
     expected = [path for path in package.rglob("*.py") if "__pycache__" not in path.parts]
     expected += [package / "py.typed", package / "_core.pyi"]
-    expected += [*package.glob("models/*.onnx"), *package.glob("models/*.json")]
+    expected += [p for kind in ("onnx", "delta", "json") for p in package.glob(f"models/*.{kind}")]
     missing = {path.relative_to(package.parent).as_posix() for path in expected} - set(names)
     assert not missing
     assert any(name.startswith("clipgaze_sdk/_core.") and name.endswith(".so") for name in names)
@@ -69,7 +69,10 @@ def test_has_nothing_else(names: list[str]):
     assert not tops & set(FOREIGN)
     assert tops - {"clipgaze_sdk"} == {top for top in tops if top.endswith(".dist-info")}
     kinds = {Path(name).suffix for name in names if name.startswith("clipgaze_sdk/")}
-    assert kinds <= {".py", ".pyi", ".typed", ".so", ".onnx", ".json"}
+    assert kinds <= {".py", ".pyi", ".typed", ".so", ".onnx", ".delta", ".json"}
+    graphs = {name.rpartition("/")[2] for name in names if name.endswith(".onnx")}
+    tasks = ("face_detector", "face_landmarks", "gaze")
+    assert graphs == {f"{task}{kind}.onnx" for task in tasks for kind in ("", ".int8_cpu")}
 
 
 def test_is_small(wheel: Path):
@@ -88,6 +91,13 @@ def test_works_on_its_own(wheel: Path, tmp_path: Path):
         " mean=(0, 0, 0), std=(1, 1, 1))\n"
         "assert abs(crop - 1).max() < 1e-6\n"
         "for name in clipgaze_sdk.__all__: getattr(clipgaze_sdk, name)\n"
+        "import hashlib, pathlib\n"
+        "from clipgaze_sdk.models.files import bundled_names, find_model_file\n"
+        "assert len(bundled_names()) == 12\n"
+        "for name in bundled_names():\n"
+        "    file = find_model_file(pathlib.Path(name))\n"
+        "    assert hashlib.sha256(file.data).hexdigest() == file.card.sha256, name\n"
+        "assert not {'onnx', 'onnxruntime', 'torch'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "site")], cwd=tmp_path, check=True)
     console = tmp_path / "site" / "bin" / "clipgaze"

@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clipgaze_sdk import BackendError, Camera, ModelCard, ModelError
+from clipgaze_sdk import BackendError, Camera, ModelError
 from clipgaze_sdk.backends import load_backend
+from clipgaze_sdk.models.files import load_model_file
 from tests.fake_networks import write_card, write_networks
 
 
 def test_runs_a_network(fake_models: Path) -> None:
-    card = ModelCard.load(fake_models / "gaze.json")
-    backend = load_backend(fake_models / "gaze.onnx", card, threads=1)
+    backend = load_backend(load_model_file(fake_models / "gaze.onnx"), threads=1)
     images = np.zeros((3, 3, 96, 224), np.float32)
     images[1, :, :, 112:] = 1.0  # bright on the right: a look to the image's right
     images[2, :, :48] = 1.0  # bright at the top: a look up
@@ -30,8 +30,7 @@ def test_runs_a_network(fake_models: Path) -> None:
 
 
 def test_a_wrong_input_is_a_typed_error(fake_models: Path) -> None:
-    card = ModelCard.load(fake_models / "gaze.json")
-    backend = load_backend(fake_models / "gaze.onnx", card, threads=1)
+    backend = load_backend(load_model_file(fake_models / "gaze.onnx"), threads=1)
     with pytest.raises(BackendError, match=r"shape \(1, 3, 8, 8\)"):
         backend.run(np.zeros((1, 3, 8, 8), np.float32))
 
@@ -40,9 +39,9 @@ def test_a_wrong_input_is_a_typed_error(fake_models: Path) -> None:
 def test_a_file_that_is_no_model(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "gaze.onnx"
     path.write_bytes(content)
-    card = ModelCard.load(write_card(path, "gaze"))
+    write_card(path, "gaze")
     with pytest.raises(ModelError, match=r"cannot load .*gaze\.onnx"):
-        load_backend(path, card, threads=1)
+        load_backend(load_model_file(path), threads=1)
 
 
 IMAGE = {"name": "image", "dtype": "float32", "shape": ["batch", 3, 96, 224]}
@@ -63,16 +62,15 @@ def test_tensors_that_are_not_those_of_the_card(
     changes: dict[str, object], expected: str, tmp_path: Path
 ) -> None:
     write_networks(tmp_path, ("gaze",))
-    card = ModelCard.load(write_card(tmp_path / "gaze.onnx", "gaze", **changes))
+    write_card(tmp_path / "gaze.onnx", "gaze", **changes)
     with pytest.raises(ModelError, match=f"the card expects {expected}"):
-        load_backend(tmp_path / "gaze.onnx", card, threads=1)
+        load_backend(load_model_file(tmp_path / "gaze.onnx"), threads=1)
 
 
 def test_without_onnx_runtime(fake_models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    card = ModelCard.load(fake_models / "gaze.json")
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(BackendError, match="pip install onnxruntime"):
-        load_backend(fake_models / "gaze.onnx", card, threads=1)
+        load_backend(load_model_file(fake_models / "gaze.onnx"), threads=1)
 
 
 def test_without_opencv(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,7 +29,7 @@ def write_graphs(folder: Path, *, seed: int = 0, precisions: tuple[str, ...] = (
         changes: dict[str, Any] = {"precision": precision, "base_sha256": base_sha256}
         changes["runs_on"] = ["onnxruntime" if kind == "int8_cpu" else "tensorrt"]
         if precision == "int8":
-            changes |= {"kept": ["/head/Gemm"], "calibration": {"sha256": "c" * 64}}
+            changes |= {"excluded_layers": ["/head/Gemm"], "calibration": {"sha256": "c" * 64}}
         write_card(path, "gaze", **changes)
     return base
 

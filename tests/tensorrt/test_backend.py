@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clipgaze_sdk import BackendError, GazeEstimator, ModelCard, ModelError
+from clipgaze_sdk import BackendError, GazeEstimator, ModelError
 from clipgaze_sdk.backends import Backend, load_backend
 from clipgaze_sdk.cli import main
 from clipgaze_sdk.models.files import BUNDLED_FOLDER, load_model_file, resolve_models
@@ -28,7 +28,7 @@ def engine(world: World, gaze_onnx: Path, folder: Path) -> Path:
 
 def load(engine: Path) -> Backend:
     found = load_model_file(engine)
-    return load_backend(found.path, found.card, threads=1)
+    return load_backend(found, threads=1)
 
 
 def crops(count: int, *, seed: int = 0) -> np.ndarray:
@@ -37,7 +37,7 @@ def crops(count: int, *, seed: int = 0) -> np.ndarray:
 
 def on_onnx_runtime(gaze_onnx: Path, images: np.ndarray) -> dict[str, np.ndarray]:
     graph = gaze_onnx.with_name("gaze.fp16.onnx")
-    backend = load_backend(graph, ModelCard.load(graph.with_suffix(".json")), threads=1)
+    backend = load_backend(load_model_file(graph), threads=1)
     return dict(backend.run(images))
 
 
@@ -132,7 +132,7 @@ def test_threads_share_one_backend(world: World, engine: Path, gaze_onnx: Path) 
 def test_a_thousand_opens_and_closes_leave_nothing(world: World, engine: Path) -> None:
     found = load_model_file(engine)
     for _ in range(1000):
-        backend = load_backend(found.path, found.card, threads=1)
+        backend = load_backend(found, threads=1)
         backend.run(crops(1))
         backend.close()
     assert world.nothing_is_left()
@@ -297,6 +297,6 @@ def test_an_estimator_that_fails_to_open_releases_the_engine(
     fakes = write_networks(tmp_path / "fakes", ("face_detector", "face_landmarks"))
     monkeypatch.setattr("clipgaze_sdk.models.files.BUNDLED_FOLDER", fakes)
     change(engine, lambda data: data["preprocessing"].update(std=[0, 0, 0]))
-    with pytest.raises(ModelError, match="numbers above zero"):
+    with pytest.raises(ModelError, match=r"std = .* between 1e-06 and 100"):
         GazeEstimator("gaze.engine")
     assert world.nothing_is_left()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from clipgaze_sdk import BackendError
-from clipgaze_sdk.tensorrt.precision import check_products, read_layers
+from clipgaze_sdk.tensorrt.precision import check_compute_layers, read_layers
 
 # As in NVIDIA's manual for TensorRT 10.
 CASK = {
@@ -48,7 +48,7 @@ ELEVEN = {
 
 
 def count(layers: list[dict[str, Any]], name: str, precision: str) -> dict[str, int]:
-    return check_products(layers, [name], precision=precision, kept=())
+    return check_compute_layers(layers, [name], precision=precision, excluded=())
 
 
 def found(layers: list[dict[str, Any]], name: str, precision: str) -> str:
@@ -142,8 +142,8 @@ def test_names_are_whole_names() -> None:
 
 def test_kept_nodes_may_have_any_precision() -> None:
     layers = [CASK, MYELIN]
-    counts = check_products(
-        layers, ["conv_1", "/dense/MatMul"], precision="int8", kept=("/dense/MatMul",)
+    counts = check_compute_layers(
+        layers, ["conv_1", "/dense/MatMul"], precision="int8", excluded=("/dense/MatMul",)
     )
     assert counts == {"int8": 1, "fp16": 1}
 
@@ -152,7 +152,7 @@ def test_one_of_many_is_enough_to_fail() -> None:
     layers = [{**MYELIN, "Metadata": f"[ONNX Layer: c{n}]"} for n in range(8)]
     layers.append({**CASK, "Metadata": "[ONNX Layer: c8]"})
     with pytest.raises(BackendError, match=r"1 of 9 convolutions.*: c8 \(int8\)"):
-        check_products(layers, [f"c{n}" for n in range(9)], precision="fp16", kept=())
+        check_compute_layers(layers, [f"c{n}" for n in range(9)], precision="fp16", excluded=())
 
 
 def test_control_characters_are_read_and_nonsense_is_not() -> None:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from ..models.cards import ModelCard
+from ..models.files import ModelFile
 from ..tensorrt.info import ENGINE_SUFFIX
 
 if TYPE_CHECKING:  # so that `clipgaze doctor` can say that numpy is missing
@@ -33,22 +32,21 @@ class Backend(Protocol):
         """Release the network; a second call does nothing."""
 
 
-def load_backend(path: Path, card: ModelCard, *, threads: int) -> Backend:
-    """Load a model file with the backend of its kind.
+def load_backend(model: ModelFile, *, threads: int) -> Backend:
+    """Load a model with the backend of its kind.
 
     Args:
-        path: the model file, checked against its card by SHA-256 already.
-        card: its card; the loaded tensors are checked against it.
+        model: checked by SHA-256 already; the loaded tensors are checked against its card.
         threads: CPU threads for this network; of no use to an engine.
 
     Raises:
         ModelError: the file is no such model, or its tensors are not those of the card.
         BackendError: the runtime is not installed, or an engine was built for another machine.
     """
-    if path.suffix == ENGINE_SUFFIX:
+    if model.path.suffix == ENGINE_SUFFIX:
         from .tensorrt import TensorRTBackend
 
-        return TensorRTBackend(path, card)
+        return TensorRTBackend(model)
     from .onnx_runtime import OnnxRuntimeBackend
 
-    return OnnxRuntimeBackend(path, card, threads=threads)
+    return OnnxRuntimeBackend(model, threads=threads)

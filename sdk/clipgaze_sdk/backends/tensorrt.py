@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from .._errors import BackendError, ModelError
 from ..models.cards import TASK_OUTPUTS, ModelCard
+from ..models.files import BUNDLED_FOLDER, ModelFile
 from ..tensorrt.info import EngineInfo, Machine
 from .cuda import import_cuda, import_tensorrt, this_machine
 from .engine_runner import EngineRunner
@@ -20,8 +21,7 @@ class TensorRTBackend:
     """An engine with its side-car; see :class:`~clipgaze_sdk.backends.Backend`.
 
     Args:
-        path: the engine, checked against its side-car by SHA-256 already.
-        card: the side-car, read as a card.
+        model: the engine and its side-car, checked by SHA-256 already.
 
     Raises:
         ModelError: the side-car is incomplete, or says other tensors than the engine has.
@@ -30,19 +30,14 @@ class TensorRTBackend:
             loaded.
     """
 
-    def __init__(self, path: Path, card: ModelCard) -> None:
-        info = EngineInfo.load(card.path)
+    def __init__(self, model: ModelFile) -> None:
+        path, card = model.path, model.card
+        info = EngineInfo.from_card(card)
         again = f"Build it again, on this machine: {info.build_command(path)}"
         _check_machine(path, info.machine, again=again)
         _check_weights(path, card, info, again=again)
         try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise ModelError(
-                f"engine {str(path)!r} cannot be read ({error}). Check the path."
-            ) from error
-        try:
-            self._runner = EngineRunner(data, name=str(path))
+            self._runner = EngineRunner(model.data, name=str(path))
         except BackendError as error:
             raise BackendError(f"{error} {again}") from error
         try:
@@ -89,8 +84,6 @@ def _check_weights(path: Path, card: ModelCard, info: EngineInfo, *, again: str)
     """Refuse an engine of bundled weights that an update of this package has replaced."""
     if info.source not in TASK_OUTPUTS:
         return
-    from ..models.files import BUNDLED_FOLDER
-
     bundled = BUNDLED_FOLDER / f"{card.task}.json"
     if bundled.is_file() and ModelCard.load(bundled).sha256 != info.base_sha256:
         raise BackendError(

@@ -153,7 +153,7 @@ def _outputs(args: argparse.Namespace) -> dict[str, Path]:
 
 
 def _summary(output: Path, info: EngineInfo) -> str:
-    counts = ", ".join(f"{count} {name}" for name, count in sorted(info.products.items()))
+    counts = ", ".join(f"{count} {name}" for name, count in sorted(info.compute_layers.items()))
     worst = max(info.parity.values())
     typed = "strongly typed" if info.strongly_typed else "by builder flags"
     return (

@@ -74,11 +74,10 @@ def compare(args: argparse.Namespace) -> int:
 
 def _present(given: Iterable[Path]) -> tuple[list[ModelFile], dict[str, str]]:
     """Return the bundled graphs, the engines in the working folder, and what was given."""
-    from ..models.files import BUNDLED_FOLDER, TASKS, load_model_file
+    from ..models.files import BUNDLED_FOLDER, bundled_names, load_model_file
     from ..tensorrt.info import ENGINE_SUFFIX
 
-    paths = [BUNDLED_FOLDER / f"{task}.onnx" for task in TASKS]
-    paths += sorted(p for task in TASKS for p in BUNDLED_FOLDER.glob(f"{task}.*.onnx"))
+    paths = [BUNDLED_FOLDER / name for name in bundled_names()]
     folders = [Path(), *sorted(Path().glob("engines_*"))]
     paths += [p for folder in folders for p in sorted(folder.glob(f"*{ENGINE_SUFFIX}"))]
     for path in given:
@@ -112,7 +111,7 @@ def _compare_task(
             try:
                 shape = profile_of(file.card, BuildOptions(precision="fp32", batch=(1, 1, 1))).opt
                 images = sample_images(file.card, shape)
-                backend = load_backend(file.path, file.card, threads=args.threads)
+                backend = load_backend(file, threads=args.threads)
                 stack.callback(backend.close)
                 backend.run(images)
             except ClipGazeError as error:

@@ -7,13 +7,30 @@ import json
 import sys
 import textwrap
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
-from .._errors import ModelError
+from .._errors import ConfigurationError, InputError, ModelError
 from ..models.cards import ModelCard, TensorSpec
-from ..models.files import TASKS, ModelFile, load_model_file, resolve_models
+from ..models.files import (
+    TASKS,
+    ModelFile,
+    bundled_names,
+    find_model_file,
+    resolve_models,
+)
+from ..tensorrt.info import ENGINE_SUFFIX
 
 _WIDTH = 100
+_ROW = "{:<30}{:<11}{:>5}  {:<23}{:<12}{}"
+_MEASURED = {
+    "found": "{:.0%} of faces found",
+    "landmark_error_of_interocular": "{:.1%} of the eyes' distance",
+    "gaze_mean_deg": "{:.1f}\N{DEGREE SIGN} mean error",
+    "change_mean_deg": "{:.2f}\N{DEGREE SIGN} from FP32",
+    "change_mean_px": "{:.2f} px from FP32",
+}
+"""The one figure of a card that the table shows: the first of these that it has."""
 
 
 def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
@@ -21,28 +38,68 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     parser = commands.add_parser(
         "models",
         help="list the models with licence, origin and figures",
-        description="List the bundled models by their cards, each checked against its file.",
+        description="List the bundled models by their cards, each checked against its file; or "
+        "tell all that the card of one says. Errors are means over rendered people whom training "
+        "did not see.",
     )
+    parser.add_argument("name", metavar="NAME", nargs="?", help="such as gaze or gaze.fp16.onnx")
     parser.add_argument("--json", action="store_true", help="print the cards as JSON")
+    parser.add_argument(
+        "--save", metavar="FOLDER", type=Path, help="write the file of NAME and its card there"
+    )
     parser.set_defaults(command=models)
 
 
 def models(args: argparse.Namespace) -> int:
-    """Carry out ``clipgaze models``; 1 if a model is missing or damaged."""
-    cards: list[dict[str, Any]] = []
-    texts: list[str] = []
+    """Carry out ``clipgaze models``; 1 if a model is missing or damaged.
+
+    Raises:
+        ClipGazeError: as its message says.
+    """
+    if args.name is not None:
+        return _one(args)
+    if args.save is not None:
+        raise ConfigurationError("--save was given without NAME; name the model to write.")
+    files: list[ModelFile] = []
     errors: list[ModelError] = []
-    for task in TASKS:
+    for name in bundled_names() or [f"{task}.onnx" for task in TASKS]:
         try:
-            model = load_bundled(task)
-            cards.append(card_to_dict(model))
-            texts.append("\n".join(card_lines(model)))
+            files.append(find_model_file(Path(name)))
         except ModelError as error:
             errors.append(error)
-    print(json.dumps(cards, indent=2) if args.json else "\n\n".join(texts))
+    if args.json:
+        print(json.dumps(_nested(files), indent=2))
+    else:
+        head = _ROW.format("file", "precision", "MB", "for", "licence", "measured")
+        print("\n".join([head, *(_row(file) for file in files)]))
     for failure in errors:
         print(f"error: {' '.join(str(failure).split())}", file=sys.stderr)
     return 1 if errors else 0
+
+
+def _one(args: argparse.Namespace) -> int:
+    has_suffix = args.name.endswith((".onnx", ENGINE_SUFFIX))
+    model = find_model_file(Path(args.name if has_suffix else f"{args.name}.onnx"))
+    if args.save is not None:
+        _save(model, args.save)
+    elif args.json:
+        print(json.dumps(card_to_dict(model), indent=2))
+    else:
+        print("\n".join(card_lines(model)))
+    return 0
+
+
+def _save(model: ModelFile, folder: Path) -> None:
+    paths = [folder / model.path.name, folder / model.card.path.name]
+    if there := [str(path) for path in paths if path.exists()]:
+        raise ConfigurationError(f"{' and '.join(there)} is there already; give another folder.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        paths[0].write_bytes(model.data)
+        paths[1].write_text(json.dumps(model.card.entries, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot write {str(paths[0])!r}: {error}.") from error
+    print(f"wrote {paths[0]} ({len(model.data) / 1e6:.1f} MB) and {paths[1].name}")
 
 
 def load_bundled(task: str) -> ModelFile:
@@ -55,33 +112,50 @@ def load_bundled(task: str) -> ModelFile:
 
 
 def card_to_dict(model: ModelFile) -> dict[str, Any]:
-    """Give a card as plain values, with its file's path and size, and its other precisions."""
-    return {
-        **asdict(model.card),
-        "path": str(model.path),
-        "size_bytes": model.path.stat().st_size,
-        "precisions": [card_to_dict(other) for other in other_precisions(model)],
-    }
+    """Give a card as plain values, with its file's path and size."""
+    card = {name: value for name, value in asdict(model.card).items() if name != "entries"}
+    return {**card, "path": str(model.path), "size_bytes": len(model.data)}
 
 
-def other_precisions(model: ModelFile) -> list[ModelFile]:
-    """Read the cards of ``NAME.*.onnx`` beside a network, and check their files.
+def _nested(files: list[ModelFile]) -> list[dict[str, Any]]:
+    """Give the cards, those of other precisions within that of their network."""
+    others = [file for file in files if "." in file.path.stem]
+    return [
+        {
+            **card_to_dict(file),
+            "precisions": [
+                card_to_dict(other) for other in others if other.card.task == file.card.task
+            ],
+        }
+        for file in files
+        if file not in others
+    ]
 
-    Raises:
-        ModelError: as :func:`load_bundled`.
-    """
-    paths = sorted(model.path.parent.glob(f"{model.path.stem}.*.onnx"))
-    return [load_model_file(path) for path in paths]
+
+def _row(model: ModelFile) -> str:
+    card = model.card
+    groups = [group for group in card.figures.values() if isinstance(group, dict)]
+    figures = {name: value for group in groups for name, value in group.items()}
+    measured = [text.format(figures[key]) for key, text in _MEASURED.items() if key in figures]
+    return _ROW.format(
+        model.path.name,
+        card.precision,
+        f"{len(model.data) / 1e6:.1f}",
+        ", ".join(card.runs_on) or "any runtime",
+        card.licence,
+        measured[0] if measured else "",
+    ).rstrip()
 
 
 def card_lines(model: ModelFile) -> list[str]:
     """Lay a card out for a person to read."""
     card = model.card
-    size_mb = model.path.stat().st_size / 1e6
-    lines = [f"{card.name} {card.version} ({card.task})"]
+    lines = [f"{card.name} {card.version} ({card.task}, {card.precision})"]
     facts = {
         "licence": card.licence,
-        "file": f"{model.path.name}, {size_mb:.1f} MB, SHA-256 {card.sha256[:12]} (checked)",
+        "file": f"{model.path.name}, {len(model.data) / 1e6:.1f} MB, SHA-256 {card.sha256[:12]} "
+        "(checked)",
+        "made for": " and ".join(card.runs_on) or "any runtime",
         "input": ", ".join(_tensor_text(tensor) for tensor in card.inputs),
         "outputs": ", ".join(_tensor_text(tensor) for tensor in card.outputs),
         "trained on": card.trained_on,
@@ -93,19 +167,10 @@ def card_lines(model: ModelFile) -> list[str]:
         if text:
             lines += _wrapped(name, text)
     for number, (name, value) in enumerate(card.figures.items()):
-        lines += _wrapped("" if number else "figures", f"{name}: {value}")
-    for number, other in enumerate(other_precisions(model)):
-        lines += _wrapped("" if number else "also as", _precision_text(other))
+        group = value if isinstance(value, dict) else {}
+        text = ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in group.items()) or str(value)
+        lines += _wrapped("" if number else "figures", f"{name.replace('_', ' ')}: {text}")
     return lines
-
-
-def _precision_text(model: ModelFile) -> str:
-    size_mb = model.path.stat().st_size / 1e6
-    figures = ", ".join(f"{name}: {value}" for name, value in model.card.figures.items())
-    return (
-        f"{model.path.name}, {size_mb:.1f} MB, {model.card.precision} for "
-        f"{' and '.join(model.card.runs_on) or 'any runtime'}{'; ' if figures else ''}{figures}"
-    )
 
 
 def _origin(card: ModelCard) -> str:

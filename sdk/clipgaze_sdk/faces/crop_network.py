@@ -53,7 +53,7 @@ class CropNetwork:
         self._mean, self._std = model.card.mean_std()
         self.size_px = _crop_size(model.card)
         """(width, height) of a crop."""
-        self._backend = load_backend(model.path, model.card, threads=options.threads)
+        self._backend = load_backend(model, threads=options.threads)
 
     def crops(self, requests: Sequence[CropRequest]) -> _Floats:
         """Return all crops (N, 3, H, W) of all requests, in their order."""

@@ -93,7 +93,7 @@ class NetworkDetector:
         self._long_sides = [_whole(card, "long_side_px", n) for n in sides or (0.0,)]
         self._multiple = _whole(card, "multiple_px", card.number("multiple_px"))
         self._strides = [_whole(card, "strides", n) for n in card.numbers("strides")]
-        self._backend = load_backend(model.path, card, threads=options.threads)
+        self._backend = load_backend(model, threads=options.threads)
 
     def detect(self, image: NDArray[np.uint8], color: ColorOrder) -> NDArray[np.float64]:
         """Return (n, 15) rows in pixels of the image; see :class:`DetectionModel`.

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .._errors import ModelError
+from .json_files import read_json
+
+if TYPE_CHECKING:  # so that `clipgaze doctor` can say that numpy is missing
+    from numpy.typing import NDArray
 
 CARD_FORMAT = 1
 TASK_OUTPUTS: dict[str, dict[str, tuple[int | str, ...]]] = {
@@ -37,8 +41,20 @@ OPTIONAL_OUTPUTS: dict[str, dict[str, tuple[int | str, ...]]] = {
 """Outputs that a network may have besides."""
 _IMAGE = ("batch", 3, "height", "width")
 """The shape of the one input, ``image``."""
-_LEAST_STD = 1e-6
+_MAX_SIDE_PX = 4096
+_RANGES = {
+    "mean": (-10.0, 10.0),
+    "std": (1e-6, 100.0),
+    "focal_px": (1.0, 1e6),
+    "distance_mm": (1.0, 1e6),
+    "center_px": (-1e5, 1e5),
+    "crop_scale": (0.1, 100.0),
+    "long_side_px": (1.0, 32768.0),
+}
+"""Of numbers of the pre-processing, with which geometry and kernels still compute."""
 PRECISIONS = ("fp32", "fp16", "int8")
+_EXTERNAL_DATA = re.compile(rb"\x6a[\x00-\xff]{1,2}\n\x08location")
+"""Field 13 of a TensorProto, and the key that each such entry must have."""
 _REQUIRED_TEXTS = ("name", "task", "file", "sha256", "licence", "version")
 
 
@@ -88,10 +104,12 @@ class ModelCard:
     """"fp32", "fp16" or "int8": what convolutions and matrix products compute in."""
     base_sha256: str = ""
     """Of the FP32 file from which this one was made; empty for an FP32 file."""
-    kept: tuple[str, ...] = ()
+    excluded_layers: tuple[str, ...] = ()
     """Names of the convolutions and matrix products that stay out of the precision."""
     runs_on: tuple[str, ...] = ()
     """Runtimes that the graph was made for, "onnxruntime" or "tensorrt"; empty: any."""
+    entries: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """All that the card says, as it was read."""
 
     @classmethod
     def load(cls, path: str | Path) -> ModelCard:
@@ -101,7 +119,7 @@ class ModelCard:
             ModelError: the card is missing, is no JSON, or lacks something.
         """
         path = Path(path)
-        data = _read_json(path)
+        data = read_json(path, what="card")
         if data.get("format") != CARD_FORMAT:
             raise ModelError(
                 f"card {str(path)!r} has format {data.get('format')!r}; expected {CARD_FORMAT}. "
@@ -124,30 +142,46 @@ class ModelCard:
             limits=_optional_text(data, "limits"),
             precision=_precision(data, path),
             base_sha256=_optional_text(data, "base_sha256"),
-            kept=_names(data, "kept", path),
+            excluded_layers=_names(data, "excluded_layers", path),
             runs_on=_names(data, "runs_on", path),
+            entries=data,
         )
         card._check_task_tensors()
         return card
 
-    def check_file(self, model_path: str | Path) -> None:
-        """Check that a file is the one that the card describes.
+    def check_file(self, model_path: str | Path) -> bytes:
+        """Return the bytes of a file, which are those that the card describes.
 
         Raises:
             ModelError: the file is missing, unreadable, or has another SHA-256.
         """
-        model_path = Path(model_path)
         try:
-            digest = hashlib.sha256(model_path.read_bytes()).hexdigest()
+            data = Path(model_path).read_bytes()
         except OSError as error:
             raise ModelError(
                 f"model file {str(model_path)!r} cannot be read ({error}). Check the path."
             ) from error
+        self.check_bytes(data, model_path)
+        return data
+
+    def check_bytes(self, data: bytes, model_path: str | Path) -> None:
+        """Check that these are the bytes that the card describes; ``model_path`` is for messages.
+
+        Raises:
+            ModelError: they have another SHA-256, or are a graph whose weights lie elsewhere.
+        """
+        digest = hashlib.sha256(data).hexdigest()
         if digest != self.sha256.lower():
             raise ModelError(
                 f"model file {str(model_path)!r} has SHA-256 {digest}; its card "
                 f"{str(self.path)!r} says {self.sha256}. The file is damaged, incomplete or "
                 "belongs to another card: copy both again, together."
+            )
+        if b"\n\x08location" in data and _EXTERNAL_DATA.search(data):
+            raise ModelError(
+                f"model file {str(model_path)!r} keeps weights in another file (ONNX's external "
+                "data), which its SHA-256 does not cover; expected one file. Save it whole: "
+                "onnx.save_model(onnx.load(FILE), FILE, save_as_external_data=False)."
             )
 
     def check_tensors(self, *, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> None:
@@ -170,6 +204,22 @@ class ModelCard:
                         "with the model, or take the pair from the same place."
                     )
 
+    def check_answers(self, answers: Mapping[str, NDArray[Any]], *, count: int) -> None:
+        """Check the shapes of what a network said of ``count`` images.
+
+        Raises:
+            ModelError: one is not as the card says.
+        """
+        for spec in self.outputs:
+            expected = TensorSpec(spec.name, spec.dtype, (count, *spec.shape[1:]))
+            found = answers[spec.name]
+            if not _agree(expected, TensorSpec(spec.name, spec.dtype, found.shape)):
+                raise ModelError(
+                    f"the model of card {str(self.path)!r} gave {spec.name} of shape "
+                    f"{list(found.shape)} for {count} image(s); expected {list(expected.shape)}. "
+                    "It is not what its card says: export both again, together."
+                )
+
     def number(self, key: str) -> float:
         """Return a finite number of the pre-processing.
 
@@ -185,19 +235,15 @@ class ModelCard:
             ModelError: the card lacks them.
         """
         value = self.preprocessing.get(key)
-        values = [value] if isinstance(value, (int, float)) else value
-        if (
-            not isinstance(values, list)
-            or not all(
-                isinstance(v, (int, float)) and not isinstance(v, bool) and math.isfinite(v)
-                for v in values
-            )
-            or (len(values) == 0 if length is None else len(values) != length)
+        values: list[Any] = value if isinstance(value, list) else [value]
+        low, high = _RANGES.get(key, (-1e9, 1e9))
+        if not all(type(v) in (int, float) and low <= v <= high for v in values) or (
+            len(values) == 0 if length is None else len(values) != length
         ):
             count = "some numbers" if length is None else f"{length} number(s)"
             raise ModelError(
-                f"card {str(self.path)!r} has preprocessing.{key} = {value!r}; expected {count}. "
-                "Take the card that came with the model."
+                f"card {str(self.path)!r} has preprocessing.{key} = {value!r}; expected {count} "
+                f"between {low:g} and {high:g}. Take the card that came with the model."
             )
         return tuple(float(v) for v in values)
 
@@ -205,15 +251,9 @@ class ModelCard:
         """Return the three means and standard deviations of R, G, B, in units of [0, 1].
 
         Raises:
-            ModelError: the card lacks them, or a standard deviation is not above zero.
+            ModelError: the card lacks them, or has some that are of no use.
         """
-        mean, std = self.numbers("mean", 3), self.numbers("std", 3)
-        if min(std) < _LEAST_STD:
-            raise ModelError(
-                f"card {str(self.path)!r} has preprocessing.std = {list(std)}; expected numbers "
-                "above zero. Take the card that came with the model."
-            )
-        return mean, std
+        return self.numbers("mean", 3), self.numbers("std", 3)
 
     def _check_task_tensors(self) -> None:
         if self.task not in TASK_OUTPUTS:
@@ -237,28 +277,17 @@ class ModelCard:
                     f"card {str(self.path)!r} has {spec.name} of shape {list(spec.shape)}; a "
                     f"{self.task} has {list(shape)}. Take the card that came with the model."
                 )
+        sides = self.inputs[0].shape[2:]
+        if not all(isinstance(n, str) or 1 <= n <= _MAX_SIDE_PX for n in sides):
+            raise ModelError(
+                f"card {str(self.path)!r} has an image of {list(sides)} px; expected sides "
+                f"between 1 and {_MAX_SIDE_PX}. Take the card that came with the model."
+            )
         color = self.preprocessing.get("color")
         if color != "RGB":
             raise ModelError(
                 f"card {str(self.path)!r} has preprocessing.color = {color!r}; expected 'RGB'."
             )
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ModelError(
-            f"card {str(path)!r} cannot be read ({error}); expected a JSON file beside the model, "
-            "with the same name. Copy it there."
-        ) from error
-    except json.JSONDecodeError as error:
-        raise ModelError(
-            f"card {str(path)!r} is no JSON ({error}). Copy it again from where the model is from."
-        ) from error
-    if not isinstance(data, dict):
-        raise ModelError(f"card {str(path)!r} is a JSON {type(data).__name__}; expected an object.")
-    return data
 
 
 def _lacks(path: Path, key: str, expected: str) -> ModelError:
@@ -316,7 +345,7 @@ def _tensors(data: Mapping[str, Any], key: str, path: Path) -> tuple[TensorSpec,
             or not isinstance(name := item.get("name"), str)
             or not isinstance(dtype := item.get("dtype"), str)
             or not isinstance(shape := item.get("shape"), list)
-            or not all(isinstance(n, (int, str)) for n in shape)
+            or not all(type(n) in (int, str) for n in shape)
         ):
             raise _lacks(path, key, expected)
         specs.append(TensorSpec(name, dtype, tuple(shape)))

@@ -7,7 +7,6 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +16,11 @@ from ..backends.cuda import gpu_context, import_cuda, import_tensorrt, this_mach
 from ..backends.engine_runner import EngineRunner
 from ..backends.onnx_runtime import OnnxRuntimeBackend
 from ..models.cards import TASK_OUTPUTS, ModelCard
-from ..models.files import BUNDLED_FOLDER, ModelFile, load_model_file
+from ..models.files import ModelFile, find_model_file, load_model_file
 from .files import write_files
 from .info import ENGINE_SUFFIX, EngineInfo, Machine, Profile, sidecar_path
 from .network import BuildOptions, CompiledGraph, Progress, compile_graph
-from .precision import check_products, read_layers
+from .precision import check_compute_layers, read_layers
 from .samples import sample_images
 
 _SAMPLES = 4
@@ -60,13 +59,14 @@ def find_graph(source: str, precision: str) -> tuple[ModelFile, str]:
         ModelError: a file is missing, damaged, or made from another model or for another runtime.
         ConfigurationError: the file given has another precision, or is for another runtime.
     """
-    path = BUNDLED_FOLDER / f"{source}.onnx" if source in TASK_OUTPUTS else Path(source)
-    if path.suffix == ENGINE_SUFFIX:
+    if Path(source).suffix == ENGINE_SUFFIX:
         raise ConfigurationError(f"{source!r} is an engine already; give the .onnx file.")
-    given = load_model_file(path)
+    name = f"{source}.onnx" if source in TASK_OUTPUTS else source
+    given = find_model_file(Path(name))
     if given.card.precision == precision:
         if not _is_for_tensorrt(given.card):
-            right = path.with_name(f"{path.stem.rpartition('.')[0] or path.stem}.{precision}.onnx")
+            stem = given.path.stem
+            right = given.path.with_name(f"{stem.rpartition('.')[0] or stem}.{precision}.onnx")
             raise ConfigurationError(
                 f"{source!r} is a graph of {precision} for {', '.join(given.card.runs_on)}, which "
                 f"TensorRT cannot build; give {str(right)!r}, or the FP32 file."
@@ -86,11 +86,12 @@ def _graph_beside(base: ModelFile, precision: str) -> ModelFile:
         "Make it, in the project's repository: python export/precisions.py "
         f"{base.path} --calibration DIR"
     )
-    if not path.is_file():
+    try:
+        graph = load_model_file(path)
+    except ModelError as error:
         raise ModelError(
-            f"{str(base.path)!r} has no graph of {precision}: {str(path)!r} is missing. {make}"
-        )
-    graph = load_model_file(path)
+            f"{str(base.path)!r} has no graph of {precision}: {error} {make}"
+        ) from error
     if graph.card.precision != precision or not _is_for_tensorrt(graph.card):
         runtimes = ", ".join(graph.card.runs_on) or "any runtime"
         raise ModelError(
@@ -121,7 +122,7 @@ def check_graph(source: str, options: BuildOptions, *, threads: int) -> CheckedG
     model, base_sha256 = find_graph(source, options.precision)
     shape = profile_of(model.card, options).opt
     images = sample_images(model.card, (_SAMPLES, *shape[1:]))
-    backend = OnnxRuntimeBackend(model.path, model.card, threads=threads)
+    backend = OnnxRuntimeBackend(model, threads=threads)
     try:
         expected = backend.run(images)
     finally:
@@ -164,7 +165,7 @@ def build_engine(
     with gpu_context(cuda):
         compiled = compile_graph(
             trt,
-            graph.model.path,
+            graph.model,
             options=options,
             profile=profile_of(card, options),
             progress=progress,
@@ -193,11 +194,11 @@ def _checked_info(
     runner = EngineRunner(compiled.engine, name=str(output))
     try:
         card.check_tensors(inputs=runner.inputs, outputs=runner.outputs)
-        products = check_products(
+        compute_layers = check_compute_layers(
             read_layers(runner.layers()),
-            compiled.products,
+            compiled.compute_layers,
             precision=options.precision,
-            kept=card.kept,
+            excluded=card.excluded_layers,
         )
         parity = _compare(graph.expected, runner.run(graph.images), options.precision)
         profile = runner.profile
@@ -212,7 +213,7 @@ def _checked_info(
         arguments=_arguments(graph.source, options),
         profile=profile,
         strongly_typed=compiled.strongly_typed,
-        products=products,
+        compute_layers=compute_layers,
         parity=parity,
     )
 
@@ -283,8 +284,8 @@ def _arguments(source: str, options: BuildOptions) -> tuple[str, ...]:
 
 def _sidecar(card: ModelCard, output: Path, engine: bytes, info: EngineInfo) -> str:
     """Return the graph's card with the engine's name and hash, and what it was built for."""
-    data: dict[str, Any] = json.loads(card.path.read_text(encoding="utf-8"))
-    data |= {
+    data = {
+        **card.entries,
         "file": output.name,
         "sha256": hashlib.sha256(engine).hexdigest(),
         "engine": info.to_dict(),
@@ -293,5 +294,5 @@ def _sidecar(card: ModelCard, output: Path, engine: bytes, info: EngineInfo) -> 
 
 
 def _calibration_sha256(card: ModelCard) -> str:
-    data = json.loads(card.path.read_text(encoding="utf-8")).get("calibration")
+    data = card.entries.get("calibration")
     return str(data.get("sha256", "")) if isinstance(data, dict) else ""

@@ -7,14 +7,16 @@ engine runs on one version of TensorRT, one kind of GPU and one system: the rest
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .._errors import ModelError
+
+if TYPE_CHECKING:
+    from ..models.cards import ModelCard
 
 ENGINE_SUFFIX = ".engine"
 Shape = tuple[int, ...]
@@ -66,20 +68,20 @@ class EngineInfo:
     profile: Profile
     strongly_typed: bool
     """The graph's types were binding; else builder flags allowed the precision."""
-    products: Mapping[str, int]
+    compute_layers: Mapping[str, int]
     """How many convolutions and matrix products the inspector found in each precision."""
     parity: Mapping[str, float]
     """Largest difference to ONNX Runtime by output, in units of the output's largest magnitude."""
 
     @classmethod
-    def load(cls, path: Path) -> EngineInfo:
-        """Read the object ``engine`` of a side-car that was read as a card already.
+    def from_card(cls, card: ModelCard) -> EngineInfo:
+        """Return the object ``engine`` of a side-car that was read as a card.
 
         Raises:
             ModelError: it is missing or incomplete.
         """
         try:
-            data = json.loads(path.read_text(encoding="utf-8"))["engine"]
+            data = card.entries["engine"]
             return cls(
                 machine=Machine(**{f.name: str(data["machine"][f.name]) for f in fields(Machine)}),
                 arguments=tuple(str(word) for word in data["arguments"]),
@@ -87,16 +89,16 @@ class EngineInfo:
                     **{f.name: tuple(map(int, data["profile"][f.name])) for f in fields(Profile)}
                 ),
                 strongly_typed=bool(data["strongly_typed"]),
-                products={str(k): int(v) for k, v in data["products"].items()},
+                compute_layers={str(k): int(v) for k, v in data["compute_layers"].items()},
                 parity={str(k): float(v) for k, v in data["parity"].items()},
                 **{
                     key: str(data[key])
                     for key in ("source", "base_sha256", "onnx_sha256", "calibration_sha256")
                 },
             )
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ModelError(
-                f"side-car {str(path)!r} cannot be used ({type(error).__name__}: {error}); "
+                f"side-car {str(card.path)!r} cannot be used ({type(error).__name__}: {error}); "
                 "expected the one that clipgaze build-engine wrote with the engine. Copy both "
                 "again, together, or build the engine again."
             ) from error

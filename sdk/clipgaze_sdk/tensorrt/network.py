@@ -17,6 +17,7 @@ from typing import Any
 
 from .._errors import BackendError, ConfigurationError, ModelError
 from ..backends.cuda import tensorrt_log
+from ..models.files import ModelFile
 from .info import Profile
 
 _ONNX_NODE = re.compile(r"\[ONNX Layer: ([^\]]+)\]")
@@ -69,7 +70,7 @@ class CompiledGraph:
     """What TensorRT made of a graph."""
 
     engine: bytes
-    products: tuple[str, ...]
+    compute_layers: tuple[str, ...]
     """ONNX names of the convolutions and matrix products."""
     strongly_typed: bool
     timing_cache: bytes | None
@@ -119,13 +120,13 @@ def precision_flags(trt: Any, options: BuildOptions, *, has_half: bool) -> list[
 
 
 def compile_graph(
-    trt: Any, path: Path, *, options: BuildOptions, profile: Profile, progress: Progress
+    trt: Any, model: ModelFile, *, options: BuildOptions, profile: Profile, progress: Progress
 ) -> CompiledGraph:
     """Compile a graph; this takes minutes.
 
     Args:
         trt: the module ``tensorrt``.
-        path: of the graph.
+        model: the graph.
         options: how.
         profile: the shapes to compile it for.
         progress: called with a line for each step.
@@ -139,7 +140,7 @@ def compile_graph(
     log.errors.clear()
     builder = trt.Builder(log)
     network = builder.create_network(network_flags(trt, options))
-    _parse(trt, network, path)
+    _parse(trt, network, model)
     config = builder.create_builder_config()
     _configure(trt, builder, network, config, options=options)
     _add_profile(builder, network, config, profile)
@@ -152,26 +153,26 @@ def compile_graph(
     if interrupted.is_set():
         raise KeyboardInterrupt
     if plan is None:
-        raise _build_error(trt, path, options)
+        raise _build_error(trt, model.path, options)
     return CompiledGraph(
         engine=bytes(plan),
-        products=_products(trt, network),
+        compute_layers=_compute_layers(trt, network),
         strongly_typed=is_strongly_typed(trt, options),
         timing_cache=None if cache is None else bytes(cache.serialize()),
     )
 
 
-def _parse(trt: Any, network: Any, path: Path) -> None:
+def _parse(trt: Any, network: Any, model: ModelFile) -> None:
     log = tensorrt_log(trt)
     parser = trt.OnnxParser(network, log)
-    if parser.parse(path.read_bytes()):
+    if parser.parse(model.data):
         return
     reasons = [
         f"{error.node_operator()} {error.node_name()}: {error.desc()}".strip()
         for error in (parser.get_error(index) for index in range(parser.num_errors))
     ]
     raise ModelError(
-        f"TensorRT {trt.__version__} cannot read {str(path)!r}: "
+        f"TensorRT {trt.__version__} cannot read {str(model.path)!r}: "
         f"{' '.join('; '.join(reasons).split()) or log.take()}. Its operators or its opset are "
         "newer than this TensorRT, or it is no model of this project."
     )
@@ -219,7 +220,7 @@ def _attach_timing_cache(config: Any, path: Path | None, progress: Progress) -> 
     return cache
 
 
-def _products(trt: Any, network: Any) -> tuple[str, ...]:
+def _compute_layers(trt: Any, network: Any) -> tuple[str, ...]:
     kinds = (
         trt.LayerType.CONVOLUTION,
         trt.LayerType.DECONVOLUTION,

@@ -19,7 +19,7 @@ from .network import onnx_names
 
 _BESIDES = ("Constant", "Reformat", "Shuffle", "NoOp", "Slice", "Identity", "Cast")
 """Layer types that only surround a product, under the same ONNX name."""
-_PRODUCT = re.compile(r"conv|gemm|matmul|matrixmul|fprop|_fc|dla", re.IGNORECASE)
+_COMPUTE = re.compile(r"conv|gemm|matmul|matrixmul|fprop|_fc|dla", re.IGNORECASE)
 _TACTIC = re.compile(r"_(i8|f16|bf16|f32|tf32|e4m3)(?:i8|f16|bf16|f32|tf32|e4m3)_")
 _TYPES = {
     "int8": re.compile(r"\bint8\b|\bi8\b", re.IGNORECASE),
@@ -52,31 +52,33 @@ def read_layers(description: str) -> list[_Layer]:
     return layers
 
 
-def check_products(
-    layers: Sequence[_Layer], products: Sequence[str], *, precision: str, kept: Collection[str]
+def check_compute_layers(
+    layers: Sequence[_Layer], names: Sequence[str], *, precision: str, excluded: Collection[str]
 ) -> dict[str, int]:
     """Check each convolution and matrix product, and count them by precision.
 
     Args:
         layers: of the inspector.
-        products: ONNX names of those that the graph has.
+        names: ONNX names of those that the graph has.
         precision: "fp32", "fp16" or "int8".
-        kept: names that may have any.
+        excluded: names that may have any.
 
     Raises:
         BackendError: one has another precision than asked for, or tells none.
     """
-    if not products:
+    if not names:
         raise BackendError(
             "the graph has no convolution and no matrix product, so its precision means nothing; "
             "expected one of this project's networks."
         )
-    found = {name: _precision_of(layers, name, asked=precision) for name in products}
-    wrong = {name: text for name, text in found.items() if text != precision and name not in kept}
+    found = {name: _precision_of(layers, name, asked=precision) for name in names}
+    wrong = {
+        name: text for name, text in found.items() if text != precision and name not in excluded
+    }
     if wrong:
         some = ", ".join(f"{name} ({text})" for name, text in list(wrong.items())[:5])
         raise BackendError(
-            f"the engine is not {precision}: {len(wrong)} of {len(products)} convolutions and "
+            f"the engine is not {precision}: {len(wrong)} of {len(names)} convolutions and "
             f"matrix products have another precision: {some}"
             f"{' …' if len(wrong) > 5 else ''}. It was not written. TensorRT did not follow the "
             "graph: report this with the TensorRT version, or take another precision."
@@ -90,7 +92,7 @@ def _precision_of(layers: Sequence[_Layer], name: str, *, asked: str) -> str:
         for layer in layers
         if _names(layer, name) and str(layer.get("LayerType")) not in _BESIDES
     ]
-    own = [layer for layer in own if _PRODUCT.search(_kind(layer))] or own
+    own = [layer for layer in own if _COMPUTE.search(_kind(layer))] or own
     precisions = sorted({_layer_precision(layer, asked) for layer in own})
     return " and ".join(precisions) or "not in the engine"
 

@@ -9,6 +9,7 @@ import pytest
 from clipgaze_sdk.cli import main
 from clipgaze_sdk.models import files as _models
 from clipgaze_sdk.models.cards import TASK_OUTPUTS
+from clipgaze_sdk.models.files import load_model_file
 
 
 @pytest.fixture
@@ -42,18 +43,54 @@ def bundled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_models_lists_every_card(bundled: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_models_is_a_table_of_one_line_a_file(
+    bundled: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["models"]) == 0
-    out = capsys.readouterr().out
-    for task in TASK_OUTPUTS:
-        assert f"example-{task} 0.1.0 ({task})" in out
-    assert "  licence     Apache-2.0" in out
-    assert "gaze.onnx, 0.4 MB, SHA-256 " in out
-    assert "  input       image float32 (batch, 3, 96, 224)" in out
-    assert "  trained on  rendered people" in out
-    assert "python -m train.example, seed 7, commit 0123456789ab" in out
-    assert "  figures     mean error: 6.5°\n              people: 40" in out
-    assert max(map(len, out.splitlines())) <= 100
+    head, *rows = capsys.readouterr().out.splitlines()
+    assert head.split() == ["file", "precision", "MB", "for", "licence", "measured"]
+    assert [row.split()[0] for row in rows] == [f"{task}.onnx" for task in TASK_OUTPUTS]
+    assert rows[2].split() == ["gaze.onnx", "fp32", "0.4", "any", "runtime", "Apache-2.0"]
+
+
+def test_the_wheels_own_table_has_a_measured_figure_in_every_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["models"]) == 0
+    _, *rows = capsys.readouterr().out.splitlines()
+    assert len(rows) == 12
+    assert all(len(row) > 80 for row in rows)
+    assert max(map(len, rows)) <= 110
+    gaze = next(row for row in rows if row.startswith("gaze.onnx"))
+    assert gaze.endswith("° mean error")
+    assert sum(row.endswith(" from FP32") for row in rows) == 9
+
+
+def test_one_card_in_full(bundled: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("gaze", "gaze.onnx", str(bundled / "gaze.onnx")):
+        assert main(["models", name]) == 0
+        out = capsys.readouterr().out
+        assert "example-gaze 0.1.0 (gaze, fp32)" in out
+        assert "  licence     Apache-2.0" in out
+        assert "gaze.onnx, 0.4 MB, SHA-256 " in out
+        assert "  input       image float32 (batch, 3, 96, 224)" in out
+        assert "  trained on  rendered people" in out
+        assert "python -m train.example, seed 7, commit 0123456789ab" in out
+        assert "  figures     mean error: 6.5°\n              people: 40" in out
+        assert max(map(len, out.splitlines())) <= 100
+    assert main(["models", "gaze", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["task"] == "gaze"
+    assert main(["models", "smile"]) == 1
+    assert "gaze.onnx" in capsys.readouterr().err
+
+
+def test_a_model_is_saved_with_its_card(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "gaze.fp16.onnx", "--save", str(tmp_path / "out")]) == 0
+    saved = load_model_file(tmp_path / "out" / "gaze.fp16.onnx")
+    assert saved.card.precision == "fp16"
+    assert main(["models", "gaze.fp16.onnx", "--save", str(tmp_path / "out")]) == 2
+    assert "is there already" in capsys.readouterr().err
+    assert main(["models", "--save", str(tmp_path)]) == 2
 
 
 def test_models_gives_the_cards_as_json(bundled: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -69,12 +106,14 @@ def test_other_precisions_are_listed_with_their_network(
     bundled: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     card = json.loads((bundled / "gaze.json").read_text())
-    card |= {"precision": "int8", "runs_on": ["onnxruntime"], "figures": {"worst": "2.5°"}}
+    card |= {"precision": "int8", "runs_on": ["onnxruntime"]}
+    card["figures"] = {"against_fp32": {"change_mean_deg": 0.314}}
     (bundled / "gaze.int8_cpu.json").write_text(json.dumps(card))
     (bundled / "gaze.int8_cpu.onnx").write_bytes((bundled / "gaze.onnx").read_bytes())
     assert main(["models"]) == 0
-    text = "  also as     gaze.int8_cpu.onnx, 0.4 MB, int8 for onnxruntime; worst: 2.5°\n"
-    assert text in capsys.readouterr().out
+    last = capsys.readouterr().out.splitlines()[-1].split(maxsplit=4)
+    assert last[:3] == ["gaze.int8_cpu.onnx", "int8", "0.4"]
+    assert last[3:] == ["onnxruntime", "Apache-2.0  0.31° from FP32"]
     assert main(["models", "--json"]) == 0
     cards = json.loads(capsys.readouterr().out)
     assert [len(card["precisions"]) for card in cards] == [0, 0, 1]
@@ -90,8 +129,8 @@ def test_a_damaged_model_is_named_and_the_others_are_listed(
     (bundled / "gaze.onnx").write_bytes(b"damaged")
     assert main(["models"]) == 1
     out, err = capsys.readouterr()
-    assert "example-face_detector" in out
-    assert "example-gaze" not in out
+    assert "\nface_detector.onnx" in out
+    assert "\ngaze.onnx" not in out
     assert err.startswith("error: ")
     assert "gaze.onnx" in err
     assert "SHA-256" in err

@@ -11,8 +11,7 @@ import pytest
 
 from clipgaze_sdk import EstimatorOptions, ModelError
 from clipgaze_sdk.faces.detector import NetworkDetector
-from clipgaze_sdk.models.cards import ModelCard
-from clipgaze_sdk.models.files import ModelFile
+from clipgaze_sdk.models.files import load_model_file
 from tests.fake_networks import FACE_SIDE_PX, write_card, write_networks
 
 
@@ -21,8 +20,8 @@ def detector(folder: Path, long_side_px: object) -> NetworkDetector:
     path = folder / "face_detector.onnx"
     numbers = json.loads(path.with_suffix(".json").read_text())["preprocessing"]
     numbers["long_side_px"] = long_side_px
-    card = ModelCard.load(write_card(path, "face_detector", preprocessing=numbers))
-    return NetworkDetector(ModelFile(path, card), EstimatorOptions(min_confidence=0.7))
+    write_card(path, "face_detector", preprocessing=numbers)
+    return NetworkDetector(load_model_file(path), EstimatorOptions(min_confidence=0.7))
 
 
 def sides(rows: np.ndarray) -> np.ndarray:

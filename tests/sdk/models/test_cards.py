@@ -73,7 +73,7 @@ def test_wrong_entries(changes: dict[str, object], message: str, tmp_path: Path)
         ModelCard.load(card)
 
 
-@pytest.mark.parametrize("value", ["1", None, [1.0], [1.0, float("nan")], [True, False], 2.0])
+@pytest.mark.parametrize("value", ["1", None, [1.0], [1.0, 1e6], [1.0, 10**20], [True, False], 2.0])
 def test_wrong_numbers(value: object, tmp_path: Path, fake_models: Path) -> None:
     data = json.loads((fake_models / "gaze.json").read_text())
     data["preprocessing"]["center_px"] = value
