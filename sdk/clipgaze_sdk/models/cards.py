@@ -49,7 +49,6 @@ _RANGES = {
     "distance_mm": (1.0, 1e6),
     "center_px": (-1e5, 1e5),
     "crop_scale": (0.1, 100.0),
-    "long_side_px": (1.0, 32768.0),
 }
 """Of numbers of the pre-processing, with which geometry and kernels still compute."""
 PRECISIONS = ("fp32", "fp16", "int8")
