@@ -22,7 +22,7 @@ from clipgaze_sdk import Camera, EstimatorOptions, GazeEstimator
 from clipgaze_sdk.backends import Backend
 from clipgaze_sdk.models.cards import ModelCard
 from export.model_files import ExportError, Network
-from train.synth.outputs.products import NORMALIZATION
+from train.synth.outputs.normalization import NORMALIZATION
 from train.synth.outputs.shards import Sample, file_sha256, read_shard
 
 CALIBRATION_IMAGES = 256

@@ -27,7 +27,7 @@ from train.front.pixels import MEAN, STD
 from train.gaze.checkpoints import MODEL, CheckpointError, load_model
 from train.gaze.models import SIZE_PX, GazeModel
 from train.loop.simple import load_average
-from train.synth.outputs.products import NORMALIZATION
+from train.synth.outputs.normalization import NORMALIZATION
 
 
 @dataclass(frozen=True, slots=True)

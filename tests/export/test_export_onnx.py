@@ -19,7 +19,7 @@ from tests.train.runs import fake_run
 from train.front.networks import LandmarkNetwork
 from train.gaze.checkpoints import load_model, write_weights
 from train.gaze.models import GazeModel
-from train.synth.outputs.products import NORMALIZATION
+from train.synth.outputs.normalization import NORMALIZATION
 from train.synth.outputs.shards import read_shard
 
 

@@ -33,7 +33,7 @@ def kit(facekit_folder: Path):  # type: ignore[no-untyped-def]
 @pytest.fixture(scope="session")
 def studio(kit):  # type: ignore[no-untyped-def]
     """Draws; tests share it, so that the session has one OpenGL context."""
-    from train.synth.outputs.products import Studio
+    from train.synth.outputs.studio import Studio
 
     try:
         return Studio(kit)

@@ -19,6 +19,13 @@ EXPORT = (
     "export/precisions.py",
     "export/verify.py",
 )
+SUBCOMMANDS = (
+    "train.synth write",
+    "train.synth preview",
+    "train.synth bench",
+    "train.synth demo-media",
+    "train.data check",
+)
 BLOCKED = """
 import importlib.abc, runpy, sys
 class Refuse(importlib.abc.MetaPathFinder):
@@ -48,9 +55,9 @@ def run_without(libraries: tuple[str, ...], *arguments: str) -> subprocess.Compl
     )
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, *EXPORT])
+@pytest.mark.parametrize("command", [*COMMANDS, *SUBCOMMANDS, *EXPORT])
 def test_help_needs_no_library_and_has_a_word_for_each_option(command: str) -> None:
-    said = run_without(HEAVY, command, "--help")
+    said = run_without(HEAVY, *command.split(), "--help")
     assert said.returncode == 0, said.stderr
     assert command.rpartition("/")[2] in said.stdout
     assert ":mod:" not in said.stdout

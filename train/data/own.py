@@ -37,7 +37,7 @@ from train.data.samples import (
     Problem,
     Table,
 )
-from train.synth.outputs.products import NORMALIZATION, sampled
+from train.synth.outputs.normalization import NORMALIZATION, sampled
 
 SAMPLES, CAMERA = "samples.csv", "camera.yaml"
 TARGET = ("target_x_mm", "target_y_mm", "target_z_mm")

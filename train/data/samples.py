@@ -274,8 +274,6 @@ class GazeDataset(Dataset[Sample], ABC):
 
     def subset(self, indices: Sequence[int] | Integers | NDArray[np.bool_]) -> GazeDataset:
         """The samples of these indices (or of a mask), with ``people`` the ones that are left."""
-        from train.data.views import Subset
-
         return Subset(self, indices)
 
     def signature(self) -> str:
@@ -318,3 +316,52 @@ class GazeDataset(Dataset[Sample], ABC):
         if problem not in self.problems:
             self.problems.append(problem)
             warnings.warn(f"{problem}; the next sample stands in", DataWarning, stacklevel=3)
+
+
+class Subset(GazeDataset):
+    """Some samples of a data set; ``indices`` (N,) says which of ``parent`` they are."""
+
+    def __init__(
+        self, parent: GazeDataset, indices: Sequence[int] | Integers | NDArray[np.bool_]
+    ) -> None:
+        chosen = np.asarray(indices)
+        if chosen.dtype == bool:
+            if chosen.shape != (len(parent),):
+                raise DataError(f"a mask of shape {chosen.shape} for {len(parent)} samples")
+            chosen = np.flatnonzero(chosen)
+        chosen = chosen.reshape(-1).astype(np.int64)
+        if len(chosen) and not 0 <= chosen.min() <= chosen.max() < len(parent):
+            raise DataError(
+                f"indices {chosen.min()} to {chosen.max()} of {len(parent)} samples of "
+                f"{parent.name}; expected 0 to {len(parent) - 1}"
+            )
+        table = Table(**parent.labels()).rows(chosen)
+        there, table.person = np.unique(table.person, return_inverse=True)
+        super().__init__(
+            parent.name,
+            [parent.people[p] for p in there],
+            table,
+            strict=parent.strict,
+            problems=parent.problems,
+            identities=parent.identities()[there],
+        )
+        self.parent, self.indices = parent, chosen
+
+    def _picture(self, row: int) -> Pixels:
+        return self.parent.picture(int(self.indices[row]))
+
+    def image(self, index: int) -> Tensor:
+        """As of the parent."""
+        return self.parent.image(int(self.indices[index]))
+
+    def where(self, index: int) -> tuple[str, int | str]:
+        """As of the parent."""
+        return self.parent.where(int(self.indices[index]))
+
+    def files(self) -> list[Path]:
+        """As of the parent."""
+        return self.parent.files()
+
+    def signature(self) -> str:
+        """Of the parent and the indices."""
+        return hashlib.sha256(self.parent.signature().encode() + self.indices.tobytes()).hexdigest()

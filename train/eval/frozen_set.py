@@ -28,8 +28,9 @@ from clipgaze_sdk.geometry import (
     head_pose_from_landmarks,
 )
 from train.synth.outputs.disturb import assumed_matrix, noisy_landmarks
-from train.synth.outputs.products import PICTURE, sampled
+from train.synth.outputs.normalization import sampled
 from train.synth.outputs.shards import Sample, read_shard
+from train.synth.outputs.studio import PICTURE
 from train.synth.streams import Streams
 
 FROZEN = Path(__file__).with_suffix(".json")

@@ -30,7 +30,7 @@ from train.eval.protocol import (
     whole_report,
 )
 from train.gaze.checkpoints import MODEL
-from train.synth.outputs.products import NORMALIZATION
+from train.synth.outputs.normalization import NORMALIZATION
 
 _SUFFIXES = (".onnx", ".engine")
 _SLACK_PX = 1e-6

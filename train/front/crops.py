@@ -26,9 +26,10 @@ from clipgaze_sdk.geometry import (
     head_pose_from_landmarks,
 )
 from train.factors import FACTORS
-from train.synth.outputs.decoys import decoy, noise, scrambled
 from train.synth.outputs.disturb import assumed_matrix, noisy_landmarks
-from train.synth.outputs.products import composed, decode_light, sampled
+from train.synth.outputs.hard_negatives import hard_negative, noise, scrambled
+from train.synth.outputs.light import composed, decode_light
+from train.synth.outputs.normalization import sampled
 from train.synth.outputs.records import affine
 from train.synth.outputs.shards import Sample, read_shard
 from train.synth.places.backgrounds import KINDS as PLACES
@@ -210,7 +211,7 @@ def _no_face(rng: np.random.Generator, picture: Sample, pool: Backgrounds) -> ND
         for _ in range(int(rng.integers(1, 3))):
             size = float(np.exp(rng.uniform(np.log(0.25), np.log(1.0)))) * side
             at = side / 2 + rng.normal(0, side / 10, 2)
-            _put_decoy(rng, light, decoy(rng), size, at)
+            _put_negative(rng, light, hard_negative(rng), size, at)
     elif kind < 0.85:
         marks = np.array(picture.labels["landmarks_px"])
         rgba = scrambled(rng, premultiplied(picture), np.array(picture.labels["bbox_px"]))
@@ -221,7 +222,7 @@ def _no_face(rng: np.random.Generator, picture: Sample, pool: Backgrounds) -> ND
     return developed(rng, light, float(np.exp(rng.uniform(np.log(20), np.log(side / 2)))))
 
 
-def _put_decoy(
+def _put_negative(
     rng: np.random.Generator, light: Light, thing: Light, size: float, at: NDArray[np.float64]
 ) -> None:
     """Draw a thing, ``size`` pixels large, about ``at`` into linear light, in place."""
@@ -248,7 +249,7 @@ def detector_arrays(shard: Path, seed: int, *, count: int = 400) -> Arrays:
     rng = np.random.default_rng([seed, 13, _number(shard)])
     pool = Backgrounds()
     pictures = list(read_shard(shard))
-    things = [decoy(rng) for _ in range(80)]
+    things = [hard_negative(rng) for _ in range(80)]
     frames, boxes, points = [], [], []
     for _ in range(count):
         frame = backdrop(rng, pool, DETECTOR_PX, DETECTOR_PX)
@@ -257,7 +258,7 @@ def detector_arrays(shard: Path, seed: int, *, count: int = 400) -> Arrays:
         for _ in range(int(rng.choice([0, 1, 2, 4, 8]))):
             size = float(np.exp(rng.uniform(np.log(16), np.log(300))))
             thing = things[int(rng.integers(len(things)))]
-            _put_decoy(rng, frame, thing, size, rng.uniform(0, 1, 2) * DETECTOR_PX)
+            _put_negative(rng, frame, thing, size, rng.uniform(0, 1, 2) * DETECTOR_PX)
         nothing = np.zeros((0, 4), np.float32)
         for _ in range(int(rng.choice([0, 0, 1, 2]))):
             apart = pictures[int(rng.integers(len(pictures)))]

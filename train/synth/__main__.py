@@ -1,111 +1,165 @@
-"""``python -m train.synth preview`` and ``python -m train.synth write``."""
+"""Rendered people, with exact labels of gaze, head, landmarks and factors.
+
+The geometry is ICT-FaceKit's (https://github.com/ICT-VGL/ICT-FaceKit): give its folder FaceXModel
+by --facekit or in the environment variable CLIPGAZE_FACEKIT.  Each command has its own --help.
+"""
 
 from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from train.synth.outputs.write import (
-    PRODUCTS,
-    WriteOptions,
-    make_studio,
-    resolve_domains,
-    write_shards,
-)
+from train.commands import HelpFormatter, command_parser, needs
+from train.factors import factor
+from train.synth.domains import DOMAINS, Domain
+from train.synth.outputs.plan import PRODUCTS, WriteOptions, resolve_domains
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Entry point; what the user can mend ends in one line and exit code 1."""
-    args = _parser().parse_args(arguments)
-    facekit = args.facekit or os.environ.get("CLIPGAZE_FACEKIT")
-    if not facekit:
-        raise SystemExit(
-            "no face model: give --facekit DIR or set CLIPGAZE_FACEKIT to the folder FaceXModel "
-            "of a checkout of https://github.com/ICT-VGL/ICT-FaceKit"
-        )
-    try:
-        domains = resolve_domains(args.domain)
-        if args.command == "write":
-            options = WriteOptions(
-                facekit=Path(facekit),
-                out=args.out,
-                product=args.product,
-                count=args.count,
-                domains=tuple(d.name for d in domains),
-                seed=args.seed,
-                workers=args.workers,
-                clip_frames=args.clip_frames,
-                clip_fps=args.clip_fps,
-            )
-    except ValueError as error:
-        raise SystemExit(str(error)) from None
-    if args.command == "write":
-        write_shards(options)
-    else:
-        _preview(args, Path(facekit))
-
-
-def _preview(args: argparse.Namespace, facekit: Path) -> None:
-    from train.factors import factor
-    from train.synth.outputs.preview import TILE_PX, contact_sheet, factor_sheet, save_sheet
-
-    try:
-        if args.factor and args.factor != "all":
-            factor(args.factor)
-    except KeyError as error:
-        raise SystemExit(str(error.args[0])) from None
-    studio = make_studio(facekit)
-    if args.factor == "all":
-        chosen = resolve_domains(args.domain)[0]
-        sheet = factor_sheet(studio, chosen, seed=args.seed, columns=args.columns)
-        save_sheet(args.out, sheet, args.tile_px / TILE_PX)
-        return
-    try:
-        sheet = contact_sheet(
-            studio,
-            args.product,
-            resolve_domains(args.domain),
-            seed=args.seed,
-            rows=args.rows,
-            columns=args.columns,
-            clean=args.clean,
-            captions=args.captions,
-            switched=args.factor,
-        )
-    except ValueError as error:
-        raise SystemExit(str(error)) from None
-    save_sheet(args.out, sheet, args.tile_px / TILE_PX)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m train.synth", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    write = commands.add_parser("write", help="render samples and labels into shards")
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of all commands; each sets ``run``, which does its work."""
+    parser = command_parser("train.synth", __doc__)
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    write = _command(commands, "write", _write, "render samples and labels into shards")
     write.add_argument("--out", type=Path, required=True, help="folder of the shards")
     write.add_argument("--count", type=int, required=True, help="samples in all")
     write.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
     write.add_argument("--clip-frames", type=int, default=60, help="frames of each clip")
     write.add_argument("--clip-fps", type=float, default=30.0, help="frames per second of clips")
-    preview = commands.add_parser("preview", help="a contact sheet with the labels drawn")
-    preview.add_argument("--out", type=Path, default=Path("preview.png"))
-    preview.add_argument("--rows", type=int, default=8)
-    preview.add_argument("--columns", type=int, default=8)
+    preview = _command(commands, "preview", _preview, "draw a contact sheet, with the labels")
+    preview.add_argument("--out", type=Path, default=Path("preview.png"), help="picture to write")
+    preview.add_argument("--rows", type=int, default=8, help="rows of tiles")
+    preview.add_argument("--columns", type=int, default=8, help="tiles in a row")
     preview.add_argument("--clean", action="store_true", help="draw no labels")
     preview.add_argument("--captions", action="store_true", help="write each tile's caption")
     preview.add_argument("--factor", help="pairs of tiles with this factor (or all) off and on")
-    preview.add_argument("--tile-px", type=int, default=224, help="size of a tile")
+    preview.add_argument("--tile-px", type=int, default=224, help="pixels along a tile's side")
     for command in (write, preview):
-        command.add_argument("--product", choices=PRODUCTS, default="crops")
+        command.add_argument("--product", choices=PRODUCTS, default="crops", help="what to make")
         command.add_argument(
-            "--domain", default="mix", help="a preset, several with commas between, or all"
+            "--domain",
+            default="mix",
+            help=f"a preset, several with commas between, or all: {', '.join(_names())}; "
+            "NAME-appearance, NAME-world or NAME-sensor leaves a part of its variety out",
         )
-        command.add_argument("--seed", type=int, default=0)
-        command.add_argument(
-            "--facekit", help="ICT-FaceKit's folder FaceXModel (default: $CLIPGAZE_FACEKIT)"
-        )
+        command.add_argument("--seed", type=int, default=0, help="another one gives other people")
+    bench = _command(commands, "bench", _bench, "time the renderer, and each stage of a crop")
+    bench.add_argument("--domain", default="mix", help=f"a preset: {', '.join(_names())}")
+    bench.add_argument("--count", type=int, default=400, help="crops of all processes together")
+    bench.add_argument("--workers", type=int, default=2, help="processes")
+    media = _command(commands, "demo-media", _demo_media, "make the pictures of samples/media")
+    media.add_argument("--out", type=Path, default=Path("samples/media"), help="folder for them")
     return parser
 
 
+def _command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    run: Callable[[argparse.Namespace], None],
+    text: str,
+) -> argparse.ArgumentParser:
+    command = commands.add_parser(
+        name, help=text, description=f"{text[:1].upper()}{text[1:]}.", formatter_class=HelpFormatter
+    )
+    command.add_argument(
+        "--facekit",
+        type=Path,
+        help="ICT-FaceKit's folder FaceXModel; without it, $CLIPGAZE_FACEKIT",
+    )
+    command.set_defaults(run=run)
+    return command
+
+
+def _names() -> list[str]:
+    return [domain.name for domain in DOMAINS]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point; what the user can mend ends in one line and exit code 1."""
+    args = make_parser().parse_args(argv)
+    if args.facekit is None:
+        if not os.environ.get("CLIPGAZE_FACEKIT"):
+            raise SystemExit(
+                "no face model: give --facekit DIR or set CLIPGAZE_FACEKIT to the folder "
+                "FaceXModel of a checkout of https://github.com/ICT-VGL/ICT-FaceKit"
+            )
+        args.facekit = Path(os.environ["CLIPGAZE_FACEKIT"])
+    args.run(args)
+    return 0
+
+
+def _domains(args: argparse.Namespace) -> tuple[Domain, ...]:
+    try:
+        return resolve_domains(args.domain)
+    except ValueError as error:
+        raise SystemExit(str(error)) from None
+
+
+def _write(args: argparse.Namespace) -> None:
+    domains = _domains(args)
+    try:
+        options = WriteOptions(
+            facekit=args.facekit,
+            out=args.out,
+            product=args.product,
+            count=args.count,
+            domains=tuple(domain.name for domain in domains),
+            seed=args.seed,
+            workers=args.workers,
+            clip_frames=args.clip_frames,
+            clip_fps=args.clip_fps,
+        )
+    except ValueError as error:
+        raise SystemExit(str(error)) from None
+    with needs("train"):
+        from train.synth.outputs.write import write_shards
+    write_shards(options)
+
+
+def _preview(args: argparse.Namespace) -> None:
+    domains = _domains(args)
+    try:
+        if args.factor and args.factor != "all":
+            factor(args.factor)
+    except KeyError as error:
+        raise SystemExit(str(error.args[0])) from None
+    with needs("train"):
+        from train.synth.outputs.preview import TILE_PX, contact_sheet, factor_sheet, save_sheet
+        from train.synth.outputs.write import make_studio
+    studio = make_studio(args.facekit)
+    if args.factor == "all":
+        sheet = factor_sheet(studio, domains[0], seed=args.seed, columns=args.columns)
+    else:
+        try:
+            sheet = contact_sheet(
+                studio,
+                args.product,
+                domains,
+                seed=args.seed,
+                rows=args.rows,
+                columns=args.columns,
+                clean=args.clean,
+                captions=args.captions,
+                switched=args.factor,
+            )
+        except ValueError as error:
+            raise SystemExit(str(error)) from None
+    save_sheet(args.out, sheet, args.tile_px / TILE_PX)
+
+
+def _bench(args: argparse.Namespace) -> None:
+    (domain,) = _domains(args)[:1]
+    with needs("train"):
+        from train.synth.outputs.bench import bench
+    bench(args.facekit, domain.name, count=args.count, workers=args.workers)
+
+
+def _demo_media(args: argparse.Namespace) -> None:
+    with needs("train"):
+        from train.synth.outputs.demo_media import make_media
+    make_media(args.facekit, args.out)
+
+
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

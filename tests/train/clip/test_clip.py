@@ -24,7 +24,8 @@ from train.clip.clip_models import (
     read_config,
 )
 from train.data.tables import UNKNOWN
-from train.factors import FACTORS, is_shown, sample_person_factors, sample_picture_factors
+from train.factors import FACTORS, is_shown
+from train.synth.chances import sample_person_factors, sample_picture_factors
 from train.synth.domains import DOMAINS
 from train.synth.outputs.captions import caption
 from train.synth.streams import Streams

@@ -25,8 +25,8 @@ from train.eval.frozen_set import (
 )
 from train.front.crops import GAZE
 from train.synth.domains import domain
+from train.synth.outputs.plan import resolve_domains
 from train.synth.outputs.shards import Sample
-from train.synth.outputs.write import resolve_domains
 
 
 @pytest.fixture(scope="module")

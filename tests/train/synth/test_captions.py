@@ -7,7 +7,8 @@ import re
 import numpy as np
 import pytest
 
-from train.factors import FACTORS, PROMPT, is_shown, sample_person_factors, sample_picture_factors
+from train.factors import FACTORS, PROMPT, is_shown
+from train.synth.chances import sample_person_factors, sample_picture_factors
 from train.synth.domains import domain
 from train.synth.outputs.captions import MOST_WORDS, SUBJECTS, SYNONYMS, caption, phrases
 from train.synth.streams import Streams

@@ -7,7 +7,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from train.factors import FACTORS, HEADWEAR, sample_person_factors, sample_picture_factors
+from train.factors import FACTORS, HEADWEAR
+from train.synth.chances import sample_person_factors, sample_picture_factors
 from train.synth.domains import (
     BACKGROUNDS,
     BEYOND_PROFILE,

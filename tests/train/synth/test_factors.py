@@ -7,17 +7,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from train.factors import (
-    FACTORS,
-    HEADWEAR,
-    INFLUENCES,
-    PROMPT,
-    factor,
-    is_shown,
-    sample_person_factors,
-    sample_picture_factors,
-    with_factor,
-)
+from train.factors import FACTORS, HEADWEAR, PROMPT, factor, is_shown, with_factor
+from train.synth.chances import INFLUENCES, sample_person_factors, sample_picture_factors
 from train.synth.domains import domain
 from train.synth.streams import Streams
 

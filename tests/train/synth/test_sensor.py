@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from train.synth.render.sensor import Sensor, disk_kernel, expose, identity_sensor, sample_sensor
+from train.synth.defocus import disk_kernel
+from train.synth.render.sensor import Sensor, expose, identity_sensor, sample_sensor
 
 FLAGS = (
     "noise",

@@ -16,11 +16,12 @@ from clipgaze_sdk.geometry import (
     vector_from_angles,
 )
 from train.factors import FACTORS
+from train.synth.chances import sample_picture_factors
 from train.synth.domains import domain
 from train.synth.figure import facekit
 from train.synth.figure.facekit import PARTS, load_facekit
-from train.synth.figure.posing import ENTRANCE_PUPIL_MM
-from train.synth.render.scene import direction, make_scene, rotation_from_angles, sample_scene
+from train.synth.render.posing import ENTRANCE_PUPIL_MM
+from train.synth.render.scene import direction, make_scene, rotation_from_angles
 from train.synth.streams import Streams
 
 PLAIN = {f.name: False for f in FACTORS}
@@ -202,7 +203,9 @@ def test_labels_of_the_head_agree_with_its_landmarks(studio):
     errors = []
     for seed in range(6):
         person = studio.people.make(Streams(seed, 1, 0), PLAIN)
-        scene = sample_scene(Streams(seed, 2, 0), person, domain("lab"))
+        streams = Streams(seed, 2, 0)
+        on = sample_picture_factors(streams, person.factors, domain("lab"))
+        scene = make_scene(streams, domain("lab"), on)
         labels = labelled(studio, person, scene)
         pose = head_pose_from_landmarks(
             labels.landmarks_px, Camera(labels.camera_matrix, size_px=scene.frame_px)

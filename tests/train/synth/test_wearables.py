@@ -11,8 +11,9 @@ from train.synth.streams import Streams
 from train.synth.worn.fitting import anatomy
 from train.synth.worn.glasses_design import draw_design
 from train.synth.worn.hands import FIST, OPEN, pose_hand
-from train.synth.worn.headwear import HATS, Head
+from train.synth.worn.headwear import HATS
 from train.synth.worn.occluders import GESTURES, occluders
+from train.synth.worn.skull import Head
 from train.synth.worn.wearables import clothes, glasses, headwear, mask
 
 PEOPLE = 20

@@ -17,9 +17,10 @@ import pytest
 from train.synth.__main__ import main
 from train.synth.domains import DOMAINS
 from train.synth.outputs import write
+from train.synth.outputs.plan import WriteOptions, domain_of, resolve_domains
 from train.synth.outputs.preview import contact_sheet
 from train.synth.outputs.shards import add_member, jpeg, png, read_shard
-from train.synth.outputs.write import WriteOptions, domain_of, resolve_domains, write_shards
+from train.synth.outputs.write import write_shards
 
 
 @pytest.fixture
@@ -249,7 +250,8 @@ def test_no_face_model_is_said_in_a_line(tmp_path, monkeypatch):
 def test_errors_of_worker_processes_are_one_line(tmp_path):
     """No traceback, exit code 1, also when it is a worker that finds no face model."""
     program = (
-        "from pathlib import Path; from train.synth.outputs.write import *\n"
+        "from pathlib import Path; from train.synth.outputs.plan import *\n"
+        "from train.synth.outputs.write import *\n"
         "if __name__ == '__main__':\n"
         f"    write_shards(WriteOptions(Path({str(tmp_path)!r}), Path({str(tmp_path / 'o')!r}),"
         " 'crops', 4, workers=2, shard_size=2))"

@@ -1,4 +1,7 @@
-"""Ways to train one gaze model: ERM, PureGaze, CDG, CLIP-Gaze."""
+"""Ways to train one gaze model: ERM, PureGaze, CDG, CLIP-Gaze.
+
+One file a method; :mod:`.base` says what the trainer asks of each.
+"""
 
 from __future__ import annotations
 

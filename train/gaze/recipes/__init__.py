@@ -1,4 +1,7 @@
-"""One recipe a file: a method with the options it is compared with."""
+"""One recipe a file: a method with the options it is compared with.
+
+:mod:`.recipe` holds what all recipes share, and checks it.
+"""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from train.factors import sample_person_factors
+from train.synth.chances import sample_person_factors
 from train.synth.domains import Domain
 from train.synth.figure.facekit import (
     HEAD_FROM_FACEKIT,

@@ -1,4 +1,5 @@
 """What is made of rendered people: pictures, crops, cut-outs, frames, clips, and their shards.
 
-:mod:`.write` is the command ``python -m train.synth write``.
+:mod:`.studio` draws one person, :mod:`.frames` and :mod:`.clips` several or moving; :mod:`.write`
+makes shards of them.
 """

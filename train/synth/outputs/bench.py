@@ -1,15 +1,12 @@
-"""How fast rendering is, and where the time goes.
+"""How fast rendering is, and where the time goes: ``python -m train.synth bench``.
 
-``python -m train.synth.outputs.bench --facekit DIR``.
-
-Prints one line of JSON.  ``crops_per_s`` is what several processes make together after warming up;
+Prints JSON.  ``crops_per_s`` is what several processes make together after warming up;
 ``profile_ms`` is the time of one process per crop by stage, with the pipeline drained after each,
 so that a stage is charged for its own drawing (the sum is a little more than without).
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import multiprocessing
 import os
@@ -22,9 +19,9 @@ from typing import Any
 
 import cv2
 
-from train.synth.domains import domain
 from train.synth.figure.facekit import load_facekit
-from train.synth.outputs.products import Studio
+from train.synth.outputs.plan import resolve_domains
+from train.synth.outputs.studio import Studio
 
 WARM_UP = 48
 SEED = 501
@@ -49,7 +46,7 @@ def make(facekit: Path, name: str, start: int, count: int) -> tuple[float, float
     """Make crops; returns (start and end time, memory after a quarter and at the end, OpenGL)."""
     cv2.setNumThreads(1)
     studio = Studio(load_facekit(facekit))
-    where = domain(name)
+    (where,) = resolve_domains(name)
     for index in range(WARM_UP):
         studio.crop(SEED, 10_000_000 + start + index, where)
     begin, early = time.time(), 0
@@ -73,7 +70,7 @@ def profile(facekit: Path, name: str, count: int) -> dict[str, float]:
     """Milliseconds per crop by stage."""
     cv2.setNumThreads(1)
     studio = Studio(load_facekit(facekit))
-    where = domain(name)
+    (where,) = resolve_domains(name)
     for index in range(WARM_UP):
         studio.crop(SEED, 10_000_000 + index, where)
     spent: dict[str, float] = defaultdict(float)
@@ -107,40 +104,27 @@ def _time(owner: Any, method: str, stage: str, spent: dict[str, float], gl: Any)
     setattr(owner, method, timed)
 
 
-def main() -> None:
-    """Entry point."""
-    parser = argparse.ArgumentParser(
-        prog="python -m train.synth.outputs.bench", description=__doc__
-    )
-    parser.add_argument("--facekit", type=Path, default=os.environ.get("CLIPGAZE_FACEKIT"))
-    parser.add_argument("--domain", default="mix")
-    parser.add_argument("--count", type=int, default=400, help="crops, all processes together")
-    parser.add_argument("--workers", type=int, default=2)
-    args = parser.parse_args()
-    if args.facekit is None:
-        parser.error("give --facekit DIR or set CLIPGAZE_FACEKIT")
-    share = args.count // args.workers
-    jobs = [
-        (Path(args.facekit), args.domain, k * share // 8 * 8, share) for k in range(args.workers)
-    ]
-    with multiprocessing.get_context("spawn").Pool(args.workers) as pool:
+def bench(facekit: Path, name: str, *, count: int, workers: int) -> None:
+    """Time ``count`` crops of a domain in ``workers`` processes, and print what was measured."""
+    share = count // workers
+    if not share:
+        raise SystemExit(f"{count} crops for {workers} processes; give at least one to each")
+    load_facekit(facekit)  # packed once, before the processes begin
+    jobs = [(facekit, name, k * share // 8 * 8, share) for k in range(workers)]
+    with multiprocessing.get_context("spawn").Pool(workers) as pool:
         results = pool.starmap(make, jobs)
     # Only the time in which all of them were at work counts.
     begin, end = max(r[0] for r in results), min(r[1] for r in results)
     done = sum(share * (end - begin) / (r[1] - r[0]) for r in results)
     report = {
         "crops_per_s": round(done / (end - begin), 1),
-        "crops": args.count,
-        "processes": args.workers,
+        "crops": count,
+        "processes": workers,
         "memory_mb_at_quarter": max(r[2] for r in results),
         "memory_mb_at_end": max(r[3] for r in results),
-        "domain": args.domain,
+        "domain": name,
         "opengl": results[0][4],
         "machine": f"{platform.machine()}, {os.cpu_count()} CPUs",
-        "profile_ms": profile(Path(args.facekit), args.domain, max(64, args.count // 6)),
+        "profile_ms": profile(facekit, name, max(64, count // 6)),
     }
     print(json.dumps(report, indent=1))
-
-
-if __name__ == "__main__":
-    main()

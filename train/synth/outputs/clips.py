@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from train.factors import sample_picture_factors
+from train.synth.chances import sample_picture_factors
 from train.synth.domains import Domain
 from train.synth.figure.motion import (
     HEAD_DEG_PER_S,
@@ -24,30 +23,21 @@ from train.synth.figure.motion import (
     wander,
 )
 from train.synth.figure.people import Person
-from train.synth.figure.posing import Labels
-from train.synth.outputs.products import (
-    CLIP,
-    HALF_WINDOW,
-    MOST_FACE_PX,
-    Pixels,
-    around,
-    clipped,
-    scaled,
-)
+from train.synth.outputs.framing import HALF_WINDOW, MOST_FACE_PX, around, clipped, scaled
+from train.synth.outputs.light import Pixels
 from train.synth.outputs.records import Floats, Record, appearance, geometry, moved
-from train.synth.render.renderer import Window
+from train.synth.outputs.studio import CLIP, Studio
+from train.synth.render.posing import Labels
 from train.synth.render.scene import (
     MAX_EYE_DOWN_DEG,
     MAX_EYE_UP_DEG,
     MAX_EYE_YAW_DEG,
     Scene,
+    Window,
     make_scene,
     place,
 )
 from train.synth.streams import Streams
-
-if TYPE_CHECKING:
-    from train.synth.outputs.products import Studio
 
 POSE_S = (0.7, 2.6)
 """How long a head stays about one pose."""
@@ -97,9 +87,9 @@ class Clip:
 
 
 def make_clip(
-    studio: Studio, seed: int, index: int, domain: Domain, *, frames: int, fps: float
+    studio: Studio, seed: int, index: int, domain: Domain, *, frames: int = 60, fps: float = 30.0
 ) -> Clip:
-    """See :meth:`train.synth.outputs.products.Studio.clip`."""
+    """A person who moves; :meth:`Clip.frames` draws the frames one by one."""
     if frames < 1 or not fps > 0:
         raise ValueError(f"frames is {frames} and fps {fps}; expected at least 1 and above 0")
     person = studio.person(seed, index, domain)

@@ -1,6 +1,4 @@
-"""The bundled picture and clip.
-
-``python -m train.synth.outputs.demo_media --facekit DIR --out samples/media``.
+"""The picture and the clip of samples/media: ``python -m train.synth demo-media``.
 
 Rendered people with known gaze, seen by a camera with a horizontal field of view of 60°, which is
 what the SDK assumes when it is given no camera.  A side-car ``NAME.json`` holds the truth.
@@ -8,7 +6,6 @@ what the SDK assumes when it is given no camera.  A side-car ``NAME.json`` holds
 
 from __future__ import annotations
 
-import argparse
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -24,9 +21,10 @@ from train.factors import FACTORS
 from train.synth.domains import domain
 from train.synth.figure.facekit import FaceKit, load_facekit
 from train.synth.figure.people import Person
-from train.synth.figure.posing import Labels
-from train.synth.outputs.products import Image, Studio, composed
+from train.synth.outputs.light import Image, composed
+from train.synth.outputs.studio import Studio
 from train.synth.places.lighting import Lighting, sample_lighting
+from train.synth.render.posing import Labels
 from train.synth.render.scene import Scene, place, rotation_from_angles
 from train.synth.render.sensor import Sensor, expose
 from train.synth.streams import Streams
@@ -173,20 +171,13 @@ def write_truth(path: Path, data: dict[str, Any]) -> None:
     path.write_text(json.dumps(data, separators=(",", ":")) + "\n")
 
 
-def main() -> None:
-    """Entry point."""
-    parser = argparse.ArgumentParser(
-        prog="python -m train.synth.outputs.demo_media", description=__doc__
-    )
-    parser.add_argument("--facekit", type=Path, required=True)
-    parser.add_argument("--out", type=Path, default=Path("samples/media"))
-    args = parser.parse_args()
-    args.out.mkdir(parents=True, exist_ok=True)
-    kit = load_facekit(args.facekit)
-    picture(kit, args.out)
-    clip(kit, args.out)
-    print(f"wrote portrait.jpg and clip.mp4 with their truth into {args.out}")
-
-
-if __name__ == "__main__":
-    main()
+def make_media(facekit: Path, out: Path) -> None:
+    """Draw the picture and the clip into a folder, each with its truth."""
+    try:
+        kit = load_facekit(facekit)
+    except (FileNotFoundError, ValueError) as error:
+        raise SystemExit(str(error)) from None
+    out.mkdir(parents=True, exist_ok=True)
+    picture(kit, out)
+    clip(kit, out)
+    print(f"wrote portrait.jpg and clip.mp4 with their truth into {out}")

@@ -4,35 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import numpy as np
 
-from train.factors import FACTORS, sample_picture_factors
+from train.factors import FACTORS
+from train.synth.chances import sample_picture_factors
 from train.synth.domains import Domain
 from train.synth.figure.people import Person
-from train.synth.figure.posing import Labels
-from train.synth.outputs.products import (
-    FRAME,
-    MOST_FACE_PX,
-    PICTURES_PER_PERSON,
-    Image,
-    Pixels,
-    around,
-    clipped,
-    composed,
-    exposed,
-    scaled,
-)
+from train.synth.outputs.framing import MOST_FACE_PX, around, clipped, scaled
+from train.synth.outputs.light import Image, Pixels, composed, exposed
 from train.synth.outputs.records import Floats, Record, affine, appearance, geometry, moved, plain
+from train.synth.outputs.studio import FRAME, PICTURES_PER_PERSON, Studio
 from train.synth.places.lighting import Lighting, sample_lighting
+from train.synth.render.posing import Labels
 from train.synth.render.scene import FACE_WIDTH_MM, Scene, place
 from train.synth.render.sensor import sample_sensor
 from train.synth.streams import Streams
-
-if TYPE_CHECKING:
-    from train.synth.outputs.products import Studio
 
 EMPTY = 0.06
 """Share of frames without anybody, so that a detector learns to say so."""
@@ -95,7 +84,7 @@ class _Layer:
 
 
 def make_frame(studio: Studio, seed: int, index: int, domain: Domain) -> Frame:
-    """See :meth:`train.synth.outputs.products.Studio.frame`."""
+    """A whole camera frame with none to several people."""
     streams = Streams(seed, FRAME, index)
     camera = _sample_camera(streams("camera"), domain)
     centers = _sample_places(streams("places"), domain, camera)

@@ -12,15 +12,11 @@ from numpy.typing import NDArray
 from clipgaze_sdk.geometry import vector_from_angles
 from train.factors import FACTORS, factor
 from train.synth.domains import Domain
-from train.synth.outputs.products import (
-    PICTURES_PER_PERSON,
-    Crop,
-    Studio,
-    composed,
-    decode_light,
-    exposed,
-)
-from train.synth.outputs.write import domain_of
+from train.synth.outputs.clips import make_clip
+from train.synth.outputs.frames import make_frame
+from train.synth.outputs.light import composed, decode_light, exposed
+from train.synth.outputs.plan import domain_of
+from train.synth.outputs.studio import PICTURES_PER_PERSON, Crop, Studio
 from train.synth.render.sensor import identity_sensor
 
 Pixels = NDArray[np.uint8]
@@ -112,10 +108,10 @@ def _shots(
     columns: int,
 ) -> list[Drawing]:
     if product == "clips":  # a row of a clip's frames, each tenth of a second
-        clip = studio.clip(seed, index, chosen, frames=columns, fps=10.0)
+        clip = make_clip(studio, seed, index, chosen, frames=columns, fps=10.0)
         return [(s.rgb, [clip.record | s.record]) for s in clip.frames()]
     if product == "frames":
-        frame = studio.frame(seed, index, chosen)
+        frame = make_frame(studio, seed, index, chosen)
         return [(frame.rgb, [face.record for face in frame.faces])]
     if product == "cutouts":
         cut = studio.cutout(seed, index, chosen, switched=wanted)

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from clipgaze_sdk.geometry import HeadPose, angles_from_vector
 from train.factors import FACTORS, is_shown
 from train.synth.figure.people import Person
-from train.synth.figure.posing import Labels
 from train.synth.outputs.captions import caption
+from train.synth.render.posing import Labels
 from train.synth.streams import Streams
 
 Floats = NDArray[np.float64]

@@ -18,39 +18,23 @@ import os
 import tarfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import cv2
 
 from train.factors import FACTORS
-from train.synth.domains import DOMAINS, PARTS, Domain, domain, without
-from train.synth.outputs.shards import add_member, file_sha256, jpeg, png, read_shard
+from train.synth.domains import Domain
+from train.synth.figure.facekit import load_facekit
+from train.synth.outputs.clips import make_clip
+from train.synth.outputs.frames import make_frame
+from train.synth.outputs.plan import WriteOptions, domain_of, resolve_domains
+from train.synth.outputs.shards import add_member, file_sha256, jpeg, png
+from train.synth.outputs.studio import VERSION, Studio
 
-if TYPE_CHECKING:
-    from train.synth.outputs.products import Studio
-
-__all__ = [
-    "PRODUCTS",
-    "WriteOptions",
-    "make_studio",
-    "read_shard",
-    "resolve_domains",
-    "write_shards",
-]
-
-PRODUCTS = ("crops", "bands", "cutouts", "pictures", "frames", "clips")
-SHARD_SIZES = {
-    "crops": 1000,
-    "bands": 1000,
-    "cutouts": 400,
-    "pictures": 800,
-    "frames": 200,
-    "clips": 16,
-}
-"""Samples in a shard; multiples of the pictures of one person, who is made once."""
 _GUESSED_BYTES = {
     "crops": 30_000,
     "bands": 12_000,
@@ -60,75 +44,10 @@ _GUESSED_BYTES = {
     "clips": 1_500_000,
 }
 MANIFEST = "manifest.json"
-DOMAIN_RUN = 8
-"""So many samples in a row (one person) come from one domain, then the next domain's."""
 
 
 class WriteError(Exception):
     """Something the user can mend; the text says what and how."""
-
-
-@dataclass(frozen=True, slots=True)
-class WriteOptions:
-    """What to write and where."""
-
-    facekit: Path
-    out: Path
-    product: str
-    count: int
-    domains: tuple[str, ...] = ("mix",)
-    seed: int = 0
-    workers: int = 2
-    clip_frames: int = 60
-    clip_fps: float = 30.0
-    shard_size: int = 0
-    """Samples in a full shard; 0 for what suits the product (:data:`SHARD_SIZES`)."""
-
-    def __post_init__(self) -> None:
-        if self.product not in PRODUCTS:
-            raise ValueError(f"no product {self.product!r}; expected one of {', '.join(PRODUCTS)}")
-        for name, value, least in (
-            ("count", self.count, 1),
-            ("seed", self.seed, 0),
-            ("workers", self.workers, 1),
-            ("clip_frames", self.clip_frames, 1),
-            ("shard_size", self.shard_size, 0),
-        ):
-            if value < least:
-                raise ValueError(f"{name} is {value}; expected at least {least}")
-        resolve_domains(",".join(self.domains))
-        if not self.shard_size:
-            object.__setattr__(self, "shard_size", SHARD_SIZES[self.product])
-
-
-def resolve_domains(names: str) -> tuple[Domain, ...]:
-    """Domains of a comma-separated list of names, ``all`` for every preset.
-
-    ``NAME-appearance``, ``NAME-world`` and ``NAME-sensor`` are presets without that part of their
-    variety, and several parts may be left out (``NAME-world-sensor``).  Raises :class:`ValueError`
-    that lists the names.
-    """
-    if names == "all":
-        return DOMAINS
-    found = []
-    for name in names.split(","):
-        base, *parts = name.strip().split("-")
-        try:
-            chosen = domain(base)
-        except KeyError as error:
-            raise ValueError(str(error.args[0])) from None
-        for part in parts:
-            if part not in PARTS:
-                raise ValueError(f"{name!r}: no part {part!r}; expected some of {', '.join(PARTS)}")
-            chosen = without(chosen, part)
-        found.append(chosen)
-    return tuple(found)
-
-
-def domain_of(domains: Sequence[Domain], product: str, index: int) -> Domain:
-    """Which domain sample ``index`` has: they take turns, person by person."""
-    turn = index if product == "clips" else index // DOMAIN_RUN
-    return domains[turn % len(domains)]
 
 
 def write_shards(options: WriteOptions) -> None:
@@ -231,11 +150,6 @@ def _studio(facekit: Path) -> Studio:
     """A studio of this process; raises :class:`WriteError` where nothing can be drawn."""
     # The software rasteriser would start a thread per core in every worker.
     os.environ.setdefault("LP_NUM_THREADS", "0")
-    import cv2
-
-    from train.synth.figure.facekit import load_facekit
-    from train.synth.outputs.products import Studio
-
     cv2.setNumThreads(1)
     try:
         return Studio(load_facekit(facekit))
@@ -308,7 +222,9 @@ def _encoded(
     """Members of one sample, labels last."""
     seed = options.seed
     if options.product == "clips":
-        clip = studio.clip(seed, index, chosen, frames=options.clip_frames, fps=options.clip_fps)
+        clip = make_clip(
+            studio, seed, index, chosen, frames=options.clip_frames, fps=options.clip_fps
+        )
         frames = []
         for number, shot in enumerate(clip.frames()):
             yield f"{number:04d}.jpg", jpeg(shot.rgb)
@@ -325,7 +241,7 @@ def _encoded(
         "crops": studio.crop,
         "bands": functools.partial(studio.crop, band=True),
         "pictures": studio.picture,
-        "frames": studio.frame,
+        "frames": functools.partial(make_frame, studio),
     }
     made = make[options.product](seed, index, chosen)
     yield "jpg", jpeg(made.rgb)
@@ -342,8 +258,6 @@ def _name(start: int, options: WriteOptions) -> str:
 
 def _opened(options: WriteOptions) -> dict[str, Any]:
     """The folder's manifest, or a new one; raises :class:`WriteError` where it does not fit."""
-    from train.synth.outputs.products import VERSION
-
     plan: dict[str, Any] = {
         "product": options.product,
         "seed": options.seed,

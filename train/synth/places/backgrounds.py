@@ -12,10 +12,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from train.synth.defocus import disk_kernel
 from train.synth.places.interiors import car_interior, clutter, office, room
 from train.synth.places.lighting import LUMINANCE, Lighting, backdrop
 from train.synth.places.scenery import PLACES
-from train.synth.render.sensor import disk_kernel
 
 Image = NDArray[np.float32]
 PAINTERS: dict[str, Callable[[np.random.Generator], Image]] = {

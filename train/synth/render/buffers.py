@@ -14,7 +14,7 @@ from train.synth.figure.facekit import NARROW_FACE_VERTICES, PARTS, FaceKit
 from train.synth.figure.hair import Strands
 from train.synth.figure.meshes import Mesh
 from train.synth.render.gl import Context
-from train.synth.worn.headwear import Rim
+from train.synth.worn.skull import Rim
 
 LASH_LENGTH_CM = 0.95
 SURFACES = {

@@ -12,7 +12,6 @@ from train.synth.figure import meshes
 from train.synth.figure.facekit import FaceKit
 from train.synth.figure.hair import strand_texture
 from train.synth.figure.people import Person, face_center, to_head
-from train.synth.figure.posing import Labels, Posed, Poser
 from train.synth.render.buffers import FAR_PX, Batch, HairArray, HeadArrays
 from train.synth.render.gl import (
     Context,
@@ -21,10 +20,12 @@ from train.synth.render.gl import (
     noise_texture,
     set_uniform,
 )
-from train.synth.render.scene import Scene
+from train.synth.render.posing import Labels, Posed, Poser
+from train.synth.render.scene import Scene, Window
 from train.synth.worn.glasses import glasses
-from train.synth.worn.headwear import Head, rim_of
+from train.synth.worn.headwear import rim_of
 from train.synth.worn.occluders import occluders
+from train.synth.worn.skull import Head
 from train.synth.worn.wearables import Part, clothes, headwear, mask
 
 SHADOW_PX = 384
@@ -44,9 +45,6 @@ UNITS = {
     "strand_map": 6,
 }
 LIT = ("skin", "solid", "lens", "eye", "wet", "lash")
-
-Window = tuple[int, int, int, int]
-"""(left, top, width, height) in pixels of the frame."""
 
 
 @dataclass(slots=True)

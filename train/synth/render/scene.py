@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from train.factors import sample_picture_factors
 from train.synth.domains import Domain
-from train.synth.figure.people import Person
 from train.synth.places.lighting import Lighting, sample_lighting
 from train.synth.render.sensor import Sensor, sample_sensor
 from train.synth.streams import Streams
 
 Floats = NDArray[np.float64]
+Window = tuple[int, int, int, int]
+"""(left, top, width, height) in pixels of the frame."""
 
 FACE_WIDTH_MM = 140.0
 """What the normalised face crop shows across; ``face_px`` counts its pixels in the picture."""
@@ -63,11 +63,6 @@ def rotation_from_angles(yaw: float, pitch: float, roll: float) -> Floats:
 def direction(pitch: float, yaw: float) -> Floats:
     """Unit vector of (pitch, yaw); see the conventions (0, 0 looks into the camera)."""
     return np.array([-np.cos(pitch) * np.sin(yaw), -np.sin(pitch), -np.cos(pitch) * np.cos(yaw)])
-
-
-def sample_scene(streams: Streams, person: Person, domain: Domain) -> Scene:
-    """Draw a picture's factors by the domain's chances, then the rest."""
-    return make_scene(streams, domain, sample_picture_factors(streams, person.factors, domain))
 
 
 def make_scene(streams: Streams, domain: Domain, on: Mapping[str, bool]) -> Scene:

@@ -15,6 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from train.synth.defocus import disk_kernel
+
 Image = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
 _LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
@@ -211,14 +213,6 @@ def _blurred(x: Image, sensor: Sensor) -> Image:
         else:
             x = cv2.filter2D(x, -1, kernel(1.0), borderType=cv2.BORDER_REPLICATE)
     return x
-
-
-def disk_kernel(radius: float) -> Image:
-    """An evenly filled disk, anti-aliased; sums to 1."""
-    half = int(np.ceil(radius + 0.5))
-    y, x = np.mgrid[-half : half + 1, -half : half + 1]
-    disk = np.clip(radius + 0.5 - np.hypot(x, y), 0, 1)
-    return np.asarray(disk / disk.sum(), np.float32)
 
 
 def _path_kernel(sensor: Sensor, scale: float) -> Image:

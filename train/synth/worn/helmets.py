@@ -7,7 +7,7 @@ from scipy.interpolate import CubicSpline
 
 from train.synth.figure.meshes import Mesh, merge
 from train.synth.worn.fitting import Numbers, Part, bar, dye, rgb, sheet, surface, weave
-from train.synth.worn.headwear import AZIMUTH, COLUMNS, Head, Rim, crown_rows, draw_rim, visor
+from train.synth.worn.skull import AZIMUTH, COLUMNS, Head, Rim, crown_rows, draw_rim, visor
 
 SHELL_COLORS = (
     (0.80, 0.80, 0.78),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from train.synth.outputs.decoys import PAINTERS, SIDE_PX, WEIGHTS, decoy, scrambled
+from train.synth.outputs.hard_negatives import PAINTERS, SIDE_PX, WEIGHTS, hard_negative, scrambled
 
 
 @pytest.mark.parametrize("name", PAINTERS)
@@ -23,7 +23,7 @@ def test_every_thing_is_premultiplied_light_with_an_outline(name):
 
 
 def test_the_same_seed_draws_the_same_and_another_does_not():
-    first, again, other = (decoy(np.random.default_rng(seed)) for seed in (1, 1, 2))
+    first, again, other = (hard_negative(np.random.default_rng(seed)) for seed in (1, 1, 2))
     assert first.shape == (SIDE_PX, SIDE_PX, 4)
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)

@@ -1,4 +1,4 @@
-"""Things that are no faces but have something of one, for detectors to refuse; all painted here.
+"""Hard negatives for detectors: things with something of a face that are none; all painted here.
 
 Fruit, stones, wheels, leaves, fur with eyes, boxes with knobs, and faces whose parts are in the
 wrong places.  Each is premultiplied linear light (side, side, 4), as a cut-out is.
@@ -18,7 +18,7 @@ Rng = np.random.Generator
 SIDE_PX = 144
 
 
-def decoy(rng: Rng, side: int = SIDE_PX) -> Light:
+def hard_negative(rng: Rng, side: int = SIDE_PX) -> Light:
     """Some thing, (side, side, 4), as bright as a face may be."""
     names = list(PAINTERS)
     chance = np.array([WEIGHTS[n] for n in names])

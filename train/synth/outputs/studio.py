@@ -1,71 +1,57 @@
-"""What is made of rendered people: pictures, face crops, cut-outs, whole frames and clips.
+"""The studio: one person at a time as a picture, a face crop or a cut-out.
 
-Each is a pure function of (seed, index, domain): neither the order in which they are made nor the
-process that makes them changes anything.  Faces over :data:`MOST_FACE_PX` are drawn at that size,
-because a face crop for the gaze network has 224 pixels across the same 140 mm; labels hold the
-camera matrix of what is drawn.
+Each of these, as whole frames and clips, is a pure function of (seed, index, domain): neither the
+order in which they are made nor the process that makes them changes anything.  Faces over
+``MOST_FACE_PX`` are drawn at that size; labels hold the camera matrix of what is drawn.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from clipgaze_sdk import Camera
-from clipgaze_sdk.faces.sampling import sample_crops
 from clipgaze_sdk.geometry import (
-    GazeNormalization,
     angles_from_vector,
     head_pose_from_landmarks,
 )
-from train.factors import factor, sample_picture_factors, with_factor
+from train.factors import factor, with_factor
+from train.synth.chances import sample_picture_factors
 from train.synth.domains import Domain
 from train.synth.figure.facekit import FaceKit
 from train.synth.figure.people import People, Person
-from train.synth.figure.posing import Labels
 from train.synth.outputs.disturb import assumed_matrix, noisy_landmarks
-from train.synth.outputs.records import Floats, Record, affine, appearance, geometry, moved, plain
+from train.synth.outputs.framing import (
+    BAND_FACE_PX,
+    CUTOUT_FACE_PX,
+    CUTOUT_WINDOW,
+    HALF_WINDOW,
+    MOST_FACE_PX,
+    around,
+    around_band,
+    clipped,
+    scaled,
+)
+from train.synth.outputs.light import HEADROOM, Pixels, composed, encode_light, exposed
+from train.synth.outputs.normalization import NORMALIZATION, sampled
+from train.synth.outputs.records import Floats, Record, appearance, geometry, moved, plain
 from train.synth.places.backgrounds import Backgrounds
 from train.synth.places.lighting import backdrop
-from train.synth.render.renderer import Drawn, Renderer, Window
-from train.synth.render.scene import Scene, make_scene
-from train.synth.render.sensor import Sensor, expose
+from train.synth.render.posing import Labels
+from train.synth.render.renderer import Drawn, Renderer
+from train.synth.render.scene import Scene, Window, make_scene
 from train.synth.streams import Streams
 
-if TYPE_CHECKING:
-    from train.synth.outputs.clips import Clip
-    from train.synth.outputs.frames import Frame
-
-Pixels = NDArray[np.uint8]
-Image = NDArray[np.float32]
 Switches = Mapping[str, bool]
 
 VERSION = 1
 """Raised whenever the same seed gives other pictures, so that shards of two kinds never mix."""
 
 PICTURES_PER_PERSON = 8
-MOST_FACE_PX = 224.0
-BAND_FACE_PX = 150.0
-"""The same for eye bands, which a network looks at in half the resolution (112 pixels)."""
-BAND_REACH_PX = (-16.0, 14.0, 239.0, 146.0)
-"""Left, top, right and bottom of what is drawn for an eye band, in pixels of the whole crop: rows
-32 to 127, and a margin for errors of landmarks and for augmentation."""
-HALF_WINDOW = 0.9
-"""Half a picture's side, in units of 140 mm at the face."""
-CUTOUT_FACE_PX = 200.0
-CUTOUT_WINDOW = (1.25, 1.2, 1.3)
-"""A cut-out's reach beside, above and below the face centre, in units of 140 mm."""
-HEADROOM = 2.0
-"""Linear light that a cut-out's byte 255 stands for."""
 
-NORMALIZATION = GazeNormalization(
-    focal_px=960.0, distance_mm=600.0, size_px=(224, 224), center_px=(111.5, 111.5)
-)
 
 PERSON, PICTURE, FRAME, CLIP = 1, 2, 3, 4
 """Second numbers of the streams' keys."""
@@ -123,7 +109,7 @@ class Cutout:
 
 
 class Studio:
-    """Makes products of one face model with one OpenGL context; not shared between threads.
+    """Draws people of one face model with one OpenGL context; not shared between threads.
 
     Raises :class:`RuntimeError` when no EGL context can be made.
     """
@@ -248,20 +234,6 @@ class Studio:
         alpha = np.round(np.clip(drawn.rgba[..., 3], 0, 1) * 255).astype(np.uint8)
         return Cutout(encode_light(drawn.rgba[..., :3]), alpha, labels, record)
 
-    def frame(self, seed: int, index: int, domain: Domain) -> Frame:
-        """A whole camera frame with none to several people, by ``outputs.frames``."""
-        from train.synth.outputs.frames import make_frame
-
-        return make_frame(self, seed, index, domain)
-
-    def clip(
-        self, seed: int, index: int, domain: Domain, *, frames: int = 60, fps: float = 30.0
-    ) -> Clip:
-        """A person who moves; its frames are drawn one by one, by ``outputs.clips``."""
-        from train.synth.outputs.clips import make_clip
-
-        return make_clip(self, seed, index, domain, frames=frames, fps=fps)
-
     def develop(self, drawn: Drawn, scene: Scene, *, noise: str = "exposure") -> Pixels:
         """A drawn window before the scene's background, as the scene's sensor sees it.
 
@@ -324,107 +296,3 @@ def normalized(picture: Picture, landmarks: Floats, matrix: Floats) -> Crop:
         "assumed_camera_matrix": plain(matrix, 5),
     }
     return Crop(rgb, gaze, head, turn, warp, in_crop, picture, record)
-
-
-def sampled(image: Pixels, image_from_crop: Floats, size: tuple[int, int]) -> Pixels:
-    """The SDK's sampling of an RGB image, kept as bytes; black outside of the image."""
-    crop = sample_crops(
-        np.ascontiguousarray(image),
-        image_from_crop[None],
-        width=size[0],
-        height=size[1],
-        mean=(0.0, 0.0, 0.0),
-        std=(1.0, 1.0, 1.0),
-        color="rgb",
-    )[0]
-    return np.ascontiguousarray(np.round(crop.transpose(1, 2, 0) * 255).astype(np.uint8))
-
-
-def composed(rgba: Image, behind: Image) -> Image:
-    """Premultiplied light (H, W, 4) before a background (H, W, 3)."""
-    return np.asarray(rgba[..., :3] + behind * (1 - rgba[..., 3:]), np.float32)
-
-
-def exposed(
-    rng: np.random.Generator,
-    light: Image,
-    sensor: Sensor,
-    window: Window,
-    frame_px: tuple[int, int],
-) -> Pixels:
-    """The sensor's picture of a part of its frame: the lens is dark in the frame's corners."""
-    if sensor.vignette > 0.01:
-        x = (np.arange(window[2]) + window[0] + 0.5) / frame_px[0] * 2 - 1
-        y = (np.arange(window[3]) + window[1] + 0.5) / frame_px[1] * 2 - 1
-        gain = 1 - sensor.vignette * np.clip((y[:, None] ** 2 + x**2) / 2, 0, 1)
-        light = light * gain[..., None].astype(np.float32)
-        sensor = replace(sensor, vignette=0.0)
-    return expose(rng, light, sensor)
-
-
-def encode_light(light: Image) -> Pixels:
-    """Linear light as bytes: ``255 * (light / HEADROOM) ** (1 / 2.2)``, clipped at both ends.
-
-    The headroom keeps highlights that a darker exposure shows; the power spends the bytes on what
-    is dark.
-    """
-    return np.asarray(
-        np.round(np.clip(light / HEADROOM, 0, 1) ** np.float32(1 / 2.2) * 255), np.uint8
-    )
-
-
-_LIGHT = (HEADROOM * (np.arange(256) / 255) ** 2.2).astype(np.float32)
-
-
-def decode_light(encoded: Pixels) -> Image:
-    """Linear light of :func:`encode_light`'s bytes."""
-    return np.asarray(cv2.LUT(encoded, _LIGHT), np.float32)
-
-
-def scaled(scene: Scene, scale: float) -> Scene:
-    """The scene as a camera of ``scale`` times the resolution sees it, its blur alike."""
-    if scale == 1:
-        return scene
-    width, height = (max(1, round(n * scale)) for n in scene.frame_px)
-    sensor = replace(
-        scene.sensor,
-        defocus_px=scene.sensor.defocus_px * scale,
-        motion_px=scene.sensor.motion_px * scale,
-        downscale=max(1.0, scene.sensor.downscale * scale),
-    )
-    return replace(
-        scene,
-        camera_matrix=affine(scale) @ scene.camera_matrix,
-        frame_px=(width, height),
-        sensor=sensor,
-    )
-
-
-def around(scene: Scene, beside: float, above: float, below: float) -> Window:
-    """The part of the frame around the face centre, in units of 140 mm there."""
-    center = scene.camera_matrix @ scene.face_center_mm
-    x, y = center[:2] / center[2]
-    size = scene.face_px
-    left, top = round(x - beside * size), round(y - above * size)
-    return left, top, round(x + beside * size) - left, round(y + below * size) - top
-
-
-def around_band(scene: Scene) -> Window:
-    """The part of the frame that the eye band of the normalised crop shows, with its margin."""
-    camera = Camera(scene.camera_matrix, size_px=scene.frame_px)
-    turn = NORMALIZATION.rotation(scene.face_center_mm, scene.camera_from_head)
-    warp = NORMALIZATION.image_from_crop(camera, scene.face_center_mm, turn)
-    left, top, right, bottom = BAND_REACH_PX
-    corners = np.array([[left, top, 1], [right, top, 1], [left, bottom, 1], [right, bottom, 1]])
-    pixels = corners @ warp.T
-    pixels = pixels[:, :2] / pixels[:, 2:]
-    low, high = np.floor(pixels.min(0)).astype(int), np.ceil(pixels.max(0)).astype(int)
-    return int(low[0]), int(low[1]), int(high[0] - low[0]), int(high[1] - low[1])
-
-
-def clipped(window: Window, frame_px: tuple[int, int]) -> Window:
-    """The part of a window that is inside of the frame, at least one pixel."""
-    left, top = max(window[0], 0), max(window[1], 0)
-    right = min(window[0] + window[2], frame_px[0])
-    bottom = min(window[1] + window[3], frame_px[1])
-    return left, top, max(right - left, 1), max(bottom - top, 1)

@@ -21,15 +21,10 @@ from train.synth.domains import domain
 from train.synth.figure.motion import Blinks, Eyes, minimum_jerk, saccade_s, wander
 from train.synth.outputs.clips import make_clip
 from train.synth.outputs.disturb import assumed_matrix, noisy_landmarks
-from train.synth.outputs.frames import MOST_OVERLAP, _overlap
-from train.synth.outputs.products import (
-    HEADROOM,
-    NORMALIZATION,
-    decode_light,
-    encode_light,
-    sampled,
-    scaled,
-)
+from train.synth.outputs.frames import MOST_OVERLAP, _overlap, make_frame
+from train.synth.outputs.framing import scaled
+from train.synth.outputs.light import HEADROOM, decode_light, encode_light
+from train.synth.outputs.normalization import NORMALIZATION, sampled
 from train.synth.outputs.records import affine, moved
 from train.synth.render.sensor import identity_sensor
 from train.synth.streams import Streams
@@ -168,7 +163,7 @@ def test_half_of_the_cameras_have_a_wrong_focal_length():
 def test_products_depend_on_seed_and_index_alone(studio):
     first = studio.crop(5, 9, QUIET)
     studio.crop(5, 30, QUIET)
-    studio.frame(5, 1, QUIET)
+    make_frame(studio, 5, 1, QUIET)
     again = studio.crop(5, 9, QUIET)
     assert np.array_equal(first.rgb, again.rgb)
     assert first.record == again.record
@@ -215,7 +210,7 @@ def test_light_survives_its_bytes():
 
 def test_frames_hold_people_from_far_to_near(studio):
     crowd = replace(QUIET, people={3: 1.0}, distance_mm=(400, 900))
-    frame = studio.frame(2, 4, crowd)
+    frame = make_frame(studio, 2, 4, crowd)
     assert frame.rgb.shape == (240, 320, 3)
     assert len(frame.faces) >= 2
     depths = [face.labels.face_center_mm[2] for face in frame.faces]
@@ -238,7 +233,7 @@ def test_frames_hold_people_from_far_to_near(studio):
 
 def test_nobody_can_be_in_a_frame(studio):
     empty = next(i for i in range(200) if Streams(2, 3, i)("places").random() < 0.06)
-    frame = studio.frame(2, empty, QUIET)
+    frame = make_frame(studio, 2, empty, QUIET)
     assert frame.faces == []
     assert frame.rgb.std() > 0
 
@@ -248,7 +243,7 @@ def test_landmarks_behind_a_nearer_person_are_hidden(studio, monkeypatch):
         return [np.array([30.0, 0, 1500.0]), np.array([0.0, 0, 600.0])]
 
     monkeypatch.setattr("train.synth.outputs.frames._sample_places", places)
-    far, near = studio.frame(2, 7, QUIET).faces
+    far, near = make_frame(studio, 2, 7, QUIET).faces
     assert not far.labels.visible.any()
     assert far.ignore
     assert not near.ignore
@@ -263,7 +258,7 @@ def test_overlap_is_that_of_the_smaller_box():
 
 
 def test_clips_move_smoothly(studio):
-    clip = studio.clip(4, 2, QUIET, frames=40, fps=20.0)
+    clip = make_clip(studio, 4, 2, QUIET, frames=40, fps=20.0)
     heads = [scene.camera_from_head @ [0, 0, -1.0] for scene in clip.scenes]
     steps = np.degrees([angle_between(a, b) for a, b in itertools.pairwise(heads)])
     assert 0 < steps.max() < 12  # 240 degrees per second

@@ -1,0 +1,85 @@
+"""What to write: kinds of output, how many samples, of which domains, and which sample is whose."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from train.synth.domains import DOMAINS, PARTS, Domain, domain, without
+
+PRODUCTS = ("crops", "bands", "cutouts", "pictures", "frames", "clips")
+SHARD_SIZES = {
+    "crops": 1000,
+    "bands": 1000,
+    "cutouts": 400,
+    "pictures": 800,
+    "frames": 200,
+    "clips": 16,
+}
+"""Samples in a shard; multiples of the pictures of one person, who is made once."""
+DOMAIN_RUN = 8
+"""So many samples in a row (one person) come from one domain, then the next domain's."""
+
+
+@dataclass(frozen=True, slots=True)
+class WriteOptions:
+    """What to write and where."""
+
+    facekit: Path
+    out: Path
+    product: str
+    count: int
+    domains: tuple[str, ...] = ("mix",)
+    seed: int = 0
+    workers: int = 2
+    clip_frames: int = 60
+    clip_fps: float = 30.0
+    shard_size: int = 0
+    """Samples in a full shard; 0 for what suits the product (:data:`SHARD_SIZES`)."""
+
+    def __post_init__(self) -> None:
+        if self.product not in PRODUCTS:
+            raise ValueError(f"no product {self.product!r}; expected one of {', '.join(PRODUCTS)}")
+        for name, value, least in (
+            ("count", self.count, 1),
+            ("seed", self.seed, 0),
+            ("workers", self.workers, 1),
+            ("clip_frames", self.clip_frames, 1),
+            ("shard_size", self.shard_size, 0),
+        ):
+            if value < least:
+                raise ValueError(f"{name} is {value}; expected at least {least}")
+        resolve_domains(",".join(self.domains))
+        if not self.shard_size:
+            object.__setattr__(self, "shard_size", SHARD_SIZES[self.product])
+
+
+def resolve_domains(names: str) -> tuple[Domain, ...]:
+    """Domains of a comma-separated list of names, ``all`` for every preset.
+
+    ``NAME-appearance``, ``NAME-world`` and ``NAME-sensor`` are presets without that part of their
+    variety, and several parts may be left out (``NAME-world-sensor``).  Raises :class:`ValueError`
+    that lists the names.
+    """
+    if names == "all":
+        return DOMAINS
+    found = []
+    for name in names.split(","):
+        base, *parts = name.strip().split("-")
+        try:
+            chosen = domain(base)
+        except KeyError as error:
+            raise ValueError(str(error.args[0])) from None
+        for part in parts:
+            if part not in PARTS:
+                raise ValueError(f"{name!r}: no part {part!r}; expected some of {', '.join(PARTS)}")
+            chosen = without(chosen, part)
+        found.append(chosen)
+    return tuple(found)
+
+
+def domain_of(domains: Sequence[Domain], product: str, index: int) -> Domain:
+    """Which domain sample ``index`` has: they take turns, person by person."""
+    turn = index if product == "clips" else index // DOMAIN_RUN
+    return domains[turn % len(domains)]
