@@ -41,7 +41,7 @@ class Factor:
     chance: float
     """Share of pictures (or people) with it, among those where what it needs is on."""
     drawn_by: str
-    """What of ``train.synth`` obeys it, as ``module.function`` or ``module.Class.method``."""
+    """What of ``train.synth`` obeys it, as ``room.module.function`` or ``room.module.Class.method``."""
     excludes: tuple[str, ...] = ()
     """Never on together with these; symmetric."""
     needs: tuple[str, ...] = ()
@@ -52,17 +52,17 @@ class Factor:
     """With one of these on, the negative phrase may be untrue although this is off."""
 
 
-_SHAPE = "people.ShapeScores.measure"
-_SKIN = "skin.SkinPainter.paint"
-_COLOR = "hair.hair_color"
-_SCALP = "hair.scalp_hair"
-_FACIAL = "hair.facial_hair"
-_FACE = "scene.sample_expression"
-_EYEWEAR = "glasses.glasses"
-_HEADWEAR = "wearables.headwear"
-_OCCLUDER = "occluders.occluders"
-_LIGHT = "lighting.sample_lighting"
-_SENSOR = "sensor.sample_sensor"
+_SHAPE = "figure.people.ShapeScores.measure"
+_SKIN = "figure.skin.SkinPainter.paint"
+_COLOR = "figure.hair.hair_color"
+_SCALP = "figure.hair.scalp_hair"
+_FACIAL = "figure.hair.facial_hair"
+_FACE = "render.scene.sample_expression"
+_EYEWEAR = "worn.glasses.glasses"
+_HEADWEAR = "worn.wearables.headwear"
+_OCCLUDER = "worn.occluders.occluders"
+_LIGHT = "places.lighting.sample_lighting"
+_SENSOR = "render.sensor.sample_sensor"
 
 _Row = tuple[str, float, str, str, str]
 
@@ -102,7 +102,7 @@ _TABLE: tuple[tuple[Dimension, Scope, tuple[_Row, ...]], ...] = (
             ("beard", 0.20, _FACIAL, "a full beard", "a clean-shaven chin"),
             ("moustache", 0.17, _FACIAL, "a moustache", "a bare upper lip"),
             ("stubble", 0.16, _FACIAL, "stubble", "freshly shaven cheeks"),
-            ("light_eyes", 0.32, "people.People.make", "light-coloured eyes", "brown eyes"),
+            ("light_eyes", 0.32, "figure.people.People.make", "light-coloured eyes", "brown eyes"),
         ),
     ),
     (
@@ -138,7 +138,7 @@ _TABLE: tuple[tuple[Dimension, Scope, tuple[_Row, ...]], ...] = (
             ("beanie", 0.06, _HEADWEAR, "a knitted beanie", "no woollen hat"),
             ("helmet", 0.055, _HEADWEAR, "a helmet", "an unprotected head"),
             ("head_scarf", 0.055, _HEADWEAR, "a headscarf", "an uncovered head"),
-            ("face_mask", 0.075, "wearables.mask", "a face mask", "no mask"),
+            ("face_mask", 0.075, "worn.wearables.mask", "a face mask", "no mask"),
             ("hand_on_face", 0.08, _OCCLUDER, "a hand on the face", "hands off the face"),
             ("object_in_front", 0.07, _OCCLUDER, "an object before the face", "nothing held up"),
         ),
