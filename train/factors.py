@@ -41,7 +41,7 @@ class Factor:
     chance: float
     """Share of pictures (or people) with it, among those where what it needs is on."""
     drawn_by: str
-    """What of ``train.synth`` obeys it, as ``room.module.function`` or ``room.module.Class.method``."""
+    """What of ``train.synth`` obeys it: ``room.module.function``, or a method of a class there."""
     excludes: tuple[str, ...] = ()
     """Never on together with these; symmetric."""
     needs: tuple[str, ...] = ()

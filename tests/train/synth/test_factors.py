@@ -56,9 +56,7 @@ def test_the_table_is_whole():
     assert len(set(phrases)) == len(phrases)
     assert PROMPT.format("a full beard") == "An image of a face with a full beard."
     for f in FACTORS:
-        module, *rest = f.drawn_by.split(".")
-        assert module, f.name
-        assert rest, f.name
+        assert len(f.drawn_by.split(".")) >= 3, f.name
         for other in (*f.excludes, *f.needs, *f.hidden_by, *f.doubtful_with):
             assert other in NAMES, f.name
             assert other != f.name

@@ -38,8 +38,8 @@ QUALITY = {f.name for f in FACTORS if f.dimension == "image quality"}
 
 @pytest.mark.parametrize("name", [f.name for f in FACTORS])
 def test_what_is_said_to_draw_a_factor_exists(name):
-    module, *path = factor(name).drawn_by.split(".")
-    found = importlib.import_module(f"train.synth.{module}")
+    room, module, *path = factor(name).drawn_by.split(".")
+    found = importlib.import_module(f"train.synth.{room}.{module}")
     for part in path:
         found = getattr(found, part)
     assert callable(found)
