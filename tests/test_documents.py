@@ -309,6 +309,22 @@ def test_every_link_leads_somewhere(document: str) -> None:
             assert anchor in anchors(linked.resolve().relative_to(ROOT).as_posix()), target
 
 
+def test_every_page_that_code_names_is_there() -> None:
+    code = [
+        path
+        for folder in ("sdk", "train", "export", "samples", "scripts")
+        for path in (ROOT / folder).rglob("*")
+        if path.suffix in (".py", ".sh", ".json", "") and path.is_file()
+    ]
+    named = {
+        page
+        for path in code
+        for page in re.findall(r"\bdocs/[\w./-]+\.md\b", path.read_text(encoding="utf-8"))
+    }
+    assert named
+    assert not {page for page in named if not (ROOT / page).exists()}
+
+
 def test_every_picture_is_shown() -> None:
     shown = "".join(text_of(document) for document in DOCUMENTS)
     for picture in (ROOT / "docs" / "images").iterdir():
