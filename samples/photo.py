@@ -11,18 +11,14 @@ import math
 import sys
 from pathlib import Path
 
-import cv2
-
-from clipgaze_sdk import GazeEstimator, draw_result
+from clipgaze_sdk import ClipGazeError, GazeEstimator, draw_result
+from clipgaze_sdk.media.pictures import read_image, write_image
 
 PORTRAIT = Path(__file__).parent / "media" / "portrait.jpg"
 
 
 def main(photo: str = str(PORTRAIT), annotated: str = "gaze.jpg") -> int:
-    image = cv2.imread(photo)  # (H, W, 3) uint8, BGR, upright by its EXIF orientation
-    if image is None:
-        print(f"cannot read {photo}", file=sys.stderr)
-        return 1
+    image = read_image(Path(photo))  # (H, W, 3) uint8, BGR, upright by its EXIF orientation
 
     with GazeEstimator() as estimator:
         result = estimator.estimate(image)
@@ -38,12 +34,13 @@ def main(photo: str = str(PORTRAIT), annotated: str = "gaze.jpg") -> int:
     if not result.faces:
         print("nobody in view")
 
-    if not cv2.imwrite(annotated, draw_result(image, result)):
-        print(f"cannot write {annotated}", file=sys.stderr)
-        return 1
+    write_image(Path(annotated), draw_result(image, result))
     print(f"written: {annotated}")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:3]))
+    try:
+        sys.exit(main(*sys.argv[1:3]))
+    except ClipGazeError as error:
+        sys.exit(f"error: {error}")

@@ -38,9 +38,9 @@ def opencv_path(path: str | Path) -> str:
 
 @contextlib.contextmanager
 def quiet_opencv() -> Iterator[None]:
-    """Keep warnings of OpenCV that its caller can do nothing about from being printed."""
+    """Print nothing of what OpenCV tells beside its answers, as this package says it itself."""
     logging = cv2.utils.logging
-    level = logging.setLogLevel(min(logging.getLogLevel(), logging.LOG_LEVEL_ERROR))
+    level = logging.setLogLevel(min(logging.getLogLevel(), logging.LOG_LEVEL_FATAL))
     try:
         yield
     finally:

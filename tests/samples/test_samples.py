@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -27,8 +29,15 @@ needs_media = pytest.mark.skipif(
 
 def run_sample(name: str, *arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(SAMPLES / name), *arguments]
+    environment = {**os.environ, "DISPLAY": "", "WAYLAND_DISPLAY": ""}  # as over ssh
     return subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, timeout=120, check=False
+        command,
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
 
 
@@ -52,8 +61,11 @@ def test_photo_finds_everyone_and_where_they_look(tmp_path: Path) -> None:
 
 
 @needs_media
-def test_webcam_follows_one_person_through_the_clip(tmp_path: Path) -> None:
-    done = run_sample("webcam.py", str(MEDIA / "clip.mp4"), "--headless", folder=tmp_path)
+@pytest.mark.parametrize("arguments", [("--headless",), ()])
+def test_webcam_follows_one_person_through_the_clip(
+    tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    done = run_sample("webcam.py", str(MEDIA / "clip.mp4"), *arguments, folder=tmp_path)
     assert done.returncode == 0, done.stderr
     *lines, last = done.stdout.splitlines()
     frames = int(last.split()[0])
@@ -86,3 +98,36 @@ def test_a_missing_file_is_said_in_one_line(tmp_path: Path, name: str) -> None:
     assert done.returncode == 1
     assert "missing.mp4" in done.stderr
     assert "Traceback" not in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.skipif(Path("/dev/video97").exists(), reason="there is such a camera")
+def test_a_missing_camera_is_said_in_one_line(tmp_path: Path) -> None:
+    done = run_sample("webcam.py", "97", folder=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: cannot open camera 97")
+    assert done.stderr.count("\n") == 1
+
+
+@needs_media
+@pytest.mark.skipif(sys.platform != "linux", reason="names are bytes on Linux")
+def test_names_that_are_no_utf_8_end_no_sample(tmp_path: Path) -> None:
+    shutil.copy(MEDIA / "portrait.jpg", tmp_path / "caf\udce9.jpg")
+    shutil.copy(MEDIA / "clip.mp4", tmp_path / "caf\udce9.mp4")
+    done = run_sample("photo.py", "caf\udce9.jpg", "out.png", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out.png").stat().st_size > 1000
+    done = run_sample("webcam.py", "caf\udce9.mp4", folder=tmp_path)
+    assert done.returncode == 1
+    assert "not UTF-8" in done.stderr
+
+
+@needs_media
+def test_a_video_without_times_runs(tmp_path: Path) -> None:
+    """Motion-JPEG one after another has no container that could hold times."""
+    image = cv2.imread(str(MEDIA / "portrait.jpg"))
+    data = cv2.imencode(".jpg", cv2.resize(image, (320, 180)))[1].tobytes()
+    (tmp_path / "raw.mjpeg").write_bytes(data * 4)
+    done = run_sample("webcam.py", "raw.mjpeg", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1].startswith("4 frames")

@@ -140,7 +140,7 @@ def check_opencv() -> Iterable[Check]:
     """What OpenCV can read and show."""
     if not _importable("cv2"):
         return
-    from .opencv_build import display_is_available, read_opencv_build
+    from ..media.opencv_build import display_is_available, read_opencv_build
 
     build = read_opencv_build()
     if build.ffmpeg:

@@ -292,8 +292,8 @@ class _Window:
 
 
 def _open_window(title: str) -> _Window | None:
+    from ..media.opencv_build import window_is_available
     from ..media.pictures import shown_name
-    from .opencv_build import window_is_available
 
     return _Window(f"clipgaze: {shown_name(title)}") if window_is_available() else None
 

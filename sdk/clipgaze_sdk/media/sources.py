@@ -13,10 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._errors import InputError
-from .._opencv import cv2, opencv_path
+from .._opencv import cv2, opencv_path, quiet_opencv
 from .pictures import IMAGE_SUFFIXES, OTHER_SUFFIXES, as_bgr, check_size, kind_of, read_image
 
 SourceKind = Literal["image", "folder", "video", "camera"]
+_PICTURES_IN_A_ROW = (".mjpeg", ".mjpg")
+"""Videos that begin as a picture does."""
 _FALLBACK_FPS = 30.0
 _CAMERA = re.compile(r"(?:/dev/video)?([0-9]{1,4})")
 
@@ -81,6 +83,8 @@ def source_kind(source: str) -> SourceKind:
         )
     if path.suffix.lower() in IMAGE_SUFFIXES:
         return "image"
+    if path.suffix.lower() in _PICTURES_IN_A_ROW:
+        return "video"
     picture = _picture_in(path)
     if picture in ("PNG", "JPEG", "WebP", "BMP"):
         return "image"
@@ -210,7 +214,8 @@ class VideoSource:
 
     def __init__(self, path: Path) -> None:
         self._name = path.name
-        self._capture = cv2.VideoCapture(opencv_path(path), cv2.CAP_ANY)
+        with quiet_opencv():
+            self._capture = cv2.VideoCapture(opencv_path(path), cv2.CAP_ANY)
         if not self._capture.isOpened():
             raise InputError(
                 f"cannot open video {str(path)!r}: damaged, cut off before its index, not a video, "
@@ -254,7 +259,8 @@ class CameraSource:
 
     def __init__(self, index: int) -> None:
         self._name = f"camera {index}"
-        self._capture = cv2.VideoCapture(index)
+        with quiet_opencv():
+            self._capture = cv2.VideoCapture(index)
         if not self._capture.isOpened():
             raise InputError(
                 f"cannot open camera {index}: no such device, in use by another program, or no "

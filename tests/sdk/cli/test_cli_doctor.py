@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from clipgaze_sdk.cli import doctor, main, opencv_build
+from clipgaze_sdk.cli import doctor, main
 from clipgaze_sdk.cli.doctor import Check
 from clipgaze_sdk.cli.versions import numbers_of
+from clipgaze_sdk.media import opencv_build
 from clipgaze_sdk.models import files as _models
 from tests.fake_networks import write_networks
 

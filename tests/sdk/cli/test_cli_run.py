@@ -12,7 +12,8 @@ import pytest
 
 from clipgaze_sdk._errors import ConfigurationError, ModelError
 from clipgaze_sdk._options import EstimatorOptions
-from clipgaze_sdk.cli import main, make_parser, opencv_build, run
+from clipgaze_sdk.cli import main, make_parser, run
+from clipgaze_sdk.media import opencv_build
 from clipgaze_sdk.media.sources import open_source
 from tests.fake_networks import draw_faces, write_networks
 from tests.sdk.fake_estimator import FakeEstimator
