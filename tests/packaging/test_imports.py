@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import statistics
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,7 +19,6 @@ ARROWS = {
     "samples": ("samples", {"clipgaze_sdk"}),
 }
 HEAVY = ("torch", "onnxruntime", "tensorrt", "pycuda", "cv2")
-MAX_SECONDS = 0.3
 
 
 def imported_tops(source: str) -> Iterator[tuple[int, str]]:
@@ -135,18 +133,22 @@ def test_without_opencv_the_program_says_where_to_get_it():
 
 
 def test_importing_is_quick_and_loads_nothing_heavy():
+    """Quick beside numpy in the same process, so that other work on the machine slows both."""
     code = (
-        "import sys, time; begin = time.perf_counter()\n"
-        "import clipgaze_sdk\n"
-        "print(time.perf_counter() - begin)\n"
+        "import sys, time; times = [time.perf_counter()]\n"
+        "import clipgaze_sdk; times.append(time.perf_counter())\n"
         f"print([name for name in {HEAVY!r} if name in sys.modules])\n"
+        "times.append(time.perf_counter())\n"
+        "import numpy; times.append(time.perf_counter())\n"
+        "print(times[1] - times[0], times[3] - times[2])\n"
     )
-    seconds = []
+    ours, numpys = [], []
     for _ in range(5):
         done = subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, check=True
         )
-        taken, loaded = done.stdout.splitlines()
+        loaded, times = done.stdout.splitlines()
         assert loaded == "[]"
-        seconds.append(float(taken))
-    assert statistics.median(seconds) < MAX_SECONDS
+        for seconds, text in zip((ours, numpys), times.split(), strict=True):
+            seconds.append(float(text))
+    assert min(ours) < 0.5 * min(numpys)
