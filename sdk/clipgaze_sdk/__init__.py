@@ -12,51 +12,39 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from ._draw import draw_result
-    from ._errors import BackendError, ClipGazeError, ConfigurationError, InputError, ModelError
-    from ._estimator import GazeEstimator
-    from ._options import EstimatorOptions
-    from ._results import FaceResult, FrameResult, Gaze
-    from .geometry.camera import Camera
-    from .geometry.head_pose import HeadPose
-    from .models.cards import ModelCard
+if TYPE_CHECKING:  # for type checkers, which cannot follow __getattr__
+    from ._draw import draw_result as draw_result
+    from ._errors import BackendError as BackendError
+    from ._errors import ClipGazeError as ClipGazeError
+    from ._errors import ConfigurationError as ConfigurationError
+    from ._errors import InputError as InputError
+    from ._errors import ModelError as ModelError
+    from ._estimator import GazeEstimator as GazeEstimator
+    from ._options import EstimatorOptions as EstimatorOptions
+    from ._results import FaceResult as FaceResult
+    from ._results import FrameResult as FrameResult
+    from ._results import Gaze as Gaze
+    from .geometry.camera import Camera as Camera
+    from .geometry.head_pose import HeadPose as HeadPose
+    from .models.cards import ModelCard as ModelCard
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "BackendError",
-    "Camera",
-    "ClipGazeError",
-    "ConfigurationError",
-    "EstimatorOptions",
-    "FaceResult",
-    "FrameResult",
-    "Gaze",
-    "GazeEstimator",
-    "HeadPose",
-    "InputError",
-    "ModelCard",
-    "ModelError",
-    "draw_result",
-]
-
 _HOMES = {
-    "BackendError": "_errors",
-    "Camera": "geometry.camera",
-    "ClipGazeError": "_errors",
-    "ConfigurationError": "_errors",
-    "EstimatorOptions": "_options",
-    "FaceResult": "_results",
-    "FrameResult": "_results",
-    "Gaze": "_results",
-    "GazeEstimator": "_estimator",
-    "HeadPose": "geometry.head_pose",
-    "InputError": "_errors",
-    "ModelCard": "models.cards",
-    "ModelError": "_errors",
-    "draw_result": "_draw",
+    name: home
+    for home, names in {
+        "_draw": "draw_result",
+        "_errors": "BackendError ClipGazeError ConfigurationError InputError ModelError",
+        "_estimator": "GazeEstimator",
+        "_options": "EstimatorOptions",
+        "_results": "FaceResult FrameResult Gaze",
+        "geometry.camera": "Camera",
+        "geometry.head_pose": "HeadPose",
+        "models.cards": "ModelCard",
+    }.items()
+    for name in names.split()
 }
+__all__ = sorted(_HOMES)
 
 
 def __getattr__(name: str) -> object:

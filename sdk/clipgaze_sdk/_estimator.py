@@ -23,7 +23,7 @@ from ._images import checked_image
 from ._options import EstimatorOptions
 from ._results import FaceResult, FrameResult
 from .faces.crop_network import CropRequest
-from .faces.detector import make_face_detector
+from .faces.detector import FaceDetector
 from .faces.gaze_network import GazeCrop, GazeNetwork, gaze_from_network
 from .faces.hysteresis import CropHysteresis
 from .faces.landmarks import FaceObservation, LandmarkNetwork
@@ -121,7 +121,7 @@ class GazeEstimator:
         models = resolve_models(model, tasks=wanted, precision=self._options.precision)
         self._cards = MappingProxyType({task: file.card for task, file in models.items()})
         with ExitStack() as loaded:  # closed again if a later one cannot be loaded
-            detector = make_face_detector(models.get("face_detector"), self._options)
+            detector = FaceDetector(models.get("face_detector"), self._options)
             loaded.callback(detector.close)
             landmarks = LandmarkNetwork(models["face_landmarks"], self._options)
             loaded.callback(landmarks.close)

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from clipgaze_sdk import EstimatorOptions, GazeEstimator
-from clipgaze_sdk.faces.detector import FaceDetector, make_face_detector
+from clipgaze_sdk.faces.detector import FaceDetector
 from clipgaze_sdk.models.files import resolve_models
 
 SHRINKS = (1, 2, 4)
@@ -199,7 +199,7 @@ def _finders(
         model = None
         if choice.detector == "bundled":
             model = resolve_models(models, tasks=("face_detector",))["face_detector"]
-        alone = make_face_detector(model, choice)
+        alone = FaceDetector(model, choice)
         stack.callback(alone.close)
         finders[name] = _alone(alone)
     for name, choice in choices.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -45,10 +46,21 @@ class DetectionModel(Protocol):
 
 
 class FaceDetector:
-    """A model with what is common to all: what is too small, off, or not a number goes."""
+    """The model that the options ask for; what is too small, off, or not a number goes.
 
-    def __init__(self, model: DetectionModel, options: EstimatorOptions) -> None:
-        self._model = model
+    Args:
+        model: the bundled kind's file; None for YuNet, whose file is in the options.
+        options: of the estimator.
+
+    Raises:
+        ModelError: the model file cannot be used.
+        BackendError: the runtime is not installed.
+    """
+
+    def __init__(self, model: ModelFile | None, options: EstimatorOptions) -> None:
+        self._model: DetectionModel = (
+            YuNetDetector(options) if model is None else NetworkDetector(model, options)
+        )
         self._options = options
 
     def find(self, image: NDArray[np.uint8]) -> Detections:
@@ -64,22 +76,6 @@ class FaceDetector:
     def close(self) -> None:
         """Release the network; a second call does nothing."""
         self._model.close()
-
-
-def make_face_detector(model: ModelFile | None, options: EstimatorOptions) -> FaceDetector:
-    """Return the detector that the options ask for.
-
-    Args:
-        model: the bundled kind's file; None for YuNet, whose file is in the options.
-        options: of the estimator.
-
-    Raises:
-        ModelError: the model file cannot be used.
-        BackendError: the runtime is not installed.
-    """
-    if model is None:
-        return FaceDetector(YuNetDetector(options), options)
-    return FaceDetector(NetworkDetector(model, options), options)
 
 
 class NetworkDetector:
@@ -169,23 +165,19 @@ class YuNetDetector:
         from .._opencv import cv2, opencv_path, quiet_opencv
 
         self._path = Path(str(options.detector_path))
-        if not self._path.is_file():
+        if not os.path.isfile(self._path):  # which says no to names of any length
             raise ModelError(
                 f"detector_path {str(self._path)!r} does not exist; expected YuNet's ONNX file. "
                 "Check the path."
             )
         try:
+            side = _YUNET_SIDE_PX
+            limits = options.min_confidence, options.nms_iou, 4 * options.max_faces
+            name = opencv_path(self._path)
             with quiet_opencv():  # OpenCV 5 warns of targets that nobody asked for
-                self._network: Any = cv2.FaceDetectorYN.create(
-                    opencv_path(self._path),
-                    "",
-                    (_YUNET_SIDE_PX, _YUNET_SIDE_PX),
-                    options.min_confidence,
-                    options.nms_iou,
-                    4 * options.max_faces,
-                )
+                self._network: Any = cv2.FaceDetectorYN.create(name, "", (side, side), *limits)
             # A file of another kind loads, and fails on its first image.
-            self._network.detect(np.zeros((_YUNET_SIDE_PX, _YUNET_SIDE_PX, 3), np.uint8))
+            self._network.detect(np.zeros((side, side, 3), np.uint8))
         except cv2.error as error:
             raise ModelError(
                 f"OpenCV {cv2.__version__} cannot use {str(self._path)!r} as YuNet "
@@ -218,12 +210,9 @@ class YuNetDetector:
         if found is None:
             return np.zeros((0, 15))
         rows = np.asarray(found, dtype=np.float64)
-        points = rows[:, 4:14]
-        boxes = np.hstack([rows[:, :2], rows[:, :2] + rows[:, 2:4]])
-        scale = np.array([width / size[0], height / size[1]])
-        boxes = (boxes + 0.5) * np.tile(scale, 2) - 0.5
-        points = (points + 0.5) * np.tile(scale, 5) - 0.5
-        return np.hstack([boxes, rows[:, 14:15], points])
+        corners = np.hstack([rows[:, :2], rows[:, :2] + rows[:, 2:4], rows[:, 4:14]])
+        corners = (corners + 0.5) * np.tile([width / size[0], height / size[1]], 7) - 0.5
+        return np.hstack([corners[:, :4], rows[:, 14:15], corners[:, 4:]])
 
     def close(self) -> None:
         """Release the network; a second call does nothing."""

@@ -3,6 +3,8 @@
 Camera frame: x right, y down, z forward.  ``pitch = asin(-y)``, up is positive;
 ``yaw = atan2(-x, -z)``, towards the image's left is positive.  Looking straight into the camera is
 ``(0, 0, -1)``, pitch and yaw zero.  The order is always (pitch, yaw), in radians.
+
+A last axis of another length than is written is an :class:`InputError`.
 """
 
 from __future__ import annotations
@@ -17,37 +19,20 @@ from .._errors import InputError
 
 
 def vector_from_angles(pitch_yaw: ArrayLike) -> NDArray[np.float64]:
-    """Return the unit direction of a (pitch, yaw) pair.
+    """Return the unit directions (..., 3) of (..., 2) angles.
 
-    Args:
-        pitch_yaw: (..., 2), radians.
-
-    Returns:
-        (..., 3) float64, ``(-cos p sin y, -sin p, -cos p cos y)``.
-
-    Raises:
-        InputError: the last axis is not 2 long.
+    These are ``(-cos p sin y, -sin p, -cos p cos y)``.
     """
     angles = _with_last_axis(pitch_yaw, 2, "pitch_yaw")
     pitch, yaw = angles[..., 0], angles[..., 1]
     cos_pitch = np.cos(pitch)
-    return np.stack(
-        [-cos_pitch * np.sin(yaw), -np.sin(pitch), -cos_pitch * np.cos(yaw)],
-        axis=-1,
-    )
+    return np.stack([-cos_pitch * np.sin(yaw), -np.sin(pitch), -cos_pitch * np.cos(yaw)], axis=-1)
 
 
 def angles_from_vector(vector: ArrayLike) -> NDArray[np.float64]:
-    """Return (pitch, yaw) of a direction, which need not be of unit length.
+    """Return the (pitch, yaw) (..., 2) of directions (..., 3) of any length.
 
-    Args:
-        vector: (..., 3).
-
-    Returns:
-        (..., 2) float64, radians; pitch in [-pi/2, pi/2], yaw in [-pi, pi].
-
-    Raises:
-        InputError: the last axis is not 3 long.
+    Pitch is in [-pi/2, pi/2], yaw in [-pi, pi].
     """
     v = _with_last_axis(vector, 3, "vector")
     # atan2 keeps full precision near straight up and down, where asin loses half of the digits.
@@ -58,45 +43,31 @@ def angles_from_vector(vector: ArrayLike) -> NDArray[np.float64]:
 
 
 def angle_between(first: ArrayLike, second: ArrayLike) -> NDArray[np.float64]:
-    """Return the angle between directions, precise near 0 and near pi.
+    """Return the angle (...) between directions (..., 3) of any length above zero.
 
-    Args:
-        first: (..., 3), of any length above zero.
-        second: (..., 3), broadcast against ``first``.
-
-    Returns:
-        (...) float64, radians in [0, pi].
-
-    Raises:
-        InputError: a last axis is not 3 long.
+    In [0, pi], and precise near both; ``second`` is broadcast against ``first``.
     """
-    a = _unit(_with_last_axis(first, 3, "first"))
-    b = _unit(_with_last_axis(second, 3, "second"))
+    a, b = (
+        v / np.linalg.norm(v, axis=-1, keepdims=True)
+        for v in (_with_last_axis(first, 3, "first"), _with_last_axis(second, 3, "second"))
+    )
     # Kahan's formula: the arccos of a dot product loses half of the digits near 0 and pi.
-    apart = np.linalg.norm(a - b, axis=-1)
-    along = np.linalg.norm(a + b, axis=-1)
+    apart, along = np.linalg.norm(a - b, axis=-1), np.linalg.norm(a + b, axis=-1)
     return cast("NDArray[np.float64]", 2.0 * np.arctan2(apart, along))
 
 
 def mirror_angles(pitch_yaw: ArrayLike) -> NDArray[np.float64]:
-    """Return the angles as they are in the mirrored image: pitch stays, yaw negates.
+    """Return (..., 2) angles as they are in the mirrored image: pitch stays, yaw negates."""
+    return _with_last_axis(pitch_yaw, 2, "pitch_yaw") * (1.0, -1.0)
 
-    Args:
-        pitch_yaw: (..., 2), radians.
 
-    Returns:
-        (..., 2) float64.
+def draw_arrow_offset(pitch_rad: float, yaw_rad: float, length: float) -> tuple[float, float]:
+    """Return where the tip of a gaze arrow is from its start, (dx, dy) in pixels, y down.
 
-    Raises:
-        InputError: the last axis is not 2 long.
+    An arrow that lies in the image plane has the given length.
     """
-    angles = _with_last_axis(pitch_yaw, 2, "pitch_yaw").copy()
-    angles[..., 1] *= -1.0
-    return angles
-
-
-def _unit(v: NDArray[np.float64]) -> NDArray[np.float64]:
-    return cast("NDArray[np.float64]", v / np.linalg.norm(v, axis=-1, keepdims=True))
+    x, y, _ = vector_from_angles([pitch_rad, yaw_rad])
+    return length * float(x), length * float(y)
 
 
 def _with_last_axis(value: ArrayLike, length: int, name: str) -> NDArray[np.float64]:
@@ -107,18 +78,3 @@ def _with_last_axis(value: ArrayLike, length: int, name: str) -> NDArray[np.floa
             f"Put the {length} components on the last axis."
         )
     return array
-
-
-def draw_arrow_offset(pitch_rad: float, yaw_rad: float, length: float) -> tuple[float, float]:
-    """Return where the tip of a gaze arrow is, relative to its start.
-
-    Args:
-        pitch_rad: up is positive.
-        yaw_rad: towards the image's left is positive.
-        length: of an arrow that lies in the image plane, pixels.
-
-    Returns:
-        (dx, dy) pixels, y down.
-    """
-    x, y, _ = vector_from_angles([pitch_rad, yaw_rad])
-    return length * float(x), length * float(y)

@@ -72,13 +72,12 @@ class Camera(FrozenArrays):
         Args:
             width: pixels.
             height: pixels.
-            horizontal_fov_deg: angle between the left and the right edge, degrees in (0, 180).
+            horizontal_fov_deg: angle between the left and the right edge; a webcam has 50 to 80.
 
         Raises:
             ConfigurationError: a value is outside its range.
         """
         width, height = _whole_size((width, height))
-        # Degrees: a webcam has 50 to 80.
         fov = checked_number("horizontal_fov_deg", horizontal_fov_deg, low=0.01, high=179.9)
         focal = 0.5 * width / math.tan(math.radians(fov) / 2.0)
         matrix = [[focal, 0.0, (width - 1) / 2.0], [0.0, focal, (height - 1) / 2.0], [0, 0, 1.0]]
@@ -113,16 +112,9 @@ class Camera(FrozenArrays):
         )
 
     def project(self, points_mm: ArrayLike) -> NDArray[np.float64]:
-        """Return the pixels of points in the camera frame.
+        """Return the pixels (N, 2) of points (N, 3) in the camera frame, of any unit.
 
-        Args:
-            points_mm: (N, 3), or any unit: only directions count.
-
-        Returns:
-            (N, 2) float64; NaN for points that are not in front of the camera.
-
-        Raises:
-            InputError: the shape is not (N, 3).
+        NaN for points that are not in front of the camera.  :class:`InputError` for other shapes.
         """
         points = array_of_points(points_mm, 3, "points_mm")
         in_front = points[:, 2] > 0.0
@@ -133,16 +125,9 @@ class Camera(FrozenArrays):
         return pixels
 
     def undistort(self, points_px: ArrayLike) -> NDArray[np.float64]:
-        """Return where pixels would be if the lens had no distortion.
+        """Return where pixels (N, 2) would be if the lens had no distortion.
 
-        Args:
-            points_px: (N, 2) pixels of the image.
-
-        Returns:
-            (N, 2) float64 pixels of the ideal pinhole camera with the same matrix.
-
-        Raises:
-            InputError: the shape is not (N, 2).
+        So in the ideal pinhole camera of the same matrix.  :class:`InputError` for other shapes.
         """
         observed = array_of_points(points_px, 2, "points_px")
         if not self.has_distortion or len(observed) == 0:
@@ -167,16 +152,9 @@ class Camera(FrozenArrays):
         return self._pixels(best)
 
     def rays(self, points_px: ArrayLike) -> NDArray[np.float64]:
-        """Return the directions that pixels of the image see, distortion taken off.
+        """Return the directions (N, 3) that pixels (N, 2) see, distortion taken off.
 
-        Args:
-            points_px: (N, 2) pixels.
-
-        Returns:
-            (N, 3) float64 in the camera frame, with z = 1 (not of unit length).
-
-        Raises:
-            InputError: the shape is not (N, 2).
+        In the camera frame, with z = 1: not of unit length.  :class:`InputError` for other shapes.
         """
         return self._rays(self.undistort(points_px))
 
@@ -210,13 +188,8 @@ class Camera(FrozenArrays):
                 f"{self.size_px[0]}x{self.size_px[1]} px; expected the same aspect ratio. Use the "
                 "calibration of this image format, or crop the camera's matrix to it."
             )
-        to_scaled = np.array(
-            [
-                [scale_x, 0.0, 0.5 * scale_x - 0.5],
-                [0.0, scale_y, 0.5 * scale_y - 0.5],
-                [0.0, 0.0, 1.0],
-            ]
-        )
+        to_scaled = np.diag([scale_x, scale_y, 1.0])
+        to_scaled[:2, 2] = 0.5 * scale_x - 0.5, 0.5 * scale_y - 0.5
         return Camera(to_scaled @ self.matrix, self.distortion, size_px=(width, height))
 
     @property

@@ -1,4 +1,8 @@
-"""Square crops of faces, from detections and from landmarks; and the boxes of faces."""
+"""Square crops of faces, from detections and from landmarks; and the boxes of faces.
+
+A crop is (3, 3) float64 ``image_from_crop``, of ``size_px`` a side, whose edges are at -0.5 and
+``size_px - 0.5``.  A wrong shape and numbers that are not finite are an :class:`InputError`.
+"""
 
 from __future__ import annotations
 
@@ -34,14 +38,8 @@ def face_crop(
         points_px: (N, 2) image pixels, N at least 1.
         eyes_px: (2,) middle of the eyes.
         mouth_px: (2,) middle of the mouth.
-        size_px: side of the crop, pixels; its edges are at -0.5 and size_px - 0.5.
+        size_px: side of the crop, pixels.
         scale: side of the square in units of the box's longer side.
-
-    Returns:
-        (3, 3) float64 ``image_from_crop``.
-
-    Raises:
-        InputError: a wrong shape, or numbers that are not finite.
     """
     points = finite_pixels(points_px, "points_px")
     right, down = _face_axes(eyes_px, mouth_px)
@@ -56,27 +54,10 @@ def face_crop(
 def face_crop_from_landmarks(
     landmarks_px: ArrayLike, *, size_px: int, scale: float
 ) -> NDArray[np.float64]:
-    """Return :func:`face_crop` of 68 landmarks (or more: further points are left out).
-
-    Args:
-        landmarks_px: (68 or more, 2) in Multi-PIE order, image pixels.
-        size_px: side of the crop, pixels.
-        scale: side of the square in units of the landmarks' longer side.
-
-    Returns:
-        (3, 3) float64 ``image_from_crop``.
-
-    Raises:
-        InputError: a wrong shape, or numbers that are not finite.
-    """
+    """Return :func:`face_crop` of landmarks (68, 2) in Multi-PIE order; more are left out."""
     points = landmark_pixels(landmarks_px)
-    return face_crop(
-        points,
-        points[_EYES].mean(axis=0),
-        points[_MOUTH].mean(axis=0),
-        size_px=size_px,
-        scale=scale,
-    )
+    eyes, mouth = points[_EYES].mean(axis=0), points[_MOUTH].mean(axis=0)
+    return face_crop(points, eyes, mouth, size_px=size_px, scale=scale)
 
 
 def face_crop_from_detection(
@@ -92,12 +73,6 @@ def face_crop_from_detection(
         points_px: (5, 2) right eye, left eye, nose tip, right and left mouth corner.
         size_px: side of the crop, pixels.
         scale: as for :func:`face_crop_from_landmarks`.
-
-    Returns:
-        (3, 3) float64 ``image_from_crop``.
-
-    Raises:
-        InputError: a wrong shape, or numbers that are not finite.
     """
     x0, y0, x1, y1 = finite_array(box_px, (4,), "box_px")
     points = finite_array(points_px, (5, 2), "points_px")
@@ -114,14 +89,7 @@ def face_crop_from_detection(
 def box_from_landmarks(landmarks_px: ArrayLike) -> NDArray[np.float32]:
     """Return the upright box of a face, forehead included, as a detector gives it.
 
-    Args:
-        landmarks_px: (68 or more, 2) in Multi-PIE order, image pixels.
-
-    Returns:
-        (4,) float32 x0, y0, x1, y1.
-
-    Raises:
-        InputError: a wrong shape, or numbers that are not finite.
+    It is (4,) float32 x0, y0, x1, y1, of landmarks (68, 2) in Multi-PIE order.
     """
     points = landmark_pixels(landmarks_px)
     _, down = _face_axes(points[_EYES].mean(axis=0), points[_MOUTH].mean(axis=0))
@@ -151,10 +119,4 @@ def _similarity(
 ) -> NDArray[np.float64]:
     step = max(side, 1e-3) / size_px
     corner = center - (right + down) * step * (size_px - 1) / 2.0
-    return np.array(
-        [
-            [right[0] * step, down[0] * step, corner[0]],
-            [right[1] * step, down[1] * step, corner[1]],
-            [0.0, 0.0, 1.0],
-        ]
-    )
+    return np.vstack([np.column_stack([right * step, down * step, corner]), (0.0, 0.0, 1.0)])

@@ -89,13 +89,12 @@ def head_pose_from_landmarks(landmarks_px: ArrayLike, camera: Camera) -> HeadPos
     Sizes are those of the mean face :data:`FACE_MODEL_MM`, so the distance of a person whose head
     is larger or smaller than the mean comes out nearer or farther by the same ratio.
 
+    The face centre is always in front of the camera.
+
     Args:
         landmarks_px: (68 or more, 2) in Multi-PIE order, pixels of the image (lens distortion is
             taken off here).
         camera: of that image.
-
-    Returns:
-        The pose; the face centre is always in front of the camera.
 
     Raises:
         InputError: a wrong shape, numbers that are not finite, all points in one place, or rays
@@ -122,9 +121,8 @@ def _orthographic_pose(
     camera_from_view = _turn_to(middle)
     rays = np.column_stack([seen, np.ones(len(seen))]) @ camera_from_view
     flat = rays[:, :2] / rays[:, 2:]
-    affine = np.linalg.lstsq(model - model.mean(axis=0), flat - flat.mean(axis=0), rcond=None)[
-        0
-    ].T  # (2, 3)
+    centred = model - model.mean(axis=0), flat - flat.mean(axis=0)
+    affine = np.linalg.lstsq(*centred, rcond=None)[0].T  # (2, 3)
     u, scales, vt = np.linalg.svd(affine, full_matrices=False)
     first_rows = u @ vt
     view_from_head = np.vstack([first_rows, np.cross(first_rows[0], first_rows[1])])
@@ -164,11 +162,8 @@ def _refined(
             break
         trial_rotation = _rotation_from_vector(step[:3]) @ rotation
         trial_translation = translation + step[3:]
-        in_front = trial_translation[2] > _NEAREST_MM
-        trial = (
-            _linearized(trial_rotation, trial_translation, model, seen, limit) if in_front else None
-        )
-        if trial is None or trial[0] > cost:
+        trial = _linearized(trial_rotation, trial_translation, model, seen, limit)
+        if trial_translation[2] <= _NEAREST_MM or trial[0] > cost:
             damping *= 10.0
             if damping > 1e8:
                 break
@@ -225,9 +220,5 @@ def _rotation_from_vector(vector: NDArray[np.float64]) -> NDArray[np.float64]:
     cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
     if angle < 1e-9:
         return np.asarray(np.eye(3) + cross, dtype=np.float64)
-    rotation = (
-        np.eye(3)
-        + (math.sin(angle) / angle) * cross
-        + ((1.0 - math.cos(angle)) / angle**2) * (cross @ cross)
-    )
-    return np.asarray(rotation, dtype=np.float64)
+    first, second = math.sin(angle) / angle, (1.0 - math.cos(angle)) / angle**2
+    return np.asarray(np.eye(3) + first * cross + second * (cross @ cross), dtype=np.float64)

@@ -59,14 +59,11 @@ class GazeNormalization:
         return np.array([[self.focal_px, 0.0, cx], [0.0, self.focal_px, cy], [0.0, 0.0, 1.0]])
 
     def rotation(self, center_mm: ArrayLike, camera_from_head: ArrayLike) -> NDArray[np.float64]:
-        """Return R, ``normalized_from_camera``.
+        """Return R, ``normalized_from_camera`` (3, 3): right, down, forward of the virtual camera.
 
         Args:
             center_mm: (3,) face centre in the camera frame.
             camera_from_head: (3, 3) rotation of the head.
-
-        Returns:
-            (3, 3) float64 rotation; its rows are right, down and forward of the virtual camera.
 
         Raises:
             InputError: a wrong shape, or a face centre at the camera itself.
@@ -88,7 +85,7 @@ class GazeNormalization:
     def image_from_crop(
         self, camera: Camera, center_mm: ArrayLike, rotation: ArrayLike
     ) -> NDArray[np.float64]:
-        """Return the homography from crop pixels to image pixels, ``W^-1``.
+        """Return the homography (3, 3) from crop pixels to image pixels, ``W^-1``.
 
         With lens distortion there is no exact homography; the one returned fits a grid of crop
         points that are projected through the lens model.
@@ -97,9 +94,6 @@ class GazeNormalization:
             camera: of the image.
             center_mm: (3,) face centre in the camera frame.
             rotation: (3, 3) from :meth:`rotation`.
-
-        Returns:
-            (3, 3) float64, its last element 1.
 
         Raises:
             InputError: a wrong shape.

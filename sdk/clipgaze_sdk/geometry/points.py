@@ -17,25 +17,23 @@ def array_of_points(value: ArrayLike, columns: int, name: str) -> NDArray[np.flo
     return points
 
 
-def finite_pixels(value: ArrayLike, name: str) -> NDArray[np.float64]:
-    """Return pixels as (N, 2) float64, N at least 1, or raise :class:`InputError`."""
+def finite_pixels(
+    value: ArrayLike, name: str, least: int = 1, what: str = "pixels"
+) -> NDArray[np.float64]:
+    """Return pixels as (N, 2) float64, N at least ``least``, or raise :class:`InputError`."""
     points = array_of_points(value, 2, name)
-    if len(points) == 0:
-        raise InputError(f"{name} has shape {points.shape}; expected (N, 2) with N at least 1.")
+    if len(points) < least:
+        raise InputError(f"{name} has shape {points.shape}; expected ({least}, 2), {what}.")
     if not np.all(np.isfinite(points)):
-        raise InputError(f"{name} holds values that are not finite; expected pixels.")
+        raise InputError(f"{name} holds values that are not finite; expected {what}.")
     return points
 
 
 def landmark_pixels(value: ArrayLike) -> NDArray[np.float64]:
     """Return the first 68 points as (68, 2) float64, or raise :class:`InputError`."""
-    points = finite_pixels(value, "landmarks_px")
-    if len(points) < 68:
-        raise InputError(
-            f"landmarks_px has shape {points.shape}; expected (68, 2), the 68 landmarks of "
-            "Multi-PIE in its order."
-        )
-    return points[:68]
+    return finite_pixels(value, "landmarks_px", 68, "the 68 landmarks of Multi-PIE in its order")[
+        :68
+    ]
 
 
 def finite_array(value: ArrayLike, shape: tuple[int, ...], name: str) -> NDArray[np.float64]:
