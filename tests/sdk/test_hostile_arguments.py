@@ -95,6 +95,12 @@ def test_names_of_models(model: Any) -> None:
         GazeEstimator(model)
 
 
+@pytest.mark.parametrize("name", ["a" * 5000, "a\0b", 5])
+def test_names_of_yunets_file(name: Any, fake_models: Path) -> None:
+    with pytest.raises(ModelError, match="detector_path"):
+        GazeEstimator(fake_models, options=EstimatorOptions(detector="yunet", detector_path=name))
+
+
 EYE = np.eye(3)
 
 
