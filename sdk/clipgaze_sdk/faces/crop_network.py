@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .._errors import BackendError, ModelError
+from .._errors import ModelError
 from .._options import EstimatorOptions
 from ..backends import load_backend
 from ..geometry.face_model import MIRRORED_POINTS
@@ -49,7 +49,6 @@ class CropNetwork:
 
     def __init__(self, model: ModelFile, options: EstimatorOptions) -> None:
         self._options = options
-        self._name = model.card.name
         self._mean, self._std = model.card.mean_std()
         self.size_px = _crop_size(model.card)
         """(width, height) of a crop."""
@@ -83,7 +82,8 @@ class CropNetwork:
         MIRRORS does not know is not averaged.
 
         Raises:
-            BackendError: the runtime failed, or there is not an answer for each crop.
+            BackendError: the runtime failed.
+            ModelError: there is not an answer for each crop.
         """
         said = self._backend.run(crops)
         if self._options.flip_augment:
@@ -92,12 +92,6 @@ class CropNetwork:
             mirrored = self._backend.run(np.ascontiguousarray(crops[..., ::-1]))
             for name in said.keys() & MIRRORS.keys():
                 said[name] = (said[name] + MIRRORS[name](mirrored[name])) / np.float32(2)
-        for name, values in said.items():
-            if len(values) != len(crops):
-                raise BackendError(
-                    f"the network {self._name!r} gave {len(values)} rows of {name!r} for "
-                    f"{len(crops)} crops; expected one for each. Export it with a free batch size."
-                )
         return said
 
     def close(self) -> None:
