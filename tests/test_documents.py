@@ -56,7 +56,7 @@ NOT_RUN = {
     "tegrastats": "needs a board",
     "scripts/demo": "installs into an environment of its own; run by tests/test_demo.py",
     "scripts/test": "is what runs this",
-    "train/recipes/": "trains for hours; each command in it is one of the documents' kind",
+    "train/recipes/": "trains for hours; tests/train/test_recipes.py parses its commands",
 }
 """By the beginning of a command, why it is not run here.  What has a parser is still parsed."""
 
