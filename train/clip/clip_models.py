@@ -1,7 +1,12 @@
 """CLIP models through open_clip, frozen: features of pictures, of texts, and of token embeddings.
 
-A model is named by ``NAME:PRETRAINED`` of open_clip (``ViT-B-16:openai``), by the folder of a model
-that ``python -m train.clip.pretrain`` wrote, or by ``NAME:`` for random weights (tests).
+A model is named by ``NAME:PRETRAINED`` of open_clip (``ViT-B-16:openai``), by ``NAME:FILE`` for
+weights in a .safetensors file, by the folder of a model that ``python -m train.clip.pretrain``
+wrote, or by ``NAME:`` for random weights (tests).
+
+OpenAI's weights, and some others, were trained with QuickGELU in the place of GELU, which no shape
+tells.  For a file of a name that has both, say which: a name that ends in ``-quickgelu``,
+``NAME:FILE?quick_gelu=true`` (or ``false``), or ``quick_gelu`` in the file's own metadata.
 """
 
 from __future__ import annotations
@@ -26,6 +31,9 @@ from train.loop.states import whole
 
 CONFIG = "open_clip_config.json"
 WEIGHTS = "open_clip_model.safetensors"
+TOKENS, ROWS = "token_embedding.weight", "token_embedding.rows"
+"""The embeddings of tokens, and which ones a file holds; the others are 0, as nothing was learnt
+of them."""
 FACE_CLIP = Path(__file__).with_name("face_clip.json")
 """Architecture of the face CLIP, as open_clip's own model configurations."""
 
@@ -259,7 +267,6 @@ def read_config(path: Path) -> Config:
 def _from_path(path: Path) -> Clip:
     from open_clip import SimpleTokenizer
     from safetensors import SafetensorError
-    from safetensors.torch import load_file
 
     folder = path if path.is_dir() else path.parent
     configs = [folder / name for name in (CONFIG, FACE_CLIP.name) if (folder / name).is_file()]
@@ -273,11 +280,40 @@ def _from_path(path: Path) -> Clip:
         )
     model = build_clip(read_config(configs[0]))
     try:
-        model.load_state_dict(whole(load_file(weights[0])))
+        load_weights(model, weights[0])
     except (SafetensorError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f"{weights[0]} does not fit {configs[0].name}: {reason}") from None
     return Clip(model, SimpleTokenizer(), str(path))
+
+
+def load_weights(model: nn.Module, path: Path) -> None:
+    """Load a model's file, whole or of :func:`drop_unknown_tokens`; float32 in memory.
+
+    Raises :class:`RuntimeError` for weights of another architecture.
+    """
+    from safetensors.torch import load_file
+
+    tensors = whole(load_file(path))
+    if ROWS in tensors:
+        table = torch.zeros_like(text_tower(model).token_embedding.weight)
+        table[tensors.pop(ROWS).long()] = tensors[TOKENS]
+        tensors[TOKENS] = table
+    model.load_state_dict(tensors)
+
+
+def drop_unknown_tokens(weights: Path, out: Path) -> None:
+    """Write a model's weights without the tokens whose embeddings are 0, which it never saw.
+
+    Of 49,408 tokens the captions of rendered faces use a few hundred; the rest is two thirds of the
+    file.  :func:`load_clip` reads such a file; open_clip itself does not.
+    """
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(weights)
+    rows = tensors[TOKENS].any(1).nonzero()[:, 0]
+    save_file(tensors | {TOKENS: tensors[TOKENS][rows], ROWS: rows.int()}, out)
+    out.chmod(0o644)
 
 
 def _known(name: str) -> None:
@@ -307,25 +343,72 @@ def _pretrained(name: str, pretrained: str) -> Clip:
 
     _known(name)
     name = name.replace("/", "-")
-    local = Path(pretrained).is_file()
+    file, _, activation = pretrained.partition("?")
+    if Path(file).is_file():
+        quick = _quick_gelu_of_file(name, Path(file), activation)
+        return _created(name, file, quick, pretrained)
     tags = open_clip.list_pretrained_tags_by_model(name)
-    if local and Path(pretrained).suffix != ".safetensors":
-        raise ValueError(f"{pretrained} is not a .safetensors file; weights are not unpickled")
-    if not local and pretrained.lower() not in tags:
+    if pretrained.lower() not in tags:
         raise ValueError(
             f"open_clip has no weights {pretrained!r} of {name}, and there is no such file; it has "
             f"{', '.join(tags) or 'none'}"
         )
     # OpenAI's weights need the activation they were trained with; open_clip only warns.
-    quick = bool(not local and get_pretrained_cfg(name, pretrained).get("quick_gelu"))
+    quick = bool(get_pretrained_cfg(name, pretrained).get("quick_gelu"))
+    return _created(name, pretrained, quick, pretrained)
+
+
+def _quick_gelu_of_file(name: str, path: Path, said: str) -> bool:
+    """Whether weights in a file want QuickGELU; refuses to guess.
+
+    ``said`` is what was given behind the file's name: ``quick_gelu=true``, ``=false`` or nothing.
+    """
+    import open_clip
+    from safetensors import safe_open
+
+    if path.suffix != ".safetensors":
+        raise ValueError(f"{path} is not a .safetensors file; weights are not unpickled")
+    words = {"quick_gelu=true": True, "quick_gelu=false": False}
+    if said.lower() in words:
+        return words[said.lower()]
+    if said:
+        raise ValueError(f"{path}?{said}; expected ?quick_gelu=true or ?quick_gelu=false")
+    if open_clip.get_model_config(name).get("quick_gelu"):
+        return True
+    with safe_open(path, framework="pt") as file:
+        known = (file.metadata() or {}).get("quick_gelu", "").lower()
+    if known in ("true", "false"):
+        return known == "true"
+    if _has_quick_gelu_weights(name):
+        raise ValueError(
+            f"{path} does not say whether it was trained with QuickGELU, and of {name} there are "
+            f"weights of both kinds (OpenAI's have it): give {name}:{path}?quick_gelu=true or "
+            "?quick_gelu=false"
+        )
+    return False
+
+
+def _has_quick_gelu_weights(name: str) -> bool:
+    """Whether open_clip knows weights of this name that want QuickGELU."""
+    import open_clip
+    from open_clip.pretrained import get_pretrained_cfg
+
+    tags = open_clip.list_pretrained_tags_by_model(name)
+    return any(get_pretrained_cfg(name, tag).get("quick_gelu") for tag in tags)
+
+
+def _created(name: str, weights: str, quick: bool, given: str) -> Clip:
+    """open_clip's model of this name with these weights: one of its tags, or a file."""
+    import open_clip
+
     try:
-        model = open_clip.create_model(name, pretrained=pretrained, force_quick_gelu=quick)
+        model = open_clip.create_model(name, pretrained=weights, force_quick_gelu=quick)
     except Exception as error:  # the hub's client raises many kinds
         raise RuntimeError(
-            f"could not get the weights {name}:{pretrained} ({error}); without a network give "
+            f"could not get the weights {name}:{given} ({error}); without a network give "
             "NAME:FILE.safetensors or the folder of a model"
         ) from error
-    return Clip(model, open_clip.get_tokenizer(name), f"{name}:{pretrained}")
+    return Clip(model, open_clip.get_tokenizer(name), f"{name}:{given}")
 
 
 def cached_features(

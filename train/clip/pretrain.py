@@ -36,6 +36,7 @@ from train.clip.clip_models import (
     build_clip,
     encode_embedded,
     end_positions,
+    load_weights,
     prepared,
     read_config,
     text_tower,
@@ -51,7 +52,7 @@ from train.data.tables import (
     small_crops,
 )
 from train.factors import FACTORS, PROMPT, is_shown
-from train.loop.states import load_state, log_line, save_state, trim_log, whole, write_halves
+from train.loop.states import load_state, log_line, save_state, trim_log, write_halves
 from train.loop.weight_cards import CARD, write_card
 from train.synth.outputs.captions import caption, phrases
 
@@ -159,14 +160,24 @@ class Trainer:
         self.config: Config = read_config(options.config)
         torch.manual_seed(options.seed)
         self.model = build_clip(self.config)
+        table = text_tower(self.model).token_embedding.weight
+        known = torch.zeros(len(table), dtype=torch.bool)
         if options.init is not None:
             start_from(self.model, options.init)
+            known = (table.detach() != 0).any(1)
+        self.known_tokens = known
         self.model.to(options.device)
         self.tokenizer = SimpleTokenizer()
         self.contrast = ClipLoss()
         self.optimizer = torch.optim.AdamW(self._groups(), lr=options.learning_rate)
         weights = side_weights(faces.factors[train_rows])
         self.weights = torch.from_numpy(weights).to(options.device)
+
+    def learnt_tokens(self) -> Tensor:
+        """(V,) which tokens' embeddings a gradient ever reached, here or in an earlier leg."""
+        table = text_tower(self.model).token_embedding.weight
+        moved = self.optimizer.state[table].get("exp_avg_sq", torch.zeros_like(table))
+        return self.known_tokens | (moved > 0).any(1).cpu()
 
     def _groups(self) -> list[dict[str, Any]]:
         """Biases, norms, positions and rarely seen tokens do not decay."""
@@ -235,16 +246,14 @@ class Trainer:
 
 def start_from(model: nn.Module, folder: Path) -> None:
     """Load a finished model's weights; raises :class:`ValueError` for another architecture's."""
-    from safetensors.torch import load_file
-
     path = folder / WEIGHTS
     if not path.is_file():
         raise FileNotFoundError(
-            f"{folder} holds no {WEIGHTS}; give the --out of a finished `python -m train."
-            "pretrain_clip`"
+            f"{folder} holds no {WEIGHTS}; give the --out of a finished "
+            "`python -m train.clip.pretrain`"
         )
     try:
-        model.load_state_dict(whole(load_file(path)))
+        load_weights(model, path)
     except RuntimeError as error:
         raise ValueError(
             f"{path} is of another architecture than --config's: {str(error).splitlines()[-1]}"
@@ -337,9 +346,11 @@ def _write(
     seconds: float,
 ) -> Path:
     from open_clip import SimpleTokenizer
-    from safetensors.torch import load_file
 
     model, out = trainer.model, options.out
+    # What was never in a caption is as random as it began; 0 says so, and can be left out.
+    with torch.no_grad():
+        text_tower(model).token_embedding.weight[~trainer.learnt_tokens()] = 0
     write_halves(model, out / WEIGHTS)
     config = {
         "model_cfg": trainer.config.get("model_cfg", trainer.config),
@@ -348,7 +359,7 @@ def _write(
     (out / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
     # Figures are of what was written, halves and all.
     written = build_clip(config)
-    written.load_state_dict(whole(load_file(out / WEIGHTS)))
+    load_weights(written, out / WEIGHTS)
     clip = Clip(written, SimpleTokenizer(), str(out)).to(options.device)
     figures = zero_shot(clip, trainer.faces.image, trainer.faces.factors, test_rows)
     about = _about(options, dataset, step, seconds) | {

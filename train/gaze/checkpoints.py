@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from train.gaze import exported
 from train.gaze.models import Architecture, GazeModel, ModelError, model_of
 
 STATE = "state.safetensors"
@@ -105,10 +106,25 @@ def check_same(folder: Path, began: Mapping[str, Any], now: Mapping[str, Any]) -
         )
 
 
-def write_weights(folder: Path, name: str, weights: Mapping[str, Tensor], card: About) -> None:
-    """``NAME.safetensors`` and its card ``NAME.json``, which holds the other's SHA-256."""
+def write_weights(
+    folder: Path,
+    name: str,
+    weights: Mapping[str, Tensor],
+    card: About,
+    *,
+    exported_to: Mapping[str, str] | None = None,
+) -> None:
+    """``NAME.safetensors`` and its card ``NAME.json``, which holds the other's SHA-256.
+
+    ``exported_to`` names the network's file that holds the rest of the weights
+    (:mod:`train.gaze.exported`); without it they are whole, whatever ``card`` was copied from.
+    """
     path = folder / f"{name}.safetensors"
-    write_tensors(path, weights, {"architecture": card["architecture"]})
+    card = {k: v for k, v in card.items() if k != exported.KEY}
+    header: About = {"architecture": card["architecture"]}
+    if exported_to is not None:
+        card[exported.KEY] = header[exported.KEY] = dict(exported_to)
+    write_tensors(path, weights, header)
     card = card | {"sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
     partial = folder / f"{name}.json.partial"
     partial.write_text(json.dumps(card, indent=2) + "\n")
@@ -130,10 +146,16 @@ def load_model(folder: Path | str, name: str = MODEL) -> GazeModel:
         )
     weights, about = read_tensors(path)
     try:
-        about = about["architecture"]
-        model = model_of(architecture_of(about))
+        model = model_of(architecture_of(about["architecture"]))
     except (KeyError, TypeError, ModelError) as error:
         raise CheckpointError(f"{path} states no usable architecture: {error}") from None
+    if exported.KEY in about:
+        there = about[exported.KEY]
+        file = exported.bundled(there["file"])
+        try:
+            weights = exported.completed(model, weights, file, there["sha256"])
+        except exported.ExportedMismatch as error:
+            raise CheckpointError(f"{path}: {error}") from None
     load_weights(model, weights, path)
     return model.eval()
 

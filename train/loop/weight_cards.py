@@ -17,6 +17,7 @@ from train.data.tables import GazeDataset
 from train.gaze.checkpoints import commit
 
 CARD = "card.json"
+SHIPPED = Path(__file__).parents[1] / "weights"
 FACE_MODEL = "ICT-FaceKit (MIT licence), https://github.com/ICT-VGL/ICT-FaceKit"
 
 
@@ -24,8 +25,11 @@ def write_card(weights: Path, dataset: GazeDataset, about: Mapping[str, Any]) ->
     """Write ``card.json`` beside a file of weights.
 
     ``about`` has what only the caller knows: name, trained_on, figures, intended_use, limits and
-    more.
+    more.  Raises :class:`ValueError` for a card under ``train/weights`` that no commit can make
+    again (:func:`check_commit`).
     """
+    if weights.resolve().is_relative_to(SHIPPED):
+        check_commit(commit(), weights)
     data = weights.read_bytes()
     card = {
         "name": about["name"],
@@ -42,6 +46,18 @@ def write_card(weights: Path, dataset: GazeDataset, about: Mapping[str, Any]) ->
     path = weights.with_name(CARD)
     path.write_text(json.dumps(card | dict(about), indent=2) + "\n")
     return path
+
+
+def check_commit(commit_: str | None, where: Path) -> None:
+    """Raise :class:`ValueError` for weights of a commit that does not hold the files that ran.
+
+    What ships under ``train/weights`` must be one that can be made again.
+    """
+    if commit_ is None or commit_.endswith("-dirty"):
+        raise ValueError(
+            f"{where} was made by files that no commit holds ({commit_}), so it cannot be made "
+            "again and does not ship; commit them, train again, or write it elsewhere"
+        )
 
 
 def running_command() -> str:

@@ -112,6 +112,8 @@ export_() {
     card face_landmarks landmarks3 4 "8,000 cut-outs of 1,000 rendered people (seeds 71 to 73)"
     card face_detector detector 1 "frames composed of 4,800 cut-outs of 600 rendered people (seed 71)"
     card gaze gaze3_clip 0 "42,280 crops of 5,285 rendered people in nine domains"
+    "$PYTHON" -c "from pathlib import Path; from train.gaze.shipped import ship
+ship(Path('runs/gaze3_clip'), Path('$SHIPPED/gaze.onnx'), Path('train/weights/gaze'))"
     "$PYTHON" export/precisions.py --calibration data/calibration data/calibration_frames
     "$PYTHON" export/verify.py --data data/held_out --write-cards
 }

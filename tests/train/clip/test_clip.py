@@ -19,6 +19,7 @@ from train.clip.clip_models import (
     Clip,
     build_clip,
     cached_features,
+    drop_unknown_tokens,
     load_clip,
     prepared,
     read_config,
@@ -245,6 +246,83 @@ def test_written_model_opens_in_open_clip(tmp_path: Path) -> None:
     with torch.no_grad():
         expected = model.encode_text(tokens, normalize=True)
     torch.testing.assert_close(load_clip(str(out)).encode_text(["a face"]), expected)
+
+
+def test_words_that_were_never_seen_are_zero_and_can_be_left_out(tmp_path: Path) -> None:
+    faces = FakeFaces(6, 4)
+    out = pretrain_clip.pretrain(_options(tmp_path / "out", steps=2), faces)
+    whole = load_clip(str(out))
+    table = whole.model.token_embedding.weight
+    learnt = table.any(1)
+    seen, unseen = (whole.tokenize([t])[0, 1] for t in ("face", "helicopter"))
+    assert learnt[seen]
+    assert not learnt[unseen]
+    assert 100 < int(learnt.sum()) < 700
+    small = tmp_path / "small"
+    small.mkdir()
+    for name in ("open_clip_config.json", "card.json"):
+        (small / name).write_text((out / name).read_text())
+    drop_unknown_tokens(out / WEIGHTS, small / WEIGHTS)
+    assert (small / WEIGHTS).stat().st_size < 0.2 * (out / WEIGHTS).stat().st_size
+    again = load_clip(str(small))
+    assert again.fingerprint == whole.fingerprint
+    assert again.model.token_embedding.weight.dtype == torch.float32
+    # A second leg from it knows which words the first one saw.
+    options = _options(tmp_path / "second", steps=1, init=small, learning_rate=1e-9)
+    second = load_clip(str(pretrain_clip.pretrain(options, faces)))
+    assert (second.model.token_embedding.weight.any(1) & learnt).sum() == learnt.sum()
+
+
+@pytest.fixture
+def tiny_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A small model that open_clip knows by name."""
+    import open_clip
+    from open_clip import factory
+
+    monkeypatch.setattr(factory, "_MODEL_CONFIG_PATHS", list(factory._MODEL_CONFIG_PATHS))
+    monkeypatch.setattr(factory, "_MODEL_CONFIGS", dict(factory._MODEL_CONFIGS))
+    for name, extra in (("tiny-face", {}), ("tiny-face-quickgelu", {"quick_gelu": True})):
+        (tmp_path / f"{name}.json").write_text(json.dumps({**TINY, **extra}))
+        open_clip.add_model_config(tmp_path / f"{name}.json")
+    return "tiny-face"
+
+
+def activation_of(clip: Clip) -> str:
+    return type(clip.model.transformer.resblocks[0].mlp.gelu).__name__
+
+
+def test_weights_in_a_file_have_the_activation_that_is_said(
+    tiny_name: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from safetensors.torch import load_file, save_file
+
+    file = folder / WEIGHTS
+    plain = load_clip(f"{tiny_name}:{file}")
+    assert activation_of(plain) == "GELU"
+    by_name = load_clip(f"{tiny_name}-quickgelu:{file}")
+    by_word = load_clip(f"{tiny_name}:{file}?quick_gelu=true")
+    assert activation_of(by_name) == activation_of(by_word) == "QuickGELU"
+    texts = ["a face with a hat"]
+    assert torch.equal(by_name.encode_text(texts), by_word.encode_text(texts))
+    assert not torch.allclose(by_name.encode_text(texts), plain.encode_text(texts), atol=1e-4)
+    # Of names with weights of both kinds, nothing is guessed.
+    monkeypatch.setattr("train.clip.clip_models._has_quick_gelu_weights", lambda _: True)
+    with pytest.raises(ValueError, match=r"does not say .*\?quick_gelu=true"):
+        load_clip(f"{tiny_name}:{file}")
+    assert activation_of(load_clip(f"{tiny_name}:{file}?quick_gelu=false")) == "GELU"
+    told = tmp_path / "told.safetensors"
+    save_file(load_file(file), told, metadata={"quick_gelu": "true"})
+    assert activation_of(load_clip(f"{tiny_name}:{told}")) == "QuickGELU"
+    with pytest.raises(ValueError, match=r"expected \?quick_gelu=true or"):
+        load_clip(f"{tiny_name}:{file}?quick=yes")
+
+
+def test_which_names_have_weights_of_both_kinds() -> None:
+    from train.clip.clip_models import _has_quick_gelu_weights
+
+    assert _has_quick_gelu_weights("ViT-B-16")
+    assert _has_quick_gelu_weights("ViT-B-32")
+    assert not _has_quick_gelu_weights("ViT-B-16-plus-240")
 
 
 def test_pretraining_learns_what_is_plain_to_see(tmp_path: Path) -> None:

@@ -1,0 +1,92 @@
+"""Weights that are kept but for what their exported network holds."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+pytest.importorskip("lightning", reason="training tests need the extra [train]")
+
+from export import export_onnx
+from tests.train.runs import fake_run
+from train.gaze import exported
+from train.gaze.checkpoints import CheckpointError, load_model
+from train.gaze.shipped import ship
+from train.loop import weight_cards
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return fake_run(
+        tmp_path_factory.mktemp("runs") / "run", backbone="twin", half=True, signed=False
+    )
+
+
+@pytest.fixture(scope="module")
+def onnx_file(run, tmp_path_factory):
+    out = tmp_path_factory.mktemp("models")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("warnings.warn", lambda *_, **__: None)
+        export_onnx.main(["gaze", "--run", str(run), "--out", str(out), "--command", "python -m x"])
+    return out / "gaze.onnx"
+
+
+@pytest.fixture
+def commit(run):
+    """The run's card with a commit."""
+    path = run / "model.json"
+    whole = path.read_text()
+
+    def write(name):
+        path.write_text(json.dumps(json.loads(whole) | {"commit": name}))
+
+    write("0123abc")
+    yield write
+    path.write_text(whole)
+
+
+def test_a_shipped_run_is_small_and_loads_as_it_was(run, onnx_file, commit, tmp_path, monkeypatch):
+    monkeypatch.setattr(exported, "bundled", lambda name: onnx_file.with_name(name))
+    out = ship(run, onnx_file, tmp_path / "shipped")
+    before, after = (path / "model.safetensors" for path in (run, out))
+    assert after.stat().st_size < 0.5 * before.stat().st_size
+    old, new = load_model(run), load_model(out)
+    for name, value in old.state_dict().items():
+        assert torch.allclose(new.state_dict()[name], value, rtol=1e-5, atol=1e-7), name
+    image = torch.randint(0, 256, (2, 3, 224, 224), dtype=torch.uint8)
+    with torch.inference_mode():
+        for a, b in zip(old(image), new(image), strict=True):
+            assert torch.allclose(a, b, atol=1e-5)
+
+
+def test_another_network_in_the_files_place_is_refused(
+    run, onnx_file, commit, tmp_path, monkeypatch
+):
+    out = ship(run, onnx_file, tmp_path / "shipped")
+    with pytest.raises(CheckpointError, match="is another network than the one"):
+        load_model(out)  # the SDK's own file is of other weights
+    monkeypatch.setattr(exported, "bundled", lambda name: tmp_path / name)
+    with pytest.raises(CheckpointError, match=r"gaze\.onnx is missing"):
+        load_model(out)
+    other = fake_run(tmp_path / "other", seed=9, backbone="twin", half=True, signed=False)
+    with pytest.raises(exported.ExportedMismatch, match="was not exported from this model"):
+        exported.rest_of(load_model(other), onnx_file)
+    small = fake_run(tmp_path / "small", half=False, signed=False)
+    with pytest.raises(exported.ExportedMismatch, match="the model 15"):
+        exported.rest_of(load_model(small), onnx_file)
+
+
+@pytest.mark.parametrize("name", ["0123abc-dirty", None])
+def test_weights_that_cannot_be_made_again_do_not_ship(
+    name, run, onnx_file, commit, tmp_path, monkeypatch
+):
+    commit(name)
+    with pytest.raises(ValueError, match="cannot be made again"):
+        ship(run, onnx_file, tmp_path / "shipped")
+    monkeypatch.setattr(weight_cards, "commit", lambda: name)
+    monkeypatch.setattr(weight_cards, "SHIPPED", tmp_path)
+    with pytest.raises(ValueError, match="cannot be made again"):
+        weight_cards.write_card(tmp_path / "prompts_pco" / "x.safetensors", None, {})
+    assert not (tmp_path / "shipped").exists()
