@@ -22,7 +22,7 @@ from train.gaze.models import GazeModel
 
 KEY = "exported"
 """Entry of a weights' header that names the ONNX file and its SHA-256."""
-JOINED = ("separator.2.", "gaze.", "sigma.0.")
+JOINED = ("projection.", "separator.2.", "gaze.", "sigma.0.")
 
 
 class ExportedMismatch(ValueError):
@@ -37,10 +37,11 @@ def rest_of(model: GazeModel, onnx_file: Path) -> tuple[dict[str, Tensor], dict[
     state = dict(model.state_dict())
     about = {"file": onnx_file.name, "sha256": _sha256(onnx_file)}
     norms = {norm for _, norm in _normalised(model)}
+    joined = (*JOINED, *(("separator.0.",) if model.architecture.signed else ()))
     rest = {
         name: value
         for name, value in state.items()
-        if name.startswith(JOINED) or name in ("mean", "std") or name.rpartition(".")[0] in norms
+        if name.startswith(joined) or name in ("mean", "std") or name.rpartition(".")[0] in norms
     }
     again = completed(model, rest, onnx_file)
     far = [k for k, v in again.items() if not torch.allclose(v, state[k], rtol=1e-4, atol=1e-5)]

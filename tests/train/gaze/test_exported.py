@@ -16,20 +16,20 @@ from train.gaze.checkpoints import CheckpointError, load_model
 from train.gaze.shipped import ship
 from train.loop import weight_cards
 
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
+
+@pytest.fixture(scope="module", params=[False, True], ids=["unsigned", "signed"])
+def run(request, tmp_path_factory):
     return fake_run(
-        tmp_path_factory.mktemp("runs") / "run", backbone="twin", half=True, signed=False
+        tmp_path_factory.mktemp("runs") / "run", backbone="twin", half=True, signed=request.param
     )
 
 
 @pytest.fixture(scope="module")
 def onnx_file(run, tmp_path_factory):
     out = tmp_path_factory.mktemp("models")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("warnings.warn", lambda *_, **__: None)
-        export_onnx.main(["gaze", "--run", str(run), "--out", str(out), "--command", "python -m x"])
+    export_onnx.main(["gaze", "--run", str(run), "--out", str(out), "--command", "python -m x"])
     return out / "gaze.onnx"
 
 
@@ -51,7 +51,7 @@ def test_a_shipped_run_is_small_and_loads_as_it_was(run, onnx_file, commit, tmp_
     monkeypatch.setattr(exported, "bundled", lambda name: onnx_file.with_name(name))
     out = ship(run, onnx_file, tmp_path / "shipped")
     before, after = (path / "model.safetensors" for path in (run, out))
-    assert after.stat().st_size < 0.5 * before.stat().st_size
+    assert after.stat().st_size < 0.75 * before.stat().st_size
     old, new = load_model(run), load_model(out)
     for name, value in old.state_dict().items():
         assert torch.allclose(new.state_dict()[name], value, rtol=1e-5, atol=1e-7), name
@@ -70,11 +70,11 @@ def test_another_network_in_the_files_place_is_refused(
     monkeypatch.setattr(exported, "bundled", lambda name: tmp_path / name)
     with pytest.raises(CheckpointError, match=r"gaze\.onnx is missing"):
         load_model(out)
-    other = fake_run(tmp_path / "other", seed=9, backbone="twin", half=True, signed=False)
+    other = fake_run(tmp_path / "other", seed=9, backbone="twin", half=True)
     with pytest.raises(exported.ExportedMismatch, match="was not exported from this model"):
         exported.rest_of(load_model(other), onnx_file)
     small = fake_run(tmp_path / "small", half=False, signed=False)
-    with pytest.raises(exported.ExportedMismatch, match="the model 15"):
+    with pytest.raises(exported.ExportedMismatch, match="the model 14"):
         exported.rest_of(load_model(small), onnx_file)
 
 
