@@ -12,36 +12,30 @@ from pathlib import Path
 
 import cv2
 
-from clipgaze_sdk import GazeEstimator, draw_result
+from clipgaze_sdk import ClipGazeError, GazeEstimator, draw_result
+from clipgaze_sdk.media.sources import open_source
 
 CLIP = Path(__file__).parent / "media" / "clip.mp4"
 EVERY = 2  # of the clip's frames is kept: half of them are enough, in half of the bytes
+FRAME_MS = 67  # how long each is shown: 15 a second, of a clip of 30
 
 
 def main(clip: str = str(CLIP), picture: str = "gaze.webp") -> int:
     if not hasattr(cv2, "imwriteanimation"):
         print(f"OpenCV {cv2.__version__} writes no animations; 4.11 does", file=sys.stderr)
         return 1
-    capture = cv2.VideoCapture(clip)
-    fps = capture.get(cv2.CAP_PROP_FPS)
-    if not capture.isOpened() or fps <= 0:
-        print(f"cannot read {clip}", file=sys.stderr)
-        return 1
 
     drawn = []
     with GazeEstimator() as estimator:
-        for number in range(int(capture.get(cv2.CAP_PROP_FRAME_COUNT))):
-            ok, image = capture.read()
-            if not ok:
-                break
-            result = estimator.estimate(image, timestamp_s=number / fps)
+        for number, frame in enumerate(open_source(clip).frames()):
+            result = estimator.estimate(frame.image, timestamp_s=frame.timestamp_s)
             if number % EVERY == 0:
-                drawn.append(draw_result(image, result))
+                drawn.append(draw_result(frame.image, result))
 
     animation = cv2.Animation()
     animation.frames = drawn
-    animation.durations = [round(1000 * EVERY / fps)] * len(drawn)
-    if not drawn or not cv2.imwriteanimation(picture, animation, [cv2.IMWRITE_WEBP_QUALITY, 70]):
+    animation.durations = [FRAME_MS] * len(drawn)
+    if not cv2.imwriteanimation(picture, animation, [cv2.IMWRITE_WEBP_QUALITY, 70]):
         print(f"cannot write {picture}", file=sys.stderr)
         return 1
     print(f"written: {picture}, {len(drawn)} frames")
@@ -49,4 +43,7 @@ def main(clip: str = str(CLIP), picture: str = "gaze.webp") -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:3]))
+    try:
+        sys.exit(main(*sys.argv[1:3]))
+    except ClipGazeError as error:
+        sys.exit(f"error: {error}")
