@@ -1,20 +1,21 @@
-"""``clipgaze bench``: how long each stage and a whole frame take on this machine."""
+"""``clipgaze bench``: how long frames, stages and single networks take on this machine."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._call import STAGES
-from .._errors import ConfigurationError, InputError
+from .._errors import ClipGazeError, ConfigurationError, InputError
 from .._options import EstimatorOptions
 from .run import positive_int
-from .versions import describe_setting, installed_version, setting_lines
+from .versions import describe_setting, setting_lines
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from .._estimator import GazeEstimator
     from .._results import FrameResult
+    from ..models.files import ModelFile
 
 WIDTH_PX, HEIGHT_PX = 1280, 720
 _STREAM_FPS = 30.0
@@ -65,20 +67,6 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     parser.set_defaults(command=bench)
 
 
-@dataclass(frozen=True, slots=True)
-class PathBench:
-    """Times of one way of using the estimator, in milliseconds."""
-
-    p50_ms: dict[str, float]
-    p99_ms: dict[str, float]
-    mean_ms: float
-    """Of whole frames."""
-    fps: float
-    """Frames per second, one after another."""
-    frames: int
-    detector_runs: int
-
-
 def bench(args: argparse.Namespace) -> int:
     """Carry out ``clipgaze bench``.
 
@@ -87,10 +75,21 @@ def bench(args: argparse.Namespace) -> int:
     """
     if args.json is not None and not args.json.resolve().parent.is_dir():
         raise ConfigurationError(f"cannot write {str(args.json)!r}: make its folder first.")
-    if args.compare is not None:
-        from .compare_bench import compare
+    measure, lay_out = (
+        (_frames, _frame_lines) if args.compare is None else (_networks, _model_lines)
+    )
+    report = {**describe_setting(args.threads), **measure(args)}
+    print("\n".join([*setting_lines(report), *lay_out(report)]))
+    if args.json is not None:
+        args.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    return 0
 
-        return compare(args)
+
+# ------------------------------------------------------------------------------------ whole frames
+
+
+def _frames(args: argparse.Namespace) -> dict[str, Any]:
+    """Time images of their own and a stream: the two ways to use an estimator."""
     if args.image is None:
         raise ConfigurationError("there is nothing to time. Give a picture of a face by --image.")
 
@@ -99,22 +98,25 @@ def bench(args: argparse.Namespace) -> int:
     options = EstimatorOptions(threads=args.threads, max_faces=1)
     image = bench_frame(args.image)
     with GazeEstimator(args.model, options=options) as estimator:
-        probe = estimator.estimate(image)
-        if not probe.faces:
+        faces = estimator.estimate(image).faces
+        if not faces:
             raise InputError(
                 f"found no face in {args.image.name}, so there is nothing to time. Give a picture "
                 "with a clear face by --image."
             )
-        still = _bench_path(estimator, image, frames=args.frames, stream=False)
+        x0, y0, x1, y1 = (float(edge) for edge in faces[0].bbox_px)
         # Whole rounds, so that the detector has its share as in use.
         rounds = -(-args.frames // options.detect_interval)
-        frames = rounds * options.detect_interval
-        stream = _bench_path(estimator, image, frames=frames, stream=True)
-    report = {**_setting(args, probe), "still": asdict(still), "stream": asdict(stream)}
-    print("\n".join(report_lines(report)))
-    if args.json is not None:
-        args.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    return 0
+        return {
+            "frame": {
+                "name": args.image.name,
+                "size_px": [WIDTH_PX, HEIGHT_PX],
+                "faces": 1,
+                "face_px": round(max(x1 - x0, y1 - y0)),
+            },
+            "still": _time_frames(estimator, image, args.frames, stream=False),
+            "stream": _time_frames(estimator, image, rounds * options.detect_interval, stream=True),
+        }
 
 
 def bench_frame(path: Path) -> NDArray[np.uint8]:
@@ -139,11 +141,9 @@ def bench_frame(path: Path) -> NDArray[np.uint8]:
     return frame
 
 
-def _bench_path(
-    estimator: GazeEstimator, image: NDArray[np.uint8], *, frames: int, stream: bool
-) -> PathBench:
-    import numpy as np
-
+def _time_frames(
+    estimator: GazeEstimator, image: NDArray[np.uint8], frames: int, *, stream: bool
+) -> dict[str, Any]:
     estimator.reset()
     results: list[FrameResult] = []
     totals_ms: list[float] = []
@@ -151,63 +151,139 @@ def _bench_path(
         start_s = time.perf_counter()
         stamp_s = index / _STREAM_FPS if stream else None
         result = estimator.estimate(image, timestamp_s=stamp_s)
-        taken_ms = (time.perf_counter() - start_s) * 1e3
-        if index >= _WARM_UP:
-            results.append(result)
-            totals_ms.append(taken_ms)
+        totals_ms.append((time.perf_counter() - start_s) * 1e3)
+        results.append(result)
+    results, totals_ms = results[_WARM_UP:], totals_ms[_WARM_UP:]
     columns = {name: [result.timings_ms[name] for result in results] for name in STAGES}
     columns["end to end"] = totals_ms
-    return PathBench(
-        p50_ms={name: float(np.percentile(values, 50)) for name, values in columns.items()},
-        p99_ms={name: float(np.percentile(values, 99)) for name, values in columns.items()},
-        mean_ms=sum(totals_ms) / frames,
-        fps=1e3 * frames / sum(totals_ms),
-        frames=frames,
-        detector_runs=sum(result.detector_ran for result in results),
-    )
-
-
-def _setting(args: argparse.Namespace, probe: FrameResult) -> dict[str, Any]:
-    import numpy as np
-    import onnxruntime
-
-    from .._opencv import cv2
-
-    box = probe.faces[0].bbox_px
     return {
-        **describe_setting(
-            args.threads,
-            numpy=np.__version__,
-            opencv=cv2.__version__,
-            onnxruntime=installed_version("onnxruntime") or onnxruntime.__version__,
-        ),
-        "frame": {
-            "name": args.image.name,
-            "size_px": [WIDTH_PX, HEIGHT_PX],
-            "faces": 1,
-            "face_px": round(float(max(box[2] - box[0], box[3] - box[1]))),
-        },
+        "p50_ms": {name: _percentile(values, 50) for name, values in columns.items()},
+        "p99_ms": {name: _percentile(values, 99) for name, values in columns.items()},
+        "mean_ms": sum(totals_ms) / frames,
+        "fps": 1e3 * frames / sum(totals_ms),
+        "frames": frames,
+        "detector_runs": sum(result.detector_ran for result in results),
     }
 
 
-def report_lines(report: dict[str, Any]) -> Sequence[str]:
-    """Lay the figures out for a person to read."""
+def _frame_lines(report: dict[str, Any]) -> list[str]:
     frame, still, stream = (report[key] for key in ("frame", "still", "stream"))
-    lines = [
-        *setting_lines(report),
-        f"frame: {frame['size_px'][0]}x{frame['size_px'][1]} px, {frame['name']}; "
-        f"one face of {frame['face_px']} px",
+    return [
+        f"frame: {WIDTH_PX}x{HEIGHT_PX} px, {frame['name']}; one face of {frame['face_px']} px",
         "",
         f"{'milliseconds':<14}{'image p50':>11}{'p99':>9}{'stream p50':>13}{'p99':>9}",
-    ]
-    for stage in still["p50_ms"]:
-        lines.append(
+        *(
             f"{stage:<14}{still['p50_ms'][stage]:>11.2f}{still['p99_ms'][stage]:>9.2f}"
             f"{stream['p50_ms'][stage]:>13.2f}{stream['p99_ms'][stage]:>9.2f}"
-        )
-    lines += [
+            for stage in still["p50_ms"]
+        ),
         f"{'frames/s':<14}{still['fps']:>11.1f}{'':>9}{stream['fps']:>13.1f}",
         f"{still['frames']} images; {stream['frames']} frames of a stream, in which the detector "
         f"ran on {stream['detector_runs']}",
     ]
+
+
+# --------------------------------------------------------------------------------- single networks
+
+
+def _networks(args: argparse.Namespace) -> dict[str, Any]:
+    """Time the networks that are here, those of one task in turns."""
+    from ..models.files import TASKS
+
+    files, skipped = _present(args.compare)
+    tasks = {
+        task: _time_models([file for file in files if file.card.task == task], args, skipped)
+        for task in TASKS
+    }
+    return {"tasks": tasks, "skipped": skipped}
+
+
+def _present(given: Iterable[Path]) -> tuple[list[ModelFile], dict[str, str]]:
+    """Return the bundled graphs, the engines in the working folder, and what was given."""
+    from ..models.files import BUNDLED_FOLDER, bundled_names, load_model_file
+    from ..tensorrt.info import ENGINE_SUFFIX
+
+    paths = [BUNDLED_FOLDER / name for name in bundled_names()]
+    folders = [Path(), *sorted(Path().glob("engines_*"))]
+    paths += [p for folder in folders for p in sorted(folder.glob(f"*{ENGINE_SUFFIX}"))]
+    for path in given:
+        if not path.exists():
+            raise InputError(f"{str(path)!r} was given to --compare, and does not exist.")
+        inside = [*path.glob(f"*{ENGINE_SUFFIX}"), *path.glob("*.onnx")] if path.is_dir() else []
+        paths += sorted(inside) or [path]
+    files, skipped = [], {}
+    for path in dict.fromkeys(paths):
+        try:
+            files.append(load_model_file(path))
+        except ClipGazeError as error:
+            skipped[str(path)] = str(error)
+    return files, skipped
+
+
+def _time_models(
+    files: Sequence[ModelFile], args: argparse.Namespace, skipped: dict[str, str]
+) -> dict[str, Any]:
+    """Run the networks of one task in turns, so that all see the same machine."""
+    from ..backends import load_backend
+    from ..tensorrt.builder import profile_of
+    from ..tensorrt.network import BuildOptions
+    from ..tensorrt.samples import sample_images
+
+    with ExitStack() as stack:
+        models: list[dict[str, Any]] = []
+        runs: list[Callable[[], object]] = []
+        for file in files:
+            try:
+                shape = profile_of(file.card, BuildOptions(precision="fp32", batch=(1, 1, 1))).opt
+                images = sample_images(file.card, shape)
+                backend = load_backend(file, threads=args.threads)
+                stack.callback(backend.close)
+                backend.run(images)
+            except ClipGazeError as error:
+                skipped[str(file.path)] = str(error)
+            else:
+                runs.append(partial(backend.run, images))
+                models.append(_model_entry(file, shape))
+        times_ms: list[list[float]] = [[] for _ in runs]
+        for _ in range(_WARM_UP + args.frames):
+            for run, taken in zip(runs, times_ms, strict=True):
+                start_s = time.perf_counter()
+                run()
+                taken.append((time.perf_counter() - start_s) * 1e3)
+    for model, taken in zip(models, times_ms, strict=True):
+        model["p50_ms"] = _percentile(taken[_WARM_UP:], 50)
+        model["p99_ms"] = _percentile(taken[_WARM_UP:], 99)
+        model["ratio"] = models[0]["p50_ms"] / model["p50_ms"]  # to the bundled FP32 network
+    return {"rounds": args.frames, "models": models}
+
+
+def _model_entry(file: ModelFile, shape: tuple[int, ...]) -> dict[str, Any]:
+    from ..models.files import BUNDLED_FOLDER
+
+    return {
+        "name": file.path.name if file.path.parent == BUNDLED_FOLDER else str(file.path),
+        "precision": file.card.precision,
+        "backend": "onnxruntime" if file.path.suffix == ".onnx" else "tensorrt",
+        "shape": shape,
+    }
+
+
+def _model_lines(report: dict[str, Any]) -> list[str]:
+    lines = ["milliseconds a run, in turns, with copies to and from a GPU; ratio to the first row"]
+    for task, result in report["tasks"].items():
+        header = f"{task:<38}{'backend':<13}{'input':<13}{'p50':>8}{'p99':>9}{'ratio':>8}"
+        lines += ["", header]
+        lines += [
+            f"  {m['name']:<36}{m['backend']:<13}{'x'.join(map(str, m['shape'])):<13}"
+            f"{m['p50_ms']:>8.2f}{m['p99_ms']:>9.2f}{m['ratio']:>7.2f}x"
+            for m in result["models"]
+        ]
+    for name, reason in report["skipped"].items():
+        lines += ["", f"left out: {name}: {' '.join(reason.split())}"]
     return lines
+
+
+def _percentile(values_ms: Sequence[float], percent: int) -> float:
+    import numpy as np
+
+    return float(np.percentile(values_ms, percent))

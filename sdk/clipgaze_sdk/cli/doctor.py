@@ -17,17 +17,11 @@ from typing import Any, Literal
 
 from .. import __version__
 from .._errors import ClipGazeError
-from .versions import cpu_count, installed_version, machine_name, numbers_of
+from .versions import OPENCV_PACKAGES, cpu_count, installed_version, machine_name, numbers_of
 
 Status = Literal["ok", "warn", "fail"]
 _OLDEST_PYTHON = (3, 10)
 _OLDEST = {"numpy": "1.26", "cv2": "4.8.1", "onnxruntime": "1.18"}
-_OPENCV_DISTRIBUTIONS = (
-    "opencv-python",
-    "opencv-python-headless",
-    "opencv-contrib-python",
-    "opencv-contrib-python-headless",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +101,7 @@ def check_system() -> Iterable[Check]:
 
 def check_libraries() -> Iterable[Check]:
     """The three libraries that every estimate needs."""
-    opencvs = [name for name in _OPENCV_DISTRIBUTIONS if installed_version(name)]
+    opencvs = [name for name in OPENCV_PACKAGES if installed_version(name)]
     yield check_library("numpy", "numpy")
     yield check_library("cv2", opencvs[0] if opencvs else "opencv-python")
     yield check_library("onnxruntime", "onnxruntime")

@@ -11,6 +11,13 @@ from typing import Any
 
 from .. import __version__
 
+OPENCV_PACKAGES = (
+    "opencv-python",
+    "opencv-python-headless",
+    "opencv-contrib-python",
+    "opencv-contrib-python-headless",
+)
+
 
 def installed_version(*distributions: str) -> str | None:
     """Give the version of the first of these distributions that is installed."""
@@ -33,8 +40,18 @@ def numbers_of(version: str) -> tuple[int, ...]:
     return tuple(numbers)
 
 
-def describe_setting(threads: int, **versions: str) -> dict[str, Any]:
+_LIBRARIES = {
+    "numpy": ("numpy",),
+    "opencv": OPENCV_PACKAGES,
+    "onnxruntime": ("onnxruntime", "onnxruntime-gpu"),
+    "tensorrt": ("tensorrt", "tensorrt-cu12", "tensorrt-cu13"),
+    "pycuda": ("pycuda",),
+}
+
+
+def describe_setting(threads: int) -> dict[str, Any]:
     """Give what every report of times starts with: machine, threads and versions."""
+    versions = {k: v for k, names in _LIBRARIES.items() if (v := installed_version(*names))}
     return {
         "machine": machine_name(),
         "cpus": cpu_count(),

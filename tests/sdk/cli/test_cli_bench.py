@@ -36,7 +36,7 @@ def test_bench_prints_and_writes_its_figures(
     assert report["threads"] == 1
     assert report["frame"]["size_px"] == [1280, 720]
     assert report["frame"]["faces"] == 1  # of the two, so that figures compare
-    assert set(report["versions"]) == {"clipgaze", "python", "numpy", "opencv", "onnxruntime"}
+    assert set(report["versions"]) >= {"clipgaze", "python", "numpy", "opencv", "onnxruntime"}
     for path, frames, detections in (("still", 4, 4), ("stream", 30, 1)):
         figures = report[path]
         assert set(figures["p50_ms"]) == set(figures["p99_ms"]) == STAGES
