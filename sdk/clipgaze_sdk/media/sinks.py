@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import io
 import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 
@@ -21,68 +22,29 @@ from .sources import SourceFrame, SourceKind, folder_images
 
 SinkKind = Literal["image", "video", "folder", "jsonl", "csv"]
 VIDEO_FOURCC = {".mp4": "mp4v", ".avi": "MJPG"}
-_ACCEPTED: dict[SourceKind, tuple[SinkKind, ...]] = {
-    "image": ("image", "jsonl", "csv"),
-    "folder": ("folder", "jsonl", "csv"),
-    "video": ("video", "jsonl", "csv"),
-    "camera": ("video", "jsonl", "csv"),
+_ANNOTATED: dict[SourceKind, tuple[SinkKind, str]] = {
+    "image": ("image", "an image (.jpg, .png …)"),
+    "folder": ("folder", "a folder (a name without suffix)"),
+    "video": ("video", "a video (.mp4, .avi)"),
+    "camera": ("video", "a video (.mp4, .avi)"),
 }
-_EXAMPLES: dict[SinkKind, str] = {
-    "image": "an image (.jpg, .png …)",
-    "video": "a video (.mp4, .avi)",
-    "folder": "a folder (a name without suffix)",
-    "jsonl": ".jsonl",
-    "csv": ".csv",
-}
-CSV_HEADER = (
-    "source",
-    "frame",
-    "timestamp_s",
-    "face",
-    "track_id",
-    "confidence",
-    "box_x0_px",
-    "box_y0_px",
-    "box_x1_px",
-    "box_y1_px",
-    "gaze_pitch_rad",
-    "gaze_yaw_rad",
-    "gaze_uncertainty_rad",
-    "gaze_x",
-    "gaze_y",
-    "gaze_z",
-    "origin_x_mm",
-    "origin_y_mm",
-    "origin_z_mm",
-    "head_pitch_rad",
-    "head_yaw_rad",
-    "head_roll_rad",
-    "eye_openness_right",
-    "eye_openness_left",
+"""By kind of source, what shows its frames, in words for a user."""
+_COLUMNS = (
+    "source,frame,timestamp_s,face,track_id,confidence,box_x0_px,box_y0_px,box_x1_px,box_y1_px,"
+    "gaze_pitch_rad,gaze_yaw_rad,gaze_uncertainty_rad,gaze_x,gaze_y,gaze_z,origin_x_mm,"
+    "origin_y_mm,origin_z_mm,head_pitch_rad,head_yaw_rad,head_roll_rad,eye_openness_right,"
+    "eye_openness_left"
 )
-
-
-class Sink(Protocol):
-    """Something that takes each frame's result and is closed at the end."""
-
-    def write(self, frame: SourceFrame, result: FrameResult) -> None:
-        """Take one frame and what was seen in it."""
-
-    def close(self) -> None:
-        """Finish the file; safe to call twice."""
+CSV_HEADER = tuple(_COLUMNS.split(","))
 
 
 def sink_kind(output: Path) -> SinkKind | None:
     """Say by its suffix what ``output`` is to hold; None where that cannot be written."""
     suffix = output.suffix.lower()
-    if suffix in IMAGE_SUFFIXES:
-        return "image"
-    if suffix in VIDEO_FOURCC:
-        return "video"
-    if suffix == ".jsonl":
-        return "jsonl"
-    if suffix == ".csv":
-        return "csv"
+    if suffix in (".jsonl", ".csv"):
+        return "jsonl" if suffix == ".jsonl" else "csv"
+    if suffix in IMAGE_SUFFIXES or suffix in VIDEO_FOURCC:
+        return "image" if suffix in IMAGE_SUFFIXES else "video"
     return "folder" if output.is_dir() or not suffix else None
 
 
@@ -105,12 +67,13 @@ def check_outputs(
     inputs = pictures if pictures or source_kind == "camera" else [Path(source)]
     identities = {_identity(path): path for path in inputs}
     seen: set[Path] = set()
+    annotated, example = _ANNOTATED[source_kind]
     for output in outputs:
         kind = sink_kind(output)
-        if kind not in _ACCEPTED[source_kind]:
-            accepted = ", ".join(_EXAMPLES[kind] for kind in _ACCEPTED[source_kind])
+        if kind not in (annotated, "jsonl", "csv"):
             raise ConfigurationError(
-                f"cannot write {str(output)!r} from {source!r} ({source_kind}): expected {accepted}"
+                f"cannot write {str(output)!r} from {source!r} ({source_kind}): expected "
+                f"{example}, .jsonl or .csv"
             )
         resolved = output.resolve()
         if resolved in seen:
@@ -170,42 +133,29 @@ def open_sinks(outputs: Sequence[Path], *, fps: float | None) -> list[Sink]:
 
 def _open_sink(output: Path, *, fps: float | None) -> Sink:
     kind = sink_kind(output)
-    if kind == "image":
-        return ImageSink(output)
-    if kind == "folder":
-        return FolderSink(output)
+    if kind in ("image", "folder"):
+        return PictureSink(output, folder=kind == "folder")
     if kind == "video":
         return VideoSink(output, fps=fps or 30.0)
     return JsonlSink(output) if kind == "jsonl" else CsvSink(output)
 
 
-class ImageSink:
-    """One annotated picture."""
+class PictureSink:
+    """An annotated picture; in a folder, one under the name of each source."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, folder: bool) -> None:
         self._path = path
+        self._is_folder = folder
+        if folder:
+            try:
+                path.mkdir(exist_ok=True)
+            except OSError as error:
+                raise cannot_write(path, error) from error
 
     def write(self, frame: SourceFrame, result: FrameResult) -> None:
         """Draw the result on the picture, and write it."""
-        write_image(self._path, draw_result(frame.image, result))
-
-    def close(self) -> None:
-        """Hold nothing open."""
-
-
-class FolderSink:
-    """Annotated pictures under the names of their sources."""
-
-    def __init__(self, folder: Path) -> None:
-        try:
-            folder.mkdir(exist_ok=True)
-        except OSError as error:
-            raise cannot_write(folder, error) from error
-        self._folder = folder
-
-    def write(self, frame: SourceFrame, result: FrameResult) -> None:
-        """Draw the result on the picture, and write it under its name."""
-        write_image(self._folder / frame.name, draw_result(frame.image, result))
+        path = self._path / frame.name if self._is_folder else self._path
+        write_image(path, draw_result(frame.image, result))
 
     def close(self) -> None:
         """Hold nothing open."""
@@ -253,56 +203,21 @@ class VideoSink:
             self._writer = None
 
 
-class JsonlSink:
-    """One JSON object a frame: its source and number, then ``FrameResult.to_dict()``."""
+class _LineSink:
+    """Text that is on disk at once, frame by frame; what does not fit is taken back."""
 
-    def __init__(self, path: Path) -> None:
-        self._file = _LineFile(path)
-
-    def write(self, frame: SourceFrame, result: FrameResult) -> None:
-        """Add the frame's line."""
-        record = {"source": shown_name(frame.name), "frame": frame.index, **result.to_dict()}
-        self._file.write(json.dumps(record, allow_nan=False) + "\n")
-
-    def close(self) -> None:
-        """Close the file; safe to call twice."""
-        self._file.close()
-
-
-class CsvSink:
-    """One row a face under ``CSV_HEADER``; a frame without faces has no row."""
-
-    def __init__(self, path: Path) -> None:
-        self._file = _LineFile(path)
-        self._rows = csv.writer(self._file, lineterminator="\n")
-        self._rows.writerow(CSV_HEADER)
-
-    def write(self, frame: SourceFrame, result: FrameResult) -> None:
-        """Add a row for each face."""
-        name, stamp_s = shown_name(frame.name), result.timestamp_s
-        stamp = "" if stamp_s is None else f"{stamp_s:.6f}"
-        for number, face in enumerate(result.faces):
-            self._rows.writerow((name, frame.index, stamp, number, *_csv_cells(face)))
-
-    def close(self) -> None:
-        """Close the file; safe to call twice."""
-        self._file.close()
-
-
-class _LineFile:
-    """Lines that are on disk at once; one that does not fit on the disk is taken back."""
-
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, header: str = "") -> None:
         self._path = path
+        self._size = 0
         _make_way(path)
         try:
             self._file = path.open("wb", buffering=0)
         except OSError as error:
             raise cannot_write(path, error) from error
-        self._size = 0
+        self._add(header)
 
-    def write(self, line: str) -> None:
-        data, done = line.encode(), 0
+    def _add(self, text: str) -> None:
+        data, done = text.encode(), 0
         try:
             while done < len(data):
                 done += self._file.write(data[done:])
@@ -313,7 +228,38 @@ class _LineFile:
         self._size += done
 
     def close(self) -> None:
+        """Close the file; safe to call twice."""
         self._file.close()
+
+
+class JsonlSink(_LineSink):
+    """One JSON object a frame: its source and number, then ``FrameResult.to_dict()``."""
+
+    def write(self, frame: SourceFrame, result: FrameResult) -> None:
+        """Add the frame's line."""
+        record = {"source": shown_name(frame.name), "frame": frame.index, **result.to_dict()}
+        self._add(json.dumps(record, allow_nan=False) + "\n")
+
+
+class CsvSink(_LineSink):
+    """One row a face under ``CSV_HEADER``; a frame without faces has no row."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, header=_COLUMNS + "\n")
+
+    def write(self, frame: SourceFrame, result: FrameResult) -> None:
+        """Add a row for each face."""
+        name, stamp_s = shown_name(frame.name), result.timestamp_s
+        stamp = "" if stamp_s is None else f"{stamp_s:.6f}"
+        text = io.StringIO()
+        rows = csv.writer(text, lineterminator="\n")
+        for number, face in enumerate(result.faces):
+            rows.writerow((name, frame.index, stamp, number, *_csv_cells(face)))
+        self._add(text.getvalue())
+
+
+Sink = PictureSink | VideoSink | JsonlSink | CsvSink
+"""What takes each frame's result, and is closed at the end."""
 
 
 def _make_way(path: Path) -> None:
@@ -327,17 +273,9 @@ def _make_way(path: Path) -> None:
 
 def _csv_cells(face: FaceResult) -> tuple[str, ...]:
     gaze, head = face.gaze, face.head_pose
-    numbers = (
-        *face.bbox_px,
-        gaze.pitch_rad,
-        gaze.yaw_rad,
-        gaze.uncertainty_rad,
-        *gaze.vector,
-        *gaze.origin_mm,
-        head.pitch_rad,
-        head.yaw_rad,
-        head.roll_rad,
-        *face.eye_openness,
-    )
+    angles = (gaze.pitch_rad, gaze.yaw_rad, gaze.uncertainty_rad)
+    turn = (head.pitch_rad, head.yaw_rad, head.roll_rad)
+    vectors = (*gaze.vector, *gaze.origin_mm)
+    numbers = (*face.bbox_px, *angles, *vectors, *turn, *face.eye_openness)
     track = "" if face.track_id is None else str(face.track_id)
     return (track, f"{face.confidence:.4f}", *(f"{float(number):.5f}" for number in numbers))

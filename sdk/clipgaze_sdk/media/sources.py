@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,28 +36,6 @@ class SourceFrame:
     """Number of the frame in its source, from 0."""
     timestamp_s: float | None
     """Strictly increasing seconds within a video or webcam; None for an image of its own."""
-
-
-class Source(Protocol):
-    """Something that yields frames once and is then closed."""
-
-    @property
-    def kind(self) -> SourceKind:
-        """What it reads from."""
-
-    @property
-    def frame_count(self) -> int | None:
-        """Frames that the source promises to hold; None where it cannot know."""
-
-    @property
-    def fps(self) -> float | None:
-        """Frames per second; None for images."""
-
-    def frames(self) -> Iterator[SourceFrame]:
-        """Yield each frame, once."""
-
-    def close(self) -> None:
-        """Release what it holds; safe to call twice."""
 
 
 def source_kind(source: str) -> SourceKind:
@@ -121,13 +100,11 @@ def open_source(
         InputError: the source is missing, empty or cannot be opened.
     """
     kind = source_kind(source)
-    if kind == "image":
-        return ImageSource(Path(source))
-    if kind == "folder":
-        return FolderSource(Path(source), on_unreadable=on_unreadable)
     if kind == "video":
         return VideoSource(Path(source))
-    return CameraSource(_camera_index(source) or 0)
+    if kind == "camera":
+        return CameraSource(_camera_index(source) or 0)
+    return PictureSource(Path(source), on_unreadable=on_unreadable)
 
 
 def folder_images(folder: Path) -> list[Path]:
@@ -160,42 +137,26 @@ def _as_people_count(path: Path) -> list[tuple[int, str]]:
     return [(int(part) if i % 2 else 0, part) for i, part in enumerate(parts)]
 
 
-class ImageSource:
-    """A single picture."""
+class PictureSource:
+    """A picture, or those of a folder, each an image of its own."""
 
-    kind: SourceKind = "image"
-    frame_count: int | None = 1
-    fps: float | None = None
-
-    def __init__(self, path: Path) -> None:
-        self._frame = SourceFrame(read_image(path), path.name, 0, None)
-
-    def frames(self) -> Iterator[SourceFrame]:
-        """Yield the picture."""
-        yield self._frame
-
-    def close(self) -> None:
-        """Hold nothing, so release nothing."""
-
-
-class FolderSource:
-    """The pictures of a folder, each an image of its own."""
-
-    kind: SourceKind = "folder"
-    fps: float | None = None
+    fps = None
 
     def __init__(
-        self, folder: Path, *, on_unreadable: Callable[[InputError], None] | None = None
+        self, path: Path, *, on_unreadable: Callable[[InputError], None] | None = None
     ) -> None:
-        self._paths = folder_images(folder)
+        self.kind: SourceKind = "folder" if path.is_dir() else "image"
+        self._paths = folder_images(path) if path.is_dir() else [path]
+        # A single picture is read before any output is touched.
+        self._first = None if path.is_dir() else read_image(path)
         self._on_unreadable = on_unreadable
-        self.frame_count: int | None = len(self._paths)
+        self.frame_count = len(self._paths)
 
     def frames(self) -> Iterator[SourceFrame]:
         """Yield the pictures that can be read, in the order of their names."""
         for index, path in enumerate(self._paths):
             try:
-                image = read_image(path)
+                image = read_image(path) if self._first is None else self._first
             except InputError as error:
                 if self._on_unreadable is None:
                     raise
@@ -207,101 +168,103 @@ class FolderSource:
         """Hold nothing, so release nothing."""
 
 
-class VideoSource:
+class _CaptureSource:
+    """What OpenCV captures, frame by frame."""
+
+    def __init__(self, target: str | int, name: str, *, refusal: str) -> None:
+        self._name = name
+        with quiet_opencv():
+            self._capture = cv2.VideoCapture(target)
+        if not self._capture.isOpened():
+            raise InputError(refusal)
+        fps = float(self._capture.get(cv2.CAP_PROP_FPS))
+        self.fps: float = fps if 0.0 < fps <= 1000.0 else _FALLBACK_FPS
+        self._last_s: float | None = None
+
+    def frames(self) -> Iterator[SourceFrame]:
+        """Yield frames until it ends or cannot be decoded further.
+
+        Raises:
+            InputError: a camera opened but never gave a frame.
+        """
+        for index in itertools.count():
+            image = _read_frame(self._capture)
+            if image is None:
+                self._check_end(index)
+                return
+            self._last_s = self._stamp_s(self._last_s)
+            yield SourceFrame(as_bgr(image, self._name), self._name, index, self._last_s)
+
+    def close(self) -> None:
+        """Release the device or file; safe to call twice."""
+        self._capture.release()
+
+    def _stamp_s(self, last_s: float | None) -> float:
+        raise NotImplementedError
+
+    def _check_end(self, frames: int) -> None:
+        """Raise where it ended too early."""
+
+
+class VideoSource(_CaptureSource):
     """A video file, with the timestamps that its container holds."""
 
     kind: SourceKind = "video"
 
     def __init__(self, path: Path) -> None:
-        self._name = path.name
-        with quiet_opencv():
-            self._capture = cv2.VideoCapture(opencv_path(path), cv2.CAP_ANY)
-        if not self._capture.isOpened():
-            raise InputError(
-                f"cannot open video {str(path)!r}: damaged, cut off before its index, not a video, "
-                "or a codec that this OpenCV lacks. Play it or convert it with ffmpeg, and see "
-                "`clipgaze doctor`."
-            )
+        refusal = (
+            f"cannot open video {str(path)!r}: damaged, cut off before its index, not a video, "
+            "or a codec that this OpenCV lacks. Play it or convert it with ffmpeg, and see "
+            "`clipgaze doctor`."
+        )
+        super().__init__(opencv_path(path), path.name, refusal=refusal)
         sides = (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
         check_size(str(path), *(int(self._capture.get(side)) for side in sides))
-        self.fps: float | None = _frame_rate(self._capture)
         count = float(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
-        self.frame_count: int | None = round(count) if np.isfinite(count) and count >= 1 else None
+        self.frame_count = round(count) if np.isfinite(count) and count >= 1 else None
 
-    def frames(self) -> Iterator[SourceFrame]:
-        """Yield frames until the video ends or cannot be decoded further."""
-        step_s = 1.0 / (self.fps or _FALLBACK_FPS)
-        last_s: float | None = None
-        index = 0
-        while True:
-            image = _read_frame(self._capture)
-            if image is None:
-                return
-            timestamp_s = float(self._capture.get(cv2.CAP_PROP_POS_MSEC)) / 1000.0
-            if last_s is None:
-                timestamp_s = timestamp_s if np.isfinite(timestamp_s) else 0.0
-            elif not timestamp_s > last_s or not np.isfinite(timestamp_s):
-                timestamp_s = last_s + step_s  # the container has none, or they jump back
-            last_s = timestamp_s
-            yield SourceFrame(as_bgr(image, self._name), self._name, index, timestamp_s)
-            index += 1
-
-    def close(self) -> None:
-        """Release the device or file; safe to call twice."""
-        self._capture.release()
+    def _stamp_s(self, last_s: float | None) -> float:
+        stamp_s = float(self._capture.get(cv2.CAP_PROP_POS_MSEC)) / 1000.0
+        if last_s is None:
+            return stamp_s if np.isfinite(stamp_s) else 0.0
+        if stamp_s > last_s and np.isfinite(stamp_s):
+            return stamp_s
+        return last_s + 1.0 / self.fps  # the container has none, or they jump back
 
 
-class CameraSource:
+class CameraSource(_CaptureSource):
     """A webcam, with timestamps from the monotonic clock, 0 at its first frame."""
 
     kind: SourceKind = "camera"
-    frame_count: int | None = None
+    frame_count = None
 
     def __init__(self, index: int) -> None:
-        self._name = f"camera {index}"
-        with quiet_opencv():
-            self._capture = cv2.VideoCapture(index)
-        if not self._capture.isOpened():
-            raise InputError(
-                f"cannot open camera {index}: no such device, in use by another program, or no "
-                "permission. `clipgaze doctor` lists the devices."
-            )
-        self.fps: float | None = _frame_rate(self._capture)
+        refusal = (
+            f"cannot open camera {index}: no such device, in use by another program, or no "
+            "permission. `clipgaze doctor` lists the devices."
+        )
+        super().__init__(index, f"camera {index}", refusal=refusal)
+        self._start_s = 0.0
 
-    def frames(self) -> Iterator[SourceFrame]:
-        """Yield frames until the camera stops.
+    def _stamp_s(self, last_s: float | None) -> float:
+        now_s = time.monotonic()
+        if last_s is None:
+            self._start_s = now_s
+            return 0.0
+        return max(now_s - self._start_s, last_s + 1e-6)
 
-        Raises:
-            InputError: the camera opened but never gave a frame.
-        """
-        start_s: float | None = None
-        last_s = -1.0
-        index = 0
-        while True:
-            image = _read_frame(self._capture)
-            if image is None:
-                if index == 0:
-                    raise InputError(f"{self._name} gave no frame. Unplug it or try another index.")
-                return
-            now_s = time.monotonic()
-            start_s = now_s if start_s is None else start_s
-            last_s = max(now_s - start_s, last_s + 1e-6)
-            yield SourceFrame(as_bgr(image, self._name), self._name, index, last_s)
-            index += 1
+    def _check_end(self, frames: int) -> None:
+        if frames == 0:
+            raise InputError(f"{self._name} gave no frame. Unplug it or try another index.")
 
-    def close(self) -> None:
-        """Release the device or file; safe to call twice."""
-        self._capture.release()
+
+Source = PictureSource | VideoSource | CameraSource
+"""What yields frames once, and is then closed."""
 
 
 def _camera_index(source: str) -> int | None:
     device = _CAMERA.fullmatch(source)
     return int(device[1]) if device else None
-
-
-def _frame_rate(capture: cv2.VideoCapture) -> float:
-    fps = float(capture.get(cv2.CAP_PROP_FPS))
-    return fps if 0.0 < fps <= 1000.0 else _FALLBACK_FPS
 
 
 def _read_frame(capture: cv2.VideoCapture) -> NDArray[np.generic] | None:

@@ -18,9 +18,8 @@ from clipgaze_sdk.media.pictures import write_image
 from clipgaze_sdk.media.sinks import (
     CSV_HEADER,
     CsvSink,
-    FolderSink,
-    ImageSink,
     JsonlSink,
+    PictureSink,
     VideoSink,
     check_outputs,
     open_sinks,
@@ -52,7 +51,7 @@ def test_an_output_that_does_not_fit_the_input_is_refused(
     tmp_path: Path, kind: SourceKind, output: str
 ) -> None:
     cv2.imwrite(str(tmp_path / "picture.png"), gradient())
-    with pytest.raises(ConfigurationError, match=r"expected .*\.jsonl, \.csv"):
+    with pytest.raises(ConfigurationError, match=r"expected .*\.jsonl or \.csv"):
         check_outputs(str(tmp_path), kind, [tmp_path / output], force=True)
 
 
@@ -210,7 +209,7 @@ def test_csv_of_a_picture_leaves_time_and_track_empty(tmp_path: Path) -> None:
 
 def test_a_picture_is_written_annotated(tmp_path: Path) -> None:
     result = example_result(example_face(yaw_deg=30))
-    sink = ImageSink(tmp_path / "out.png")
+    sink = PictureSink(tmp_path / "out.png", folder=False)
     sink.write(frame(0), result)
     sink.close()
     written = cv2.imread(str(tmp_path / "out.png"))
@@ -218,7 +217,7 @@ def test_a_picture_is_written_annotated(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_made_and_keeps_the_names(tmp_path: Path) -> None:
-    sink = FolderSink(tmp_path / "out")
+    sink = PictureSink(tmp_path / "out", folder=True)
     sink.write(frame(0, name="a.png"), example_result())
     sink.write(frame(1, name="b.jpg"), example_result())
     sink.close()
@@ -253,7 +252,7 @@ def test_sinks_follow_the_suffixes(tmp_path: Path) -> None:
     kinds = [type(sink) for sink in sinks]
     for sink in sinks:
         sink.close()
-    assert kinds == [ImageSink, VideoSink, JsonlSink, CsvSink, FolderSink]
+    assert kinds == [PictureSink, VideoSink, JsonlSink, CsvSink, PictureSink]
 
 
 def test_a_file_that_cannot_be_created_is_an_error(tmp_path: Path) -> None:
