@@ -17,7 +17,7 @@ from clipgaze_sdk import ClipGazeError
 from clipgaze_sdk.models.cards import ModelCard, TensorSpec
 from clipgaze_sdk.models.derived import delta_path
 from clipgaze_sdk.models.files import ModelFile, load_model_file
-from clipgaze_sdk.tensorrt.files import write_files as write_whole_files
+from clipgaze_sdk.writing import write_files as write_whole_files
 from export.deltas import delta
 
 MODELS = Path(__file__).resolve().parents[1] / "sdk" / "clipgaze_sdk" / "models"

@@ -20,6 +20,7 @@ from ..models.files import (
     resolve_models,
 )
 from ..tensorrt.info import ENGINE_SUFFIX
+from ..writing import write_files
 
 _WIDTH = 100
 _ROW = "{:<30}{:<11}{:>5}  {:<23}{:<12}{}"
@@ -95,10 +96,10 @@ def _save(model: ModelFile, folder: Path) -> None:
         raise ConfigurationError(f"{' and '.join(there)} is there already; give another folder.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        paths[0].write_bytes(model.data)
-        paths[1].write_text(json.dumps(model.card.entries, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
-        raise InputError(f"cannot write {str(paths[0])!r}: {error}.") from error
+        raise InputError(f"cannot make the folder {str(folder)!r}: {error}.") from error
+    card = json.dumps(model.card.entries, indent=2) + "\n"
+    write_files({paths[0]: model.data, paths[1]: card.encode()})
     print(f"wrote {paths[0]} ({len(model.data) / 1e6:.1f} MB) and {paths[1].name}")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from .._errors import ConfigurationError, ModelError
 from ..tensorrt.info import ENGINE_SUFFIX, sidecar_path
+from ..writing import put_back
 from .cards import TASK_OUTPUTS, ModelCard
 from .derived import delta_path, derived_bytes
 
@@ -82,7 +83,17 @@ def load_model_file(path: Path) -> ModelFile:
             "file or a folder."
         )
     is_engine = path.suffix == ENGINE_SUFFIX
-    card = ModelCard.load(sidecar_path(path) if is_engine else path.with_suffix(".json"))
+    card_path = sidecar_path(path) if is_engine else path.with_suffix(".json")
+    try:
+        return _read_pair(path, card_path)
+    except ModelError:
+        if not put_back((path, card_path)):
+            raise
+        return _read_pair(path, card_path)
+
+
+def _read_pair(path: Path, card_path: Path) -> ModelFile:
+    card = ModelCard.load(card_path)
     if path.is_file():
         return ModelFile(path, card, card.check_file(path))
     data = derived_bytes(path, lambda source: load_model_file(source).data)

@@ -17,7 +17,7 @@ from ..backends.engine_runner import EngineRunner
 from ..backends.onnx_runtime import OnnxRuntimeBackend
 from ..models.cards import TASK_OUTPUTS, ModelCard
 from ..models.files import ModelFile, find_model_file, load_model_file
-from .files import write_files
+from ..writing import write_files
 from .info import ENGINE_SUFFIX, EngineInfo, Machine, Profile, sidecar_path
 from .network import BuildOptions, CompiledGraph, Progress, compile_graph
 from .precision import check_compute_layers, read_layers

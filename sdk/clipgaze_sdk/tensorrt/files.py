@@ -1,14 +1,12 @@
-"""Writing an engine and its side-car: both or neither, and never half of one."""
+"""Where an engine may be written: not in the place of another one."""
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-from collections.abc import Mapping
 from pathlib import Path
 
-from .._errors import ConfigurationError, InputError
+from .._errors import ConfigurationError, ModelError
+from ..models.json_files import read_json
+from ..writing import check_writable
 from .info import ENGINE_SUFFIX, sidecar_path
 
 
@@ -34,60 +32,13 @@ def check_engine_output(output: Path, *, base_sha256: str, precision: str, force
             raise ConfigurationError(
                 f"{str(output)!r} is there already, of {what}. Give another --output, or --force."
             )
-    probe = _partial(output)
-    try:  # before minutes of work, not after
-        with probe.open("wb"):
-            pass
-    except OSError as error:
-        raise _cannot_write(output, error) from error
-    finally:
-        with contextlib.suppress(OSError):
-            probe.unlink(missing_ok=True)
-
-
-def write_files(files: Mapping[Path, bytes]) -> None:
-    """Write files under other names, then move all into place; on failure none is left.
-
-    Raises:
-        InputError: one cannot be written.
-    """
-    partials = {path: _partial(path) for path in files}
-    moved: list[Path] = []
-    try:
-        for path, data in files.items():
-            with partials[path].open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-        for path, partial in partials.items():
-            partial.replace(path)
-            moved.append(path)
-    except OSError as error:
-        for path in moved:  # one without the other would only be refused later
-            path.unlink(missing_ok=True)
-        raise _cannot_write(next(iter(files)), error) from error
-    finally:
-        for partial in partials.values():
-            with contextlib.suppress(OSError):
-                partial.unlink(missing_ok=True)
+    check_writable(output)  # before minutes of work, not after
 
 
 def _identity(sidecar: Path) -> tuple[str, str] | None:
     """Return the SHA-256 of the FP32 model and the precision that a side-car tells."""
     try:
-        data = json.loads(sidecar.read_text(encoding="utf-8"))
+        data = read_json(sidecar, what="side-car")
         return str(data["engine"]["base_sha256"]), str(data.get("precision", "fp32"))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (ModelError, KeyError, TypeError):
         return None
-
-
-def _partial(path: Path) -> Path:
-    return path.with_name(path.name + ".partial")
-
-
-def _cannot_write(path: Path, error: OSError) -> InputError:
-    reason = error.strerror or str(error)
-    return InputError(
-        f"cannot write {str(path)!r}: {reason}. Check the folder, its permissions and the space "
-        "left; nothing half-written was left."
-    )

@@ -158,3 +158,14 @@ def test_other_kinds_of_files(tmp_path: Path) -> None:
         resolve_models(tmp_path)
     with pytest.raises(ModelError, match=r"ends in '\.pt'; expected an \.onnx"):
         resolve_models(checkpoint)
+
+
+def test_a_pair_whose_writing_was_killed_is_put_back_when_it_is_read(tmp_path: Path) -> None:
+    write_networks(tmp_path, ("gaze",))
+    model, card = tmp_path / "gaze.onnx", tmp_path / "gaze.json"
+    works = model.read_bytes()
+    for path in (model, card):
+        (tmp_path / f".{path.name}.bak").write_bytes(path.read_bytes())
+    model.write_bytes(b"of the writing that was killed before the card was in place")
+    assert load_model_file(model).data == works
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["gaze.json", "gaze.onnx"]

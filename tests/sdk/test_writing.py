@@ -1,0 +1,129 @@
+"""Files that belong together: all or none, whatever happens in between."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from clipgaze_sdk import InputError
+from clipgaze_sdk.writing import check_writable, put_back, write_files
+
+
+def pair(folder: Path) -> tuple[Path, Path]:
+    return folder / "g.engine", folder / "g.engine.json"
+
+
+def written(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+def test_both_are_written_and_nothing_else(tmp_path: Path) -> None:
+    engine, card = pair(tmp_path)
+    for number in (b"1", b"2"):
+        write_files({engine: number, card: number * 2})
+        assert written(tmp_path) == {engine.name: number, card.name: number * 2}
+    os.umask(mask := os.umask(0))
+    assert engine.stat().st_mode & 0o777 == 0o666 & ~mask
+
+
+def test_a_folder_in_the_place_of_one_keeps_the_other(tmp_path: Path) -> None:
+    engine, card = pair(tmp_path)
+    engine.write_bytes(b"an engine that works")
+    (card / "x").mkdir(parents=True)
+    with pytest.raises(InputError, match=r"g\.engine\.json': it is a folder"):
+        write_files({engine: b"new", card: b"{}"})
+    assert written(tmp_path) == {engine.name: b"an engine that works"}
+    assert (card / "x").is_dir()
+
+
+@pytest.mark.parametrize("fails_at", [0, 1])
+@pytest.mark.parametrize("links", [True, False])
+@pytest.mark.parametrize("before", [{"g.engine", "g.engine.json"}, {"g.engine"}, set()])
+def test_a_rename_that_fails_leaves_what_was_there(
+    fails_at: int, links: bool, before: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in before:
+        (tmp_path / name).write_bytes(b"old " + name.encode())
+    there = written(tmp_path)
+    engine, card = pair(tmp_path)
+    replace, target = Path.replace, (engine, card)[fails_at]
+
+    def failing(self: Path, to: Path) -> Path:
+        if to == target and self.name.endswith(".partial"):
+            raise OSError(28, "No space left on device")
+        return replace(self, to)
+
+    def no_link(*_: object, **__: object) -> None:
+        raise PermissionError(1, "no hard links here")
+
+    monkeypatch.setattr(Path, "replace", failing)
+    if not links:
+        monkeypatch.setattr(os, "link", no_link)
+    with pytest.raises(InputError, match="No space left on device"):
+        write_files({engine: b"new", card: b"{}"})
+    assert written(tmp_path) == there
+
+
+def test_a_link_is_replaced_and_never_followed(tmp_path: Path) -> None:
+    victim = tmp_path / "victim.txt"
+    victim.write_text("precious")
+    engine, card = pair(tmp_path)
+    for name in ("g.engine", "g.engine.partial", ".g.engine.bak"):
+        (tmp_path / name).symlink_to(victim)
+        check_writable(engine)
+        write_files({engine: b"new", card: b"{}"})
+        assert victim.read_text() == "precious"
+        assert not engine.is_symlink()
+        assert engine.read_bytes() == b"new"
+
+
+def test_what_cannot_be_written_is_found_out_before(tmp_path: Path) -> None:
+    check_writable(tmp_path / "x")
+    assert written(tmp_path) == {}
+    with pytest.raises(InputError, match="No such file"):
+        check_writable(tmp_path / "none" / "x")
+    with pytest.raises(InputError, match="it is a folder"):
+        check_writable(tmp_path)
+
+
+def test_a_kill_leaves_a_pair_and_the_next_call_removes_the_rest(tmp_path: Path) -> None:
+    """A child writes pairs without end; after each kill the pair on disk belongs together."""
+    engine, card = pair(tmp_path)
+    rng = random.Random(0)
+    for _ in range(12):
+        if (child := os.fork()) == 0:
+            number = 0
+            while True:
+                data = bytes([number % 256]) * 100_000
+                number += 1
+                digest = hashlib.sha256(data).hexdigest()
+                write_files({engine: data, card: json.dumps({"sha256": digest}).encode()})
+        while not card.exists():
+            time.sleep(0.001)
+        time.sleep(rng.uniform(0.0, 0.05))
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        put_back((engine, card))
+        said = json.loads(card.read_text())["sha256"]
+        assert said == hashlib.sha256(engine.read_bytes()).hexdigest()
+    (tmp_path / ".clipgaze-00.partial").write_bytes(b"left by a kill")
+    write_files({engine: b"1", card: b"2"})
+    assert written(tmp_path) == {engine.name: b"1", card.name: b"2"}
+
+
+@pytest.mark.parametrize("moved", [0, 1, 2])
+def test_what_a_kill_interrupted_is_put_back(moved: int, tmp_path: Path) -> None:
+    files = dict(zip(pair(tmp_path), (b"new engine", b"new card"), strict=True))
+    for number, (path, data) in enumerate(files.items()):
+        path.write_bytes(data if number < moved else b"old " + path.name.encode())
+        (tmp_path / f".{path.name}.bak").write_bytes(b"old " + path.name.encode())
+    assert put_back(list(files))
+    assert written(tmp_path) == {path.name: b"old " + path.name.encode() for path in files}
+    assert not put_back(list(files))
