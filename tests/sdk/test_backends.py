@@ -77,5 +77,5 @@ def test_without_opencv(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "clipgaze_sdk._opencv", raising=False)
     monkeypatch.setitem(sys.modules, "cv2", None)
     bent = Camera(np.diag([500.0, 500.0, 1.0]), np.full(5, 0.1), size_px=(64, 48))
-    with pytest.raises(ImportError, match=r"JetPack.*pip install \"clipgaze-sdk\[opencv\]\""):
+    with pytest.raises(ImportError, match=r"JetPack.*pip install opencv-python"):
         bent.project([[0.0, 0.0, 1.0]])

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _OPTIONS = {
     "threads": ("N", "CPU threads (2)"),
+    "precision": ("NAME", "of all networks: fp32, fp16 or int8, the fastest on a CPU (fp32)"),
     "max_faces": ("N", "look for so many faces, the most certain first (16)"),
     "min_confidence": ("SCORE", "leave out detections below this score (0.4)"),
     "min_presence": ("SCORE", "leave out what is less certain to be a face (0.9)"),

@@ -135,3 +135,18 @@ def test_a_damaged_model_is_named_and_the_others_are_listed(
     assert "gaze.onnx" in err
     assert "SHA-256" in err
     assert err.count("\n") == 1
+
+
+def test_one_option_of_run_is_the_precision_of_all_networks(
+    repository: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photo = str(repository / "samples" / "media" / "portrait.jpg")
+    said = {}
+    for precision in ("fp32", "int8"):
+        out = tmp_path / f"{precision}.jsonl"
+        assert main(["run", photo, str(out), "--precision", precision, "--headless"]) == 0
+        said[precision] = json.loads(out.read_text())["faces"]
+    assert len(said["int8"]) == len(said["fp32"]) > 0
+    assert said["int8"] != said["fp32"]
+    assert main(["run", photo, "--precision", "int8", "--model", "gaze.onnx", "--headless"]) == 2
+    assert "precision='int8' was given with the model" in capsys.readouterr().err
