@@ -62,6 +62,12 @@ def command_parser(name: str, help_text: str | None) -> argparse.ArgumentParser:
     )
 
 
+def announce(what: str) -> None:
+    """Say what begins now, on stderr: long work is not silent where there is no terminal."""
+    if sys.stderr is not None:
+        print(what, file=sys.stderr, flush=True)
+
+
 @contextlib.contextmanager
 def needs(extra: str) -> Iterator[None]:
     """Turn a missing library into one line that says which extra brings it; exit code 1."""

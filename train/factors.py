@@ -15,12 +15,10 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
-
-if TYPE_CHECKING:
-    pass
+from typing import Literal, get_args
 
 Dimension = Literal["appearance", "wearable", "image quality"]
+DIMENSIONS: tuple[Dimension, ...] = get_args(Dimension)
 Scope = Literal["identity", "person", "picture"]
 
 PROMPT = "An image of a face with {}."

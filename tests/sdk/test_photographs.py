@@ -9,7 +9,7 @@ import cv2
 import pytest
 
 from clipgaze_sdk import EstimatorOptions, GazeEstimator
-from train.photos.__main__ import photograph, report
+from train.photos.photographs import photograph, report
 
 
 @pytest.fixture(scope="module")

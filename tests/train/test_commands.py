@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from train.commands import COMMANDS
+from train.commands import COMMANDS, announce
 
 ROOT = Path(__file__).parents[2]
 EXPORT = (
@@ -70,13 +70,33 @@ def test_help_needs_no_library_and_has_a_word_for_each_option(command: str) -> N
         assert has_word, f"{command}: {flag!r} has no text"
 
 
-def test_a_missing_extra_is_named() -> None:
-    said = run_without(
-        ("torch",), "train.gaze.fit", "--method", "erm", "--source", "a:b", "--out", "x"
-    )
+@pytest.mark.parametrize(
+    ("library", "arguments"),
+    [
+        ("torch", "train.gaze.fit --method erm --source a:b --out x"),
+        ("torch", "train.data check a:b"),
+        ("lightning", "train.ablation --preset smoke --out x"),
+        ("moderngl", "train.synth write --facekit x --count 1 --out x"),
+        ("scipy", "train.synth preview --facekit x"),
+        ("scipy", "train.synth bench --facekit x"),
+        ("moderngl", "train.synth demo-media --facekit x"),
+    ],
+)
+def test_a_missing_extra_is_named(library: str, arguments: str) -> None:
+    said = run_without((library,), *arguments.split())
     assert said.returncode == 1
     assert said.stderr.count("\n") == 1
+    assert said.stderr.startswith(f"error: {library} is not installed")
     assert 'pip install -e ".[train]"' in said.stderr
+
+
+def test_what_is_announced_is_said_on_stderr_if_there_is_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    announce("packing the face model")
+    assert capsys.readouterr() == ("", "packing the face model\n")
+    monkeypatch.setattr(sys, "stderr", None)
+    announce("to nobody")
 
 
 def test_the_list_names_every_command() -> None:

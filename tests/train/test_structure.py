@@ -12,12 +12,13 @@ ROOT = Path(__file__).parents[2]
 FLAT_FILES = 8
 FILE_LINES = 450
 
-_GROUND = ("train.factors", "train.commands")
+_GROUND = ("train.factors", "train.commands", "train.json_files")
 _SYNTH = ("train.synth.figure", "train.synth.worn", "train.synth.places", "train.synth.render")
 ARROWS: dict[str, tuple[str, ...]] = {
     # The ground floor: whoever wants it, and nothing of ours below.
     "train.factors": (),
     "train.commands": (),
+    "train.json_files": (),
     # Rendered people, each room on those before it.
     "train.synth": ("train.synth.outputs", *_GROUND),
     "train.synth.figure": ("train.synth", *_GROUND),

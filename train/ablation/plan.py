@@ -9,9 +9,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from train.clip.prompts import DIMENSIONS, Kind
-from train.factors import Dimension
+from train.factors import DIMENSIONS, Dimension
+
+if TYPE_CHECKING:
+    from train.clip.prompts import Kind
 
 FULL = "clip_gaze"
 """The variant that is the method itself."""

@@ -24,11 +24,10 @@ from torch.nn import functional
 
 from train.clip.clip_models import Clip
 from train.data.tables import IDENTITY, UNKNOWN
-from train.factors import FACTORS, PROMPT, Dimension, Factor
+from train.factors import DIMENSIONS, FACTORS, PROMPT, Dimension, Factor
 
 Kind = Literal["hand", "coop", "cocoop", "pco"]
 
-DIMENSIONS: tuple[Dimension, ...] = get_args(Dimension)
 PERSONAL: tuple[Dimension, ...] = ("appearance", "wearable")
 """Dimensions whose prompts are personalised in gaze training; image quality's are fixed."""
 

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from train.commands import announce
 from train.data.layouts import told
 from train.data.samples import (
     SIZE_PX,
@@ -29,6 +30,7 @@ from train.data.samples import (
     Problem,
     Table,
 )
+from train.json_files import read_json
 
 _VERSION = 3
 _META, _IMAGES = "meta.json", "images.npy"
@@ -38,7 +40,7 @@ class CachedDataset(GazeDataset):
     """A data set whose crops are in ``folder/images.npy``, (M, 3, 224, 224) uint8 with M ≥ N."""
 
     def __init__(self, folder: Path, *, strict: bool) -> None:
-        meta = json.loads((folder / _META).read_text())
+        meta = read_json(folder / _META)
         columns = {f.name: np.load(folder / f"{f.name}.npy") for f in fields(Table)}
         super().__init__(
             meta["name"],
@@ -127,7 +129,7 @@ def _opened(place: Path, dataset: GazeDataset) -> CachedDataset:
 def _whole(place: Path, key: str) -> bool:
     """Whether a finished cache with this key is there; what is damaged is made anew."""
     try:
-        meta = json.loads((place / _META).read_text())
+        meta = read_json(place / _META)
         shape = np.load(place / _IMAGES, mmap_mode="r").shape
         gaze = np.load(place / "gaze.npy", mmap_mode="r")
     except (OSError, ValueError):
@@ -145,6 +147,7 @@ def _write(dataset: GazeDataset, folder: Path, key: str) -> None:
     )
     kept: list[int] = []
     problems: list[Problem] = []
+    announce(f"decoding {count} pictures of {dataset.name}")
     for index in tqdm(range(count), desc=f"decoding {dataset.name}", disable=None):
         try:
             rgb = dataset.picture(index)

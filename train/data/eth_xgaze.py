@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from train.data.hdf5 import H5Dataset, opened, rgb_from_bgr
 from train.data.layouts import chosen_people, told, usable
 from train.data.samples import DataError, Floats, Pixels, Problem, Table
+from train.json_files import read_json
 
 SPLIT_FILE = "train_test_split.json"
 
@@ -77,15 +77,17 @@ class ETHXGaze(H5Dataset):
 
 def _listed(path: Path, split: str) -> list[str]:
     try:
-        splits = json.loads(path.read_text())
+        splits = read_json(path)
         names = [str(name) for name in splits[split]]
+        if long := [name for name in names if Path(name).name != name or len(name) > 100]:
+            raise ValueError(f"a file is called {long[0][:100]!r}")
     except FileNotFoundError:
         raise DataError(
             f"{path} is missing; it comes with ETH-XGaze and lists the files of each split"
         ) from None
     except KeyError:
         raise DataError(f"{path} has no split {split!r}; found {', '.join(splits)}") from None
-    except (ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError) as error:
         raise DataError(f"{path} is damaged ({error}); expected lists of files by split") from None
     return names
 

@@ -253,7 +253,10 @@ class GazeHubDataset(GazeDataset):
         folder, _, file = _relative(rows.columns["Face"][row]).rpartition("/")
         if folder not in there:
             at = self._images / folder
-            there[folder] = {e.name for e in os.scandir(at)} if at.is_dir() else set()
+            try:
+                there[folder] = {entry.name for entry in os.scandir(at)}
+            except (OSError, ValueError):  # none, or a name that no folder can have
+                there[folder] = set()
         why = ""
         if file not in there[folder]:
             why = f"no picture {self._images / folder / file}"

@@ -27,6 +27,7 @@ from tqdm import tqdm
 
 from clipgaze_sdk import Camera, ClipGazeError, EstimatorOptions, FaceResult, GazeEstimator
 from clipgaze_sdk.geometry import angles_from_vector, vector_from_angles
+from train.commands import announce
 from train.data.layouts import chosen_people, told
 from train.data.samples import (
     MOST_PITCH,
@@ -84,6 +85,7 @@ class Own(GazeDataset):
         problems: list[Problem] = []
         crops: list[_Crop] = []
         numbers, lines = [], []
+        announce(f"finding faces in {len(rows)} pictures")
         bar = tqdm(list(zip(rows, persons, strict=True)), disable=None, unit="picture", leave=False)
         try:
             with GazeEstimator(camera=camera, options=options) as estimator:

@@ -83,8 +83,11 @@ def parse_spec(text: str) -> Spec:
     """Take a spec apart; raises :class:`DataError` for unknown names and options."""
     name, colon, rest = text.partition(":")
     if not colon or not rest:
+        looks = looks_like(Path(text).expanduser())
         raise DataError(
-            f"{text!r} is not NAME:PATH, such as gaze360:/data/Gaze360; NAME is one of "
+            f"{text[:200]!r} is not NAME:PATH; this looks like {looks[0]}: try {looks[0]}:{text}"
+            if looks
+            else f"{text[:200]!r} is not NAME:PATH, such as gaze360:/data/Gaze360; NAME is one of "
             f"{', '.join(READERS)}"
         )
     if name not in READERS:
@@ -133,19 +136,30 @@ def open_dataset(
     return opened
 
 
+def looks_like(root: Path) -> list[str]:
+    """The names of the data sets that a folder is laid out as; none for what is no folder."""
+    try:
+        return [name for name, reader in READERS.items() if reader.recognises(root)]
+    except OSError:
+        return []
+
+
 def _check_root(name: str, root: Path) -> None:
     """Raise :class:`DataError` for a folder that cannot be this data set's root."""
     layout = READERS[name].layout
-    if not root.exists():
+    try:
+        there = root.exists()
+    except OSError as error:  # such as a name that is too long
+        why = error.strerror or error
+        raise DataError(f"{str(root)[:200]}: {why}; {name} is a folder with {layout}") from None
+    if not there:
         raise DataError(f"{root} does not exist; {name} is a folder with {layout}")
     if not root.is_dir():
         raise DataError(f"{root} is a file; {name} is a folder with {layout}")
     if READERS[name].recognises(root):
         return
-    hint = ""
-    for other, reader in READERS.items():
-        if reader.recognises(root):
-            hint = f". This looks like {other}: try {other}:{root}"
+    looks = looks_like(root)
+    hint = f". This looks like {looks[-1]}: try {looks[-1]}:{root}" if looks else ""
     for child in sorted(p for p in root.iterdir() if p.is_dir()):
         if READERS[name].recognises(child):
             hint = f". Did you mean {name}:{child}?"

@@ -7,7 +7,6 @@ Pictures are read from the tar files where they lie, by an index of offsets.  A 
 
 from __future__ import annotations
 
-import json
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,6 +30,7 @@ from train.data.samples import (
     Table,
 )
 from train.factors import FACTORS
+from train.json_files import read_json
 from train.synth.outputs.shards import decode_labels, decode_picture
 
 MANIFEST = "manifest.json"
@@ -143,14 +143,14 @@ class _Row:
         self.person, self.domain = str(record["person"]), str(record.get("domain", ""))
         self.gaze = _angles(record, "crop_gaze_pitch_yaw_rad")
         self.head = _angles(record, "crop_head_pitch_yaw_rad")
-        self.identity = np.asarray(record["identity"], np.float32)
+        self.identity = _float32(record["identity"])
         if self.identity.shape != (IDENTITY,) or not np.isfinite(self.identity).all():
             raise ValueError(f"identity has shape {self.identity.shape}; expected ({IDENTITY},)")
         self.points = np.full((len(EYE_POINTS), 2), np.nan, np.float32)
         self.openness = np.full(2, np.nan, np.float32)
         if "landmarks_px" in record:
-            marks = np.asarray([*record["landmarks_px"], *record["irises_px"]], np.float32)
-            self.openness = np.asarray(record["openness"], np.float32)
+            marks = _float32([*record["landmarks_px"], *record["irises_px"]])
+            self.openness = _float32(record["openness"])
             if marks.shape != (70, 2) or self.openness.shape != (2,):
                 raise ValueError(
                     f"landmarks have shape {marks.shape} and openness {self.openness.shape}; "
@@ -164,8 +164,13 @@ class _Row:
                 self.factors[number] = bool(record["factors"][name])
 
 
+def _float32(value: Any) -> NDArray[np.float32]:
+    with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused
+        return np.asarray(value, np.float32)
+
+
 def _angles(record: dict[str, Any], key: str) -> NDArray[np.float32]:
-    angles = np.asarray(record[key], np.float32)
+    angles = _float32(record[key])
     # ~(a <= b) and not a > b, which NaN would pass
     if angles.shape != (2,) or not (np.abs(angles) <= (MOST_PITCH, MOST_YAW)).all():
         raise ValueError(f"{key} is {record[key]}; expected pitch and yaw in radians")
@@ -176,15 +181,15 @@ def _shards(root: Path) -> tuple[dict[Path, int], str]:
     """Shards and how many samples each is to hold; the product."""
     manifest = root / MANIFEST
     try:
-        there = json.loads(manifest.read_text())
+        there = read_json(manifest)
         product = there["product"]
-        shards = {root / str(s["name"]): int(s["count"]) for s in there["shards"]}
+        shards = {root / _plain(s["name"]): int(s["count"]) for s in there["shards"]}
     except FileNotFoundError:
         raise DataError(
             f"{root} holds no {MANIFEST} but {listing(root)}; write crops with "
             "`python -m train.synth write --product crops`"
         ) from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{manifest} is damaged ({error!r}); write the shards again") from None
     if product not in ("crops", "bands"):
         raise DataError(
@@ -194,6 +199,13 @@ def _shards(root: Path) -> tuple[dict[Path, int], str]:
     if not shards:
         raise DataError(f"{root} has no finished shard; run its `write` command again")
     return shards, product
+
+
+def _plain(name: Any) -> str:
+    """A file's name within the folder; raises :class:`ValueError` for any other text."""
+    if not isinstance(name, str) or Path(name).name != name or len(name) > 100:
+        raise ValueError(f"a shard is called {str(name)[:100]!r}")
+    return name
 
 
 def _read(number: int, path: Path, promised: int, problems: list[Problem]) -> list[_Row]:

@@ -7,6 +7,7 @@ per data set.  A table that was not finished goes on where it stopped.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 from tqdm import tqdm
 
+from train.commands import announce
+from train.json_files import read_json
+
 Item = Mapping[str, Any]
 
 IDENTITY = 100
@@ -26,7 +30,8 @@ IDENTITY = 100
 UNKNOWN = 255
 """A factor that is unknown, or that nobody can see in this picture."""
 
-_PARTIAL_ROWS = 4096
+_NOTED_EVERY_S = 60.0
+"""A run that is killed loses this much work at most."""
 
 
 class GazeDataset(Protocol):
@@ -80,7 +85,8 @@ def column(
         rest: Dataset[Item] = Subset(dataset, range(done, count))  # type: ignore[arg-type]
         loader = DataLoader(rest, batch_size=batch, num_workers=workers)
         bar = tqdm(total=count, initial=done, disable=None, unit="crop", desc=path.stem)
-        saved = done
+        announce(f"{path.stem}: computing {count - done} of {count} rows")
+        noted = time.monotonic()
         for items in loader:
             end = done + len(items["index"])
             # A picture that cannot be read has another in its place, whose index says so.
@@ -92,10 +98,12 @@ def column(
             array[done:end] = kind.fill(items).detach().cpu().numpy()
             bar.update(end - done)
             done = end
-            if done - saved >= _PARTIAL_ROWS or done == count:
+            if time.monotonic() - noted >= _NOTED_EVERY_S or done == count:
                 array.flush()
                 _note(about, done, count)
-                saved = done
+                noted = time.monotonic()
+                if bar.disable:  # no terminal
+                    announce(f"{path.stem}: {done} of {count} rows")
         bar.close()
     return np.load(path, mmap_mode="r")
 
@@ -103,8 +111,11 @@ def column(
 def _done(about: Path, count: int) -> int:
     if not about.is_file():
         return 0
-    rows = json.loads(about.read_text())
-    return int(rows["done"]) if rows["of"] == count else 0
+    try:
+        rows = read_json(about)
+        return int(rows["done"]) if rows["of"] == count else 0
+    except (ValueError, KeyError, TypeError):
+        return 0  # cut short: made anew
 
 
 def _note(about: Path, done: int, count: int) -> None:

@@ -8,7 +8,6 @@ view, which is only assumed for these photographs, hardly matters in it.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from clipgaze_sdk import Camera, FaceResult
 from clipgaze_sdk.geometry import angle_between, angles_from_vector, mirror_angles
 from clipgaze_sdk.geometry import vector_from_angles as vector
+from train.json_files import read_json
 from train.photos.peers import OpenVinoGaze, PeerUnavailableError, sight_from_camera
 
 MARKS = Path(__file__).with_name("marks.json")
@@ -29,7 +29,7 @@ NEARER_BY_DEG = 5.0
 
 def load_marks(path: Path = MARKS) -> dict[tuple[str, int], dict[str, Any]]:
     """What the eye sees, by photograph and number of the face."""
-    faces = json.loads(path.read_text(encoding="utf-8"))["faces"]
+    faces = read_json(path)["faces"]
     return {
         (photo, int(number)): mark
         for photo, marks in faces.items()

@@ -6,13 +6,14 @@ A process of its own, so that its peak memory is the SDK's and the bench's alone
 
 from __future__ import annotations
 
-import json
 import resource
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
+
+from train.json_files import read_json
 
 PICTURE = Path(__file__).parents[2] / "samples" / "media" / "portrait.jpg"
 _PEAK = "peak_rss_mb="
@@ -57,7 +58,7 @@ def speed(models: Path | None, *, frames: int, threads: int) -> dict[str, Any]:
         )
         if done.returncode:
             raise SystemExit(f"clipgaze bench failed:\n{done.stdout}{done.stderr}")
-        report = json.loads(out.read_text(encoding="utf-8"))
+        report = read_json(out)
     return {
         "frames": frames,
         "threads": threads,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,9 +18,11 @@ from train.photos import contact_sheet as photo_sheet
 from train.photos import detection as photo_detection
 from train.photos import gaze as photo_gaze
 from train.photos import landmarks as photo_landmarks
+from train.photos import photographs
 from train.photos import report as photo_report
-from train.photos.__main__ import gaze_report, mirror_report, photograph
+from train.photos.__main__ import main
 from train.photos.peers import OpenVinoGaze, PeerUnavailableError, from_openvino, sight_from_camera
+from train.photos.photographs import gaze_report, mirror_report, photograph
 from train.photos.speed import peak_of, peak_rss_mb
 from train.photos.stability import followed, spread_deg, still_frames, stillest
 
@@ -318,3 +321,28 @@ def test_the_peer_run_here_answers_as_stored(shared_assets: Path) -> None:
 def test_without_the_peer_the_report_says_why(tmp_path: Path) -> None:
     here = photo_gaze.live_peer(tmp_path, {}, {})
     assert "openvino" in here["skipped"] or "peers" in here["skipped"]
+
+
+def test_each_stage_says_what_it_does(tmp_path, monkeypatch, capsys):
+    (tmp_path / "photos.json").write_text('{"a.jpg": {"faces": []}}')
+    monkeypatch.setattr(photographs, "read_pictures", lambda paths: {p.name: None for p in paths})
+    monkeypatch.setattr(photographs, "GazeEstimator", lambda *_, **__: contextlib.nullcontext())
+    detection = {"sdk_with_ours": {"false": {"faces": 0}}}
+    for name, value in (("speed", {}), ("photograph", []), ("compare_detectors", detection)):
+        monkeypatch.setattr(photographs, name, lambda *_, value=value, **__: value)
+    for name in ("gaze_report", "mirror_report", "stability_report", "report"):
+        monkeypatch.setattr(photographs, name, lambda *_, **__: {})
+    monkeypatch.setattr(photographs, "one_face_photos", lambda _: [])
+    monkeypatch.setattr(photographs, "markdown", lambda _: "")
+    monkeypatch.setattr(photo_landmarks, "summary", lambda _: {})
+    monkeypatch.setattr(photo_gaze, "live_peer", lambda *_: {})
+    assert main(["--assets", str(tmp_path), "--frames", "5"]) == 0
+    said = capsys.readouterr().err.splitlines()
+    assert [line.split()[0] for line in said] == [
+        *("reading", "timing", "finding", "comparing", "running", "measuring")
+    ]
+
+
+def test_a_folder_without_photographs_is_refused(tmp_path):
+    with pytest.raises(SystemExit, match=r"photos\.json cannot be read"):
+        main(["--assets", str(tmp_path)])

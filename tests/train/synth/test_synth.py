@@ -99,6 +99,15 @@ def test_damaged_meshes_are_named(tmp_path, text, complaint):
     assert str(path) in str(caught.value)
 
 
+def test_packing_says_what_it_does(tmp_path, capsys):
+    (tmp_path / "generic_neutral_mesh.obj").touch()
+    with pytest.raises(ValueError, match="is damaged"):
+        load_facekit(tmp_path)
+    said = capsys.readouterr().err
+    assert said.startswith("packing the face model into ")
+    assert f"facekit-v{facekit.PACK_VERSION}.npz, once" in said
+
+
 def test_a_damaged_pack_is_made_anew(tmp_path, monkeypatch, kit, facekit_folder):
     del kit  # asked for so that there is a pack
     pack = facekit_folder / f"facekit-v{facekit.PACK_VERSION}.npz"

@@ -13,7 +13,6 @@ into the head; the origin is moved to the face centre by the caller).
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import zipfile
 import zlib
@@ -22,6 +21,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+from train.commands import announce
+from train.json_files import read_json
 
 PACK_VERSION = 2
 """Raised whenever the packed arrays change, so that an old pack is made anew."""
@@ -162,6 +164,7 @@ def _pack_path(folder: Path) -> Path:
 
 
 def _write_pack(folder: Path, pack: Path) -> None:
+    announce(f"packing the face model into {pack}, once; this takes a minute")
     neutral, uv, triangles = _read_mesh(folder / "generic_neutral_mesh.obj")
     names, landmarks = _read_indices(folder / "vertex_indices.json")
     expression = np.stack([_read_vertices(folder / f"{n}.obj") - neutral for n in names])
@@ -190,7 +193,7 @@ def _write_pack(folder: Path, pack: Path) -> None:
 def _read_indices(path: Path) -> tuple[list[str], NDArray[np.int32]]:
     """Names of the expressions and (68,) vertices of the landmarks."""
     try:
-        indices = json.loads(path.read_text())
+        indices = read_json(path)
         names = sorted(indices["expressions"]) + ["PupilDilate_L", "PupilDilate_R"]
         landmarks = np.array(indices["idx_to_landmark_verts"], dtype=np.int32)
     except FileNotFoundError:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +17,8 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from train.json_files import parse_json
 
 Pixels = NDArray[np.uint8]
 
@@ -142,9 +143,9 @@ def decode_alpha(data: bytes, what: str) -> Pixels:
 def decode_labels(data: bytes, what: str) -> dict[str, Any]:
     """Labels of one sample; raises :class:`ValueError` that names ``what``."""
     try:
-        labels = json.loads(data)
+        labels = parse_json(data)
     except ValueError as error:
-        raise ValueError(f"{what} is not JSON ({error}); write the shard again") from None
+        raise ValueError(f"{what} is not JSON of use ({error}); write the shard again") from None
     if not isinstance(labels, dict):
         raise ValueError(f"{what} holds no labels; write the shard again")
     return labels

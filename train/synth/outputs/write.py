@@ -27,6 +27,7 @@ from typing import Any
 import cv2
 
 from train.factors import FACTORS
+from train.json_files import read_json
 from train.synth.domains import Domain
 from train.synth.figure.facekit import load_facekit
 from train.synth.outputs.clips import make_clip
@@ -276,7 +277,7 @@ def _opened(options: WriteOptions) -> dict[str, Any]:
             )
         return plan | {"count": options.count, "shards": {}}
     try:
-        there = json.loads(path.read_text())
+        there = read_json(path)
         before, shards = int(there["count"]), {str(s["name"]): s for s in there["shards"]}
     except (ValueError, KeyError, TypeError) as error:
         raise WriteError(
