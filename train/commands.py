@@ -20,7 +20,7 @@ import sys
 from collections.abc import Iterator
 
 COMMANDS: dict[str, str] = {
-    "train.synth": "render people: write shards of pictures, look at a few, time the renderer",
+    "train.synth": "render people: shards of pictures, previews, samples/media; time the renderer",
     "train.data": "check a data set: counts, ranges, signs, a contact sheet",
     "train.front.detector": "train the face detector",
     "train.front.landmarks": "train the landmark network",
@@ -47,8 +47,13 @@ class HelpFormatter(argparse.RawDescriptionHelpFormatter):
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         said = action.help or ""
-        has_default = action.default not in (None, False, argparse.SUPPRESS, [], ())
-        if "%(default)" in said or not has_default or not action.option_strings:
+        has_default = action.default is not False and action.default not in (None, [], ())
+        if (
+            "%(default)" in said
+            or not has_default
+            or action.default == argparse.SUPPRESS
+            or not action.option_strings
+        ):
             return said
         return f"{said} (default: %(default)s)"
 
@@ -75,7 +80,7 @@ def needs(extra: str) -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
-        if not missing or importlib.util.find_spec(missing) is not None:
+        if not missing or _is_there(missing):
             raise
         print(
             f"error: {missing} is not installed; this command needs the extra [{extra}]: "
@@ -83,3 +88,10 @@ def needs(extra: str) -> Iterator[None]:
             file=sys.stderr,
         )
         raise SystemExit(1) from None
+
+
+def _is_there(library: str) -> bool:
+    try:
+        return importlib.util.find_spec(library) is not None
+    except ModuleNotFoundError:
+        return False

@@ -76,10 +76,10 @@ def test_help_needs_no_library_and_has_a_word_for_each_option(command: str) -> N
         ("torch", "train.gaze.fit --method erm --source a:b --out x"),
         ("torch", "train.data check a:b"),
         ("lightning", "train.ablation --preset smoke --out x"),
-        ("moderngl", "train.synth write --facekit x --count 1 --out x"),
+        ("scipy", "train.synth write --facekit x --count 1 --out x"),
         ("scipy", "train.synth preview --facekit x"),
         ("scipy", "train.synth bench --facekit x"),
-        ("moderngl", "train.synth demo-media --facekit x"),
+        ("scipy", "train.synth demo-media --facekit x"),
     ],
 )
 def test_a_missing_extra_is_named(library: str, arguments: str) -> None:
