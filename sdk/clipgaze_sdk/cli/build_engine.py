@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._errors import ConfigurationError
-from .progress import ProgressLine
+from .progress import ProgressLine, say
 from .run import positive_int
 from .versions import cpu_count
 
@@ -98,7 +98,7 @@ def build_engine_command(args: argparse.Namespace) -> int:
     for source, output in outputs.items():
         graph = check_graph(source, options, threads=cpu_count())
         graphs.append((graph, output))
-        _say(f"{graph.model.path.name}: SHA-256 matches, ONNX Runtime runs it")
+        say(f"{graph.model.path.name}: SHA-256 matches, ONNX Runtime runs it")
     if args.all:
         _make_folder(next(iter(outputs.values())).parent)
     line = ProgressLine(sys.stderr)
@@ -111,11 +111,11 @@ def build_engine_command(args: argparse.Namespace) -> int:
                 force=args.force,
             )
         for graph, output in graphs:
-            info = build_engine(graph, output, options=options, say=_say, progress=line.draw)
+            info = build_engine(graph, output, options=options, say=say, progress=line.draw)
             line.clear()
             print(_summary(output, info))
     except MissingRuntimeError as error:
-        _say(f"error: {error} The graphs are in order; no engine was built.")
+        say(f"error: {error} The graphs are in order; no engine was built.")
         return MISSING_RUNTIME
     finally:
         line.clear()
@@ -166,7 +166,3 @@ def _summary(output: Path, info: EngineInfo) -> str:
 def _batch(text: str) -> tuple[int, int, int]:
     least, usual, most = (int(part) for part in text.split(","))
     return least, usual, most
-
-
-def _say(text: str) -> None:
-    print(" ".join(text.split()), file=sys.stderr, flush=True)

@@ -8,8 +8,6 @@ import sys
 import time
 from typing import TextIO
 
-_INTERVAL_S = 0.1
-
 
 def say(text: str) -> None:
     """Print one line on stderr; where nobody can read it any more, nothing."""
@@ -18,21 +16,17 @@ def say(text: str) -> None:
 
 
 class ProgressLine:
-    """One line that is drawn again and again.
-
-    Args:
-        stream: where to draw, usually stderr. Nothing is drawn unless it is a terminal.
-    """
+    """One line that is drawn again and again on a terminal; nothing elsewhere."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._drawn = False
-        self.is_shown = stream.isatty()
+        self._is_terminal = stream.isatty()
 
     def draw(self, text: str) -> None:
         """Put a text in the line's place, cut or filled to the terminal's width."""
-        if self.is_shown:
-            width = terminal_width()
+        if self._is_terminal:
+            width = _terminal_width()
             self._stream.write("\r" + text[:width].ljust(width))
             self._stream.flush()
             self._drawn = True
@@ -44,38 +38,26 @@ class ProgressLine:
             self._stream.flush()
 
 
-class ProgressBar:
-    """Counts frames on a :class:`ProgressLine`.
-
-    Args:
-        total: frames to expect, or None.
-        stream: where to draw.
-    """
+class ProgressBar(ProgressLine):
+    """Counts frames, of ``total`` if that is known."""
 
     def __init__(self, total: int | None, *, stream: TextIO) -> None:
+        super().__init__(stream)
         self._total = total
-        self._line = ProgressLine(stream)
         self._start_s = time.monotonic()
-        self._drawn_s = float("-inf")
+        self._next_s = self._start_s
 
     def update(self, done: int) -> None:
         """Draw ``done`` frames, at most ten times a second."""
         now_s = time.monotonic()
-        if not self._line.is_shown or (now_s - self._drawn_s < _INTERVAL_S and done != self._total):
-            return
-        self._drawn_s = now_s
-        elapsed_s = now_s - self._start_s
-        self._line.draw(
-            progress_line(done, self._total, elapsed_s=elapsed_s, width=terminal_width())
-        )
-
-    def clear(self) -> None:
-        """Wipe the bar, so that other text can be printed."""
-        self._line.clear()
+        if now_s >= self._next_s or done == self._total:
+            self._next_s = now_s + 0.1
+            elapsed_s = now_s - self._start_s
+            width = _terminal_width()
+            self.draw(progress_line(done, self._total, elapsed_s=elapsed_s, width=width))
 
 
-def terminal_width() -> int:
-    """Count the characters that a line can have without a break."""
+def _terminal_width() -> int:
     return max(20, shutil.get_terminal_size().columns - 1)
 
 
@@ -84,8 +66,8 @@ def progress_line(done: int, total: int | None, *, elapsed_s: float, width: int)
     rate = done / elapsed_s if elapsed_s > 0 else 0.0
     if total is None:
         return f"{done} frames, {rate:.1f}/s".ljust(width)[:width]
-    left_s = (total - done) / rate if rate > 0 else 0.0
-    text = f" {done}/{total}, {rate:.1f}/s, {max(0.0, left_s):.0f} s left"
+    left_s = max(0.0, (total - done) / rate) if rate > 0 else 0.0
+    text = f" {done}/{total}, {rate:.1f}/s, {left_s:.0f} s left"
     room = width - len(text) - 2
     if room < 5:
         return text.strip().ljust(width)[:width]

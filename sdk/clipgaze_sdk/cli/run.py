@@ -8,13 +8,13 @@ import math
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._errors import InputError
 from .._options import EstimatorOptions
-from .progress import say
+from .progress import ProgressBar, say
 
 if TYPE_CHECKING:
     from .._estimator import GazeEstimator
@@ -22,20 +22,17 @@ if TYPE_CHECKING:
     from ..media.sinks import Sink
     from ..media.sources import Source, SourceFrame
 
-_OPTIONS = {
-    "threads": ("N", "CPU threads (2)"),
-    "precision": ("NAME", "of all networks: fp32, fp16 or int8, the fastest on a CPU (fp32)"),
-    "max_faces": ("N", "look for so many faces, the most certain first (16)"),
-    "min_confidence": ("SCORE", "leave out detections below this score (0.4)"),
-    "min_presence": ("SCORE", "leave out what is less certain to be a face (0.9)"),
-    "min_face_px": ("PX", "leave out faces smaller than this (20)"),
-    "detect_interval": ("N", "look for new faces on every Nth frame of a stream (30)"),
-    "detector": ("NAME", "face detector: bundled, or yunet with --detector-path"),
-    "detector_path": ("FILE", "YuNet's ONNX file"),
-    "flip_augment": (
-        "",
-        "average what is said of a face and of its mirror image: steadier, twice the work",
-    ),
+_OPTIONS: dict[str, tuple[type, str, str]] = {
+    "threads": (int, "N", "CPU threads (2)"),
+    "precision": (str, "NAME", "of all networks: fp32, fp16 or int8, the fastest on a CPU (fp32)"),
+    "max_faces": (int, "N", "look for so many faces, the most certain first (16)"),
+    "min_confidence": (float, "SCORE", "leave out detections below this score (0.4)"),
+    "min_presence": (float, "SCORE", "leave out what is less certain to be a face (0.9)"),
+    "min_face_px": (float, "PX", "leave out faces smaller than this (20)"),
+    "detect_interval": (int, "N", "look for new faces on every Nth frame of a stream (30)"),
+    "detector": (str, "NAME", "face detector: bundled, or yunet with --detector-path"),
+    "detector_path": (str, "FILE", "YuNet's ONNX file"),
+    "flip_augment": (bool, "", "average a face and its mirror image: steadier, twice the work"),
 }
 """Fields of ``EstimatorOptions`` that are arguments; --fov is horizontal_fov_deg."""
 _EXAMPLES = """examples:
@@ -93,15 +90,12 @@ def add_estimator_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         help="horizontal field of view, 60 if not given",
     )
-    for option in fields(EstimatorOptions):
-        if option.name in _OPTIONS:
-            metavar, text = _OPTIONS[option.name]
-            kind = str if option.default is None else type(option.default)
-            action: dict[str, Any] = {"type": kind, "metavar": metavar}
-            if kind is bool:
-                action = {"action": "store_const", "const": True}
-            name = f"--{option.name.replace('_', '-')}"
-            parser.add_argument(name, help=text, **action)
+    for field_name, (kind, metavar, text) in _OPTIONS.items():
+        flag = f"--{field_name.replace('_', '-')}"
+        if kind is bool:
+            parser.add_argument(flag, action="store_const", const=True, help=text)
+        else:
+            parser.add_argument(flag, type=kind, metavar=metavar, help=text)
 
 
 def positive_int(text: str) -> int:
@@ -200,19 +194,19 @@ def _run_frames(
     tally: _Tally,
     options: EstimatorOptions,
 ) -> None:
-    from .progress import ProgressBar
+    from ..media.opencv_build import window_is_available
+    from ..media.pictures import shown_name
 
-    counts = [count for count in (source.frame_count, args.max_frames) if count is not None]
     printed = not sinks
+    shown = printed and not args.headless and source.kind in ("video", "camera")
+    shown = shown and window_is_available()
+    title = f"clipgaze: {shown_name(args.input)}"
+    counts = [count for count in (source.frame_count, args.max_frames) if count is not None]
+    progress = ProgressBar(min(counts, default=None), stream=sys.stderr)
     with contextlib.ExitStack() as stack:
-        window = None
-        if printed and not args.headless and source.kind in ("video", "camera"):
-            window = _open_window(args.input)
-        if window is not None:
-            stack.callback(window.close)
-            printed = False
-        progress = ProgressBar(min(counts, default=None), stream=sys.stderr)
         stack.callback(progress.clear)
+        if shown:
+            stack.callback(_close_window, title)
         for frame in source.frames():
             try:
                 result = estimator.estimate(frame.image, timestamp_s=frame.timestamp_s)
@@ -229,13 +223,12 @@ def _run_frames(
             tally.faces += len(result.faces)
             tally.full_frames += len(result.faces) >= options.max_faces
             tally.camera_is_assumed = result.camera_is_assumed and args.horizontal_fov_deg is None
-            if printed:
+            if printed and not shown:
                 print("\n".join(describe_frame(frame, result)), flush=True)
             else:
                 progress.update(tally.frames)
-            if tally.frames == args.max_frames or (
-                window is not None and not window.show(frame, result)
-            ):
+            wanted = not shown or _show(title, frame, result)
+            if tally.frames == args.max_frames or not wanted:
                 tally.stopped = True
                 return
 
@@ -266,44 +259,31 @@ def _describe_face(face: FaceResult, number: int) -> str:
     )
 
 
-class _Window:
-    """A window with the annotated frames; q, Esc or its close button ends the run."""
+def _show(title: str, frame: SourceFrame, result: FrameResult) -> bool:
+    """Show an annotated frame; False when the viewer pressed q or Esc or closed the window."""
+    from .._draw import draw_result
+    from .._opencv import cv2
 
-    def __init__(self, title: str) -> None:
-        from .._opencv import cv2
-
-        self._title = title
-        cv2.namedWindow(title, cv2.WINDOW_AUTOSIZE)
-
-    def show(self, frame: SourceFrame, result: FrameResult) -> bool:
-        """Show one frame; False when the viewer wants to stop."""
-        from .._draw import draw_result
-        from .._opencv import cv2
-
-        cv2.imshow(self._title, draw_result(frame.image, result))
-        if cv2.waitKey(1) & 0xFF in (ord("q"), 27):
-            return False
-        return bool(cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) >= 1)
-
-    def close(self) -> None:
-        from .._opencv import cv2
-
-        with contextlib.suppress(cv2.error):  # the viewer may have closed it
-            cv2.destroyWindow(self._title)
+    cv2.imshow(title, draw_result(frame.image, result))
+    if cv2.waitKey(1) & 0xFF in (ord("q"), 27):
+        return False
+    return bool(cv2.getWindowProperty(title, cv2.WND_PROP_VISIBLE) >= 1)
 
 
-def _open_window(title: str) -> _Window | None:
-    from ..media.opencv_build import window_is_available
-    from ..media.pictures import shown_name
+def _close_window(title: str) -> None:
+    from .._opencv import cv2
 
-    return _Window(f"clipgaze: {shown_name(title)}") if window_is_available() else None
+    with contextlib.suppress(cv2.error):  # the viewer may have closed it
+        cv2.destroyWindow(title)
 
 
 def _summarize(
     outputs: Sequence[Path], tally: _Tally, options: EstimatorOptions, *, note: str = ""
 ) -> None:
     # JSON says which camera was assumed, and pictures hold no distances.
-    if tally.camera_is_assumed and (not outputs or any(p.suffix == ".csv" for p in outputs)):
+    if tally.camera_is_assumed and (
+        not outputs or any(p.suffix.lower() == ".csv" for p in outputs)
+    ):
         say(
             "note: distances are approximate, as 60 degrees across are assumed. Give --fov DEG, or "
             "--camera FILE (YAML of OpenCV's or ROS's calibration: docs/cli.md)."

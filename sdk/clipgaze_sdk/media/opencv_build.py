@@ -13,7 +13,6 @@ from .._opencv import cv2
 class OpencvBuild:
     """The parts of OpenCV that decide which cameras, videos and windows work."""
 
-    version: str
     gui: str
     """The toolkit behind ``cv2.imshow``, or "NONE"."""
     ffmpeg: bool
@@ -24,28 +23,18 @@ class OpencvBuild:
 
 def read_opencv_build(text: str | None = None) -> OpencvBuild:
     """Read ``cv2.getBuildInformation()``, or ``text`` of that form."""
-    lines = (cv2.getBuildInformation() if text is None else text).splitlines()
     values: dict[str, str] = {}
-    for line in lines:
+    for line in (cv2.getBuildInformation() if text is None else text).splitlines():
         key, colon, value = line.partition(":")
         if colon:
             values.setdefault(key.strip(), value.strip())
-    return OpencvBuild(
-        version=str(cv2.__version__),
-        gui=_gui(values),
-        ffmpeg=values.get("FFMPEG", "NO").startswith("YES"),
-        gstreamer=values.get("GStreamer", "NO").startswith("YES"),
-    )
 
+    def has(name: str) -> bool:
+        return values.get(name, "NO").startswith("YES")
 
-def _gui(values: dict[str, str]) -> str:
-    stated = values.get("GUI", "")
-    if stated:
-        return stated
-    for toolkit in ("QT", "GTK+", "Win32 UI", "Cocoa"):
-        if values.get(toolkit, "NO").startswith("YES"):
-            return toolkit
-    return "NONE"
+    toolkits = [name for name in ("QT", "GTK+", "Win32 UI", "Cocoa") if has(name)]
+    gui = values.get("GUI") or next(iter(toolkits), "NONE")
+    return OpencvBuild(gui=gui, ffmpeg=has("FFMPEG"), gstreamer=has("GStreamer"))
 
 
 def display_is_available() -> bool:

@@ -273,11 +273,14 @@ class FakeWindows:
         self.shown: list[np.ndarray] = []
         self.open: set[str] = set()
         monkeypatch.setattr(opencv_build, "window_is_available", lambda: True)
-        monkeypatch.setattr(cv2, "namedWindow", lambda name, _: self.open.add(name))
-        monkeypatch.setattr(cv2, "imshow", lambda _, image: self.shown.append(image))
+        monkeypatch.setattr(cv2, "imshow", self.show)
         monkeypatch.setattr(cv2, "waitKey", lambda _: ord("q") if len(self.shown) == 3 else -1)
         monkeypatch.setattr(cv2, "getWindowProperty", lambda *_: 1.0)
         monkeypatch.setattr(cv2, "destroyWindow", self.open.remove)
+
+    def show(self, name: str, image: np.ndarray) -> None:
+        self.open.add(name)
+        self.shown.append(image)
 
 
 def test_a_window_shows_a_video_until_q(
@@ -396,8 +399,8 @@ def test_faces_left_out_by_the_limit_are_told(
 
 def test_options_of_the_estimator_are_arguments() -> None:
     given = (
-        "--fov 70 --threads 3 --max-faces 4 --min-confidence 0.3 --min-presence 0.5 --min-face-px "
-        "30 --detect-interval 5 --detector yunet --detector-path y.onnx --flip-augment"
+        "--precision int8 --fov 70 --threads 3 --max-faces 4 --min-confidence 0.3 "
+        "--min-presence 0.5 --min-face-px 30 --detect-interval 5 --detector yunet --detector-path y.onnx --flip-augment"
     )
     options = run.estimator_options(make_parser().parse_args(["run", "a.jpg", *given.split()]))
     assert options == EstimatorOptions(
@@ -411,6 +414,7 @@ def test_options_of_the_estimator_are_arguments() -> None:
         detector="yunet",
         detector_path="y.onnx",
         flip_augment=True,
+        precision="int8",
     )
     untouched = run.estimator_options(make_parser().parse_args(["run", "a.jpg"]))
     assert untouched == EstimatorOptions()
