@@ -400,7 +400,8 @@ def test_faces_left_out_by_the_limit_are_told(
 def test_options_of_the_estimator_are_arguments() -> None:
     given = (
         "--precision int8 --fov 70 --threads 3 --max-faces 4 --min-confidence 0.3 "
-        "--min-presence 0.5 --min-face-px 30 --detect-interval 5 --detector yunet --detector-path y.onnx --flip-augment"
+        "--min-presence 0.5 --min-face-px 30 --detect-interval 5 "
+        "--detector yunet --detector-path y.onnx --flip-augment"
     )
     options = run.estimator_options(make_parser().parse_args(["run", "a.jpg", *given.split()]))
     assert options == EstimatorOptions(
