@@ -53,9 +53,9 @@ Picture random_picture(Random& random, PixelFormat format, bool tiny) {
 std::vector<double> random_maps(Random& random, const ImageView& view, int count) {
     std::vector<double> maps;
     for (int i = 0; i < count; ++i) {
-        const double scale = std::exp(random.real(-3.5, 3.5));
+        const double scale = std::exp(random.real(-3.4, 3.4));
         const double turn = random.real(0.0, 6.28);
-        const double tilt = random.whole(0, 3) == 0 ? 0.05 : 0.003;
+        const double tilt = random.whole(0, 3) == 0 ? 0.006 : 0.001;
         double map[9] = {
             scale * std::cos(turn),   -scale * std::sin(turn),  random.real(-20.0, view.width),
             scale * std::sin(turn),   scale * std::cos(turn),   random.real(-20.0, view.height),
@@ -102,7 +102,7 @@ bool agree(std::vector<float>& output, Kernel kernel) {
 
 bool write_pictures(Random& random, std::FILE* file) {
     bool same = true;
-    for (int k = 0; k < 150; ++k) {
+    for (int k = 0; k < 120; ++k) {
         const PixelFormat format = static_cast<PixelFormat>(k % 3);
         const Picture picture = random_picture(random, format, k < 30);
         const Normalization normalization = random_normalization(random);
