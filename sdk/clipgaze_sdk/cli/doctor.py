@@ -10,7 +10,7 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -20,7 +20,6 @@ from .._errors import ClipGazeError
 from .versions import OPENCV_PACKAGES, cpu_count, installed_version, machine_name, numbers_of
 
 Status = Literal["ok", "warn", "fail"]
-_OLDEST_PYTHON = (3, 10)
 _OLDEST = {"numpy": "1.26", "cv2": "4.8.1", "onnxruntime": "1.18"}
 
 
@@ -60,34 +59,26 @@ def doctor(args: argparse.Namespace) -> int:
         if check.advice:
             print(f"{'':<4}  {'':<{width}}  -> {check.advice}")
     warned = sum(check.status == "warn" for check in checks)
-    if failed:
-        print(f"\ngaze cannot be estimated here: {failed} checks failed, {warned} warnings")
-    else:
-        print(f"\ngaze can be estimated here; {warned} warning{'' if warned == 1 else 's'}")
+    verdict = (
+        f"cannot be estimated here: {failed} checks failed" if failed else "can be estimated here"
+    )
+    print(f"\ngaze {verdict}; {warned} warning{'' if warned == 1 else 's'}")
     return 1 if failed else 0
 
 
 def all_checks() -> Iterable[Check]:
     """Look at everything, one thing after another; a check that fails ends none of the others."""
-    groups: tuple[Callable[[], Iterable[Check]], ...] = (
-        check_system,
-        check_libraries,
-        check_opencv,
-        check_tensorrt,
-        check_models,
-        check_cameras,
-    )
-    for group in groups:
-        yield from group()
+    yield from check_system()
+    yield from check_libraries()
+    yield from check_opencv()
+    yield from check_tensorrt()
+    yield from check_models()
+    yield from check_cameras()
 
 
 def check_system() -> Iterable[Check]:
     """Python, machine, this package and its compiled module."""
-    python = platform.python_version()
-    if sys.version_info >= _OLDEST_PYTHON:
-        yield Check("python", "ok", f"{python} ({sys.executable})")
-    else:
-        yield Check("python", "fail", python, "install Python 3.10 or newer")
+    yield Check("python", "ok", f"{platform.python_version()} ({sys.executable})")
     yield Check("machine", "ok", f"{platform.platform()}; {machine_name()}; {cpu_count()} CPUs")
     yield Check("clipgaze", "ok", f"{__version__} ({Path(__file__).parents[1]})")
     try:
@@ -142,19 +133,19 @@ def check_opencv() -> Iterable[Check]:
     else:
         advice = "install an OpenCV from PyPI, or convert videos to Motion-JPEG .avi"
         yield Check("video files", "warn", "OpenCV is built without FFMPEG", advice)
-    if build.gstreamer:
-        yield Check("GStreamer", "ok", "OpenCV has GStreamer")
-    elif Path("/etc/nv_tegra_release").exists():
+    if not build.gstreamer and Path("/etc/nv_tegra_release").exists():
         advice = "for CSI cameras use JetPack's OpenCV: pip uninstall opencv-python"
         yield Check("GStreamer", "warn", "OpenCV is built without GStreamer", advice)
     else:
-        yield Check("GStreamer", "ok", "not in this OpenCV; only CSI cameras would need it")
-    if build.gui == "NONE":
-        yield Check("windows", "ok", "none in this OpenCV: results are printed and written")
-    elif display_is_available():
-        yield Check("windows", "ok", f"{build.gui}, and a display is there")
-    else:
-        yield Check("windows", "ok", f"{build.gui}, but no display: runs are headless")
+        found = (
+            "OpenCV has it" if build.gstreamer else "not in this OpenCV; only CSI cameras need it"
+        )
+        yield Check("GStreamer", "ok", found)
+    found = "none in this OpenCV: results are printed and written"
+    if build.gui != "NONE":
+        shown = "and a display is there" if display_is_available() else "but no display: headless"
+        found = f"{build.gui}, {shown}"
+    yield Check("windows", "ok", found)
 
 
 def check_tensorrt() -> Iterable[Check]:

@@ -171,6 +171,8 @@ class PictureSource:
 class _CaptureSource:
     """What OpenCV captures, frame by frame."""
 
+    kind: SourceKind
+
     def __init__(self, target: str | int, name: str, *, refusal: str) -> None:
         self._name = name
         with quiet_opencv():
@@ -189,8 +191,9 @@ class _CaptureSource:
         """
         for index in itertools.count():
             image = _read_frame(self._capture)
+            if image is None and index == 0 and self.kind == "camera":
+                raise InputError(f"{self._name} gave no frame. Unplug it or try another index.")
             if image is None:
-                self._check_end(index)
                 return
             self._last_s = self._stamp_s(self._last_s)
             yield SourceFrame(as_bgr(image, self._name), self._name, index, self._last_s)
@@ -201,9 +204,6 @@ class _CaptureSource:
 
     def _stamp_s(self, last_s: float | None) -> float:
         raise NotImplementedError
-
-    def _check_end(self, frames: int) -> None:
-        """Raise where it ended too early."""
 
 
 class VideoSource(_CaptureSource):
@@ -252,10 +252,6 @@ class CameraSource(_CaptureSource):
             self._start_s = now_s
             return 0.0
         return max(now_s - self._start_s, last_s + 1e-6)
-
-    def _check_end(self, frames: int) -> None:
-        if frames == 0:
-            raise InputError(f"{self._name} gave no frame. Unplug it or try another index.")
 
 
 Source = PictureSource | VideoSource | CameraSource
