@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 try:
     import cv2
@@ -39,8 +40,9 @@ def opencv_path(path: str | Path) -> str:
 @contextlib.contextmanager
 def quiet_opencv() -> Iterator[None]:
     """Print nothing of what OpenCV tells beside its answers, as this package says it itself."""
-    logging = cv2.utils.logging
-    level = logging.setLogLevel(min(logging.getLogLevel(), logging.LOG_LEVEL_FATAL))
+    logging: Any = getattr(cv2.utils, "logging", cv2)  # OpenCV 4 has the functions at its top
+    level = logging.getLogLevel()
+    logging.setLogLevel(min(level, 1))  # 1: what ends the program
     try:
         yield
     finally:
