@@ -20,10 +20,10 @@ class FrozenArrays:
     """
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
+        for name in self.__dataclass_fields__:  # quicker than fields(), once a face
+            value = getattr(self, name)
             if isinstance(value, np.ndarray):
-                object.__setattr__(self, field.name, frozen(value))
+                object.__setattr__(self, name, frozen(value))
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Pickle and deepcopy go through the constructor: arrays alone come out of them writeable.
