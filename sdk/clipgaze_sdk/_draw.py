@@ -40,22 +40,6 @@ def draw_result(
 
     Raises:
         InputError: ``image_bgr`` is not (H, W, 3) uint8, or ``result`` is no result.
-
-    Example:
-        >>> import numpy as np
-        >>> from clipgaze_sdk import Camera, FrameResult, draw_result
-        >>> picture = np.zeros((90, 160, 3), np.uint8)
-        >>> nobody = FrameResult(
-        ...     faces=(),
-        ...     image_size_px=(160, 90),
-        ...     camera=Camera.from_fov(160, 90),
-        ...     camera_is_assumed=True,
-        ...     timestamp_s=None,
-        ...     detector_ran=True,
-        ...     timings_ms={},
-        ... )
-        >>> draw_result(picture, nobody).shape
-        (90, 160, 3)
     """
     canvas = np.array(checked_image(image_bgr, "bgr")[0])
     if not isinstance(result, FrameResult):

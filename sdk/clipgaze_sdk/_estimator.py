@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ._call import Call
 from ._checks import real_number, shown
 from ._errors import BackendError, ConfigurationError, InputError, ModelError
-from ._fork import never_free, watch_forks
+from ._fork import in_forked_children, never_free
 from ._images import checked_image
 from ._options import EstimatorOptions
 from ._results import FaceResult, FrameResult
@@ -135,7 +135,7 @@ class GazeEstimator:
         self._sized_camera: Camera | None = None
         self._stream_camera: Camera | None = None
         self._warned = False
-        watch_forks(self)
+        in_forked_children(self._after_fork)
 
     @property
     def cards(self) -> Mapping[str, ModelCard]:
@@ -167,6 +167,7 @@ class GazeEstimator:
             ConfigurationError: ``camera`` is of another type.
             InputError: the image or the timestamp cannot be used; the stream is as before.
             BackendError: the estimator is closed, or a network failed.
+            ModelError: a network's answer is not what its card says.
         """
         _check_camera(camera)
         with self._lock:
@@ -194,7 +195,8 @@ class GazeEstimator:
             raise InputError(
                 f"images is a {type(images).__name__}; expected a sequence of images, as a list."
             )
-        if isinstance(images, np.ndarray) and images.ndim < 4 and self._options.color != "nv12":
+        sides = 2 if self._options.color == "nv12" else 3
+        if isinstance(images, np.ndarray) and images.ndim <= sides:
             raise InputError(
                 f"images is one array of shape {images.shape}; expected a sequence of images. Use "
                 "estimate(image) for one image, or pass [image]."
@@ -230,7 +232,7 @@ class GazeEstimator:
                 self._pipeline.close()
                 self._gaze.close()
 
-    def after_fork(self) -> None:
+    def _after_fork(self) -> None:
         """Count as closed in a forked child, without freeing what cannot be freed there."""
         self._lock = threading.Lock()  # which a thread of the parent may hold
         if self._closed_because is None:

@@ -4,23 +4,15 @@ from __future__ import annotations
 
 import ctypes
 import os
-from typing import Protocol
-from weakref import WeakSet
+from collections.abc import Callable
+from weakref import WeakMethod
+
+_CALLS: set[WeakMethod[Callable[[], None]]] = set()
 
 
-class Forked(Protocol):
-    """What wants to know that it lives in a forked child now."""
-
-    def after_fork(self) -> None:
-        """Called in the child, where no other thread runs."""
-
-
-_WATCHED: WeakSet[Forked] = WeakSet()
-
-
-def watch_forks(owner: Forked) -> None:
-    """Call ``owner.after_fork()`` in every child that is forked while the owner lives."""
-    _WATCHED.add(owner)
+def in_forked_children(method: Callable[[], None]) -> None:
+    """Call a method in every child that is forked while its object lives; no other thread runs."""
+    _CALLS.add(WeakMethod(method, _CALLS.discard))
 
 
 def never_free(value: object) -> None:
@@ -32,8 +24,10 @@ def never_free(value: object) -> None:
 
 
 def _after_fork() -> None:
-    for owner in list(_WATCHED):
-        owner.after_fork()
+    for call in list(_CALLS):
+        method = call()
+        if method is not None:
+            method()
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
@@ -13,21 +14,27 @@ _Array = TypeVar("_Array", bound=NDArray[Any])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class FrozenArrays:
+class FrozenRecord:
     """Base of a dataclass whose arrays are copies of its own and read-only.
 
     So no caller changes what the estimator goes on with, nor one field by way of another.
     """
 
     def __post_init__(self) -> None:
-        for name in self.__dataclass_fields__:  # quicker than fields(), once a face
-            value = getattr(self, name)
+        for name, value in self._values().items():
             if isinstance(value, np.ndarray):
                 object.__setattr__(self, name, frozen(value))
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Pickle and deepcopy go through the constructor: arrays alone come out of them writeable.
-        return partial(type(self), **{f.name: getattr(self, f.name) for f in fields(self)}), ()
+        return partial(type(self), **self._values()), ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain numbers and lists by the names of the fields, ready for JSON."""
+        return {name: _plain(value) for name, value in self._values().items()}
+
+    def _values(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
 
 def frozen(array: _Array) -> _Array:
@@ -35,3 +42,13 @@ def frozen(array: _Array) -> _Array:
     copy = np.array(array)
     copy.flags.writeable = False
     return copy  # type: ignore[return-value]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, FrozenRecord):
+        return value.to_dict()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return dict(value) if isinstance(value, Mapping) else value

@@ -1,19 +1,20 @@
 """What an estimator returns: frozen dataclasses with units in their names, arrays read-only.
 
 Frames and signs: camera frame x right, y down, z forward, in millimetres; pitch up is positive, yaw
-towards the image's left is positive.  Left and right of a face are always the person's.
+towards the image's left is positive.  Left and right of a face are always the person's.  Each has
+``to_dict()``, ready for JSON.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ._frozen import FrozenArrays
+from ._frozen import FrozenRecord
 
 if TYPE_CHECKING:
     from .geometry.camera import Camera
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Gaze(FrozenArrays):
+class Gaze(FrozenRecord):
     """Where one person looks, in the camera frame."""
 
     pitch_rad: float
@@ -36,19 +37,9 @@ class Gaze(FrozenArrays):
     """Root mean square of the angle between prediction and truth that the network expects; not the
     standard deviation of that angle, which is about 0.6 times as much."""
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain floats and lists, ready for JSON."""
-        return {
-            "pitch_rad": self.pitch_rad,
-            "yaw_rad": self.yaw_rad,
-            "vector": self.vector.tolist(),
-            "origin_mm": self.origin_mm.tolist(),
-            "uncertainty_rad": self.uncertainty_rad,
-        }
-
 
 @dataclass(frozen=True, slots=True, eq=False)
-class FaceResult(FrozenArrays):
+class FaceResult(FrozenRecord):
     """One face of one frame."""
 
     bbox_px: NDArray[np.float32]
@@ -71,23 +62,9 @@ class FaceResult(FrozenArrays):
     """(70,) in [0, 1], how likely each of the 68 landmarks, then each iris, is seen and not behind
     something; None where the landmark network does not say."""
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain floats and lists, ready for JSON."""
-        return {
-            "track_id": self.track_id,
-            "bbox_px": self.bbox_px.tolist(),
-            "confidence": self.confidence,
-            "gaze": self.gaze.to_dict(),
-            "head_pose": self.head_pose.to_dict(),
-            "eye_openness": self.eye_openness.tolist(),
-            "landmarks_px": self.landmarks_px.tolist(),
-            "irises_px": self.irises_px.tolist(),
-            "visibility": None if self.visibility is None else self.visibility.tolist(),
-        }
-
 
 @dataclass(frozen=True, slots=True, eq=False)
-class FrameResult:
+class FrameResult(FrozenRecord):
     """All faces of one frame."""
 
     faces: tuple[FaceResult, ...]
@@ -107,15 +84,3 @@ class FrameResult:
     """Wall-clock milliseconds of "detect", "landmarks", "pose", "normalize", "gaze" and "total"; a
     stage that did not run is 0.0.  In a batch, stages that ran once for all images are shared out
     evenly."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain floats and lists, ready for JSON."""
-        return {
-            "timestamp_s": self.timestamp_s,
-            "image_size_px": list(self.image_size_px),
-            "camera": self.camera.to_dict(),
-            "camera_is_assumed": self.camera_is_assumed,
-            "detector_ran": self.detector_ran,
-            "timings_ms": dict(self.timings_ms),
-            "faces": [face.to_dict() for face in self.faces],
-        }

@@ -70,13 +70,8 @@ def sample_crops(
         if factor > 1:
             region, x0, y0 = _shrunk_region(image, homographies[i], (width, height), factor)
             offset = 0.5 * (factor - 1)
-            region_from_image = np.array(
-                [
-                    [1.0 / factor, 0.0, -(x0 + offset) / factor],
-                    [0.0, 1.0 / factor, -(y0 + offset) / factor],
-                    [0.0, 0.0, 1.0],
-                ]
-            )
+            region_from_image = np.diag([1.0 / factor, 1.0 / factor, 1.0])
+            region_from_image[:2, 2] = -(x0 + offset) / factor, -(y0 + offset) / factor
             out[i] = warp(region, (region_from_image @ homographies[i])[None])[0]
     return out
 

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._checks import checked_number, float_array, real_number, shown
 from .._errors import ConfigurationError, InputError
-from .._frozen import FrozenArrays, frozen
+from .._frozen import FrozenRecord, frozen
 from .points import array_of_points
 
 _DISTORTION_LENGTHS = (0, 4, 5, 8, 12, 14)
@@ -24,7 +24,7 @@ _LEAST_FOCAL_PX = 1e-3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Camera(FrozenArrays):
+class Camera(FrozenRecord):
     """Intrinsics of one camera at one image size; pixel centres are at integers.
 
     Raises:
@@ -196,14 +196,6 @@ class Camera(FrozenArrays):
     def has_distortion(self) -> bool:
         """True if any coefficient is not zero."""
         return bool(np.any(self.distortion))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain numbers and lists, ready for JSON."""
-        return {
-            "matrix": self.matrix.tolist(),
-            "distortion": self.distortion.tolist(),
-            "size_px": list(self.size_px),
-        }
 
     def _pixels(self, ideal: NDArray[np.float64]) -> NDArray[np.float64]:
         return ideal @ self.matrix[:2, :2].T + self.matrix[:2, 2]

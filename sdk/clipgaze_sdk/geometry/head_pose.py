@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._errors import InputError
-from .._frozen import FrozenArrays
+from .._frozen import FrozenRecord
 from .camera import Camera
 from .face_model import FACE_MODEL_MM
 from .points import landmark_pixels
@@ -38,7 +38,7 @@ _FARTHEST_RAY = 1e3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class HeadPose(FrozenArrays):
+class HeadPose(FrozenRecord):
     """Where a head is and how it is turned.
 
     Head frame: origin at the face centre, x to the person's left, y down, z into the head, so that
@@ -73,14 +73,9 @@ class HeadPose(FrozenArrays):
         return math.atan2(float(self.camera_from_head[1, 0]), float(self.camera_from_head[1, 1]))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain floats and lists, ready for JSON."""
-        return {
-            "camera_from_head": self.camera_from_head.tolist(),
-            "translation_mm": self.translation_mm.tolist(),
-            "pitch_rad": self.pitch_rad,
-            "yaw_rad": self.yaw_rad,
-            "roll_rad": self.roll_rad,
-        }
+        """Return plain numbers and lists, the angles among them, ready for JSON."""
+        angles = {name: getattr(self, name) for name in ("pitch_rad", "yaw_rad", "roll_rad")}
+        return {**FrozenRecord.to_dict(self), **angles}
 
 
 def head_pose_from_landmarks(landmarks_px: ArrayLike, camera: Camera) -> HeadPose:
