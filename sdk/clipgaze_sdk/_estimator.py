@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ._call import Call
 from ._checks import real_number, shown
 from ._errors import BackendError, ConfigurationError, InputError, ModelError
-from ._fork import in_forked_children, never_free
+from ._fork import OWNERS, never_free
 from ._images import checked_image
 from ._options import EstimatorOptions
 from ._results import FaceResult, FrameResult
@@ -135,7 +135,7 @@ class GazeEstimator:
         self._sized_camera: Camera | None = None
         self._stream_camera: Camera | None = None
         self._warned = False
-        in_forked_children(self._after_fork)
+        OWNERS.add(self)
 
     @property
     def cards(self) -> Mapping[str, ModelCard]:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Callable
-from weakref import WeakMethod
-
-_CALLS: set[WeakMethod[Callable[[], None]]] = set()
+from typing import Protocol
+from weakref import WeakSet
 
 
-def in_forked_children(method: Callable[[], None]) -> None:
-    """Call a method in every child that is forked while its object lives; no other thread runs."""
-    _CALLS.add(WeakMethod(method, _CALLS.discard))
+class Forked(Protocol):
+    """What has to know that it lives in a forked child now, where no other thread runs."""
+
+    def _after_fork(self) -> None: ...
+
+
+OWNERS: WeakSet[Forked] = WeakSet()
+"""Whom to call in every child, as long as they live."""
 
 
 def never_free(value: object) -> None:
@@ -24,10 +27,8 @@ def never_free(value: object) -> None:
 
 
 def _after_fork() -> None:
-    for call in list(_CALLS):
-        method = call()
-        if method is not None:
-            method()
+    for owner in list(OWNERS):
+        owner._after_fork()
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork

@@ -79,3 +79,10 @@ def test_in_a_forked_child_it_counts_as_closed(threads: int, repository: Path) -
     command = [sys.executable, "-W", "ignore", "-c", PROGRAM, str(threads), str(portrait)]
     run = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert run.stdout.split() == ["done"], run.stdout + run.stderr
+
+
+def test_an_estimator_that_lives_to_the_end_of_the_program_says_nothing(fake_models: Path) -> None:
+    code = "import sys; from clipgaze_sdk import GazeEstimator; made = GazeEstimator(sys.argv[1])"
+    command = [sys.executable, "-c", code, str(fake_models)]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
