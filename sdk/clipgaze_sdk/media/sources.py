@@ -21,6 +21,7 @@ SourceKind = Literal["image", "folder", "video", "camera"]
 _PICTURES_IN_A_ROW = (".mjpeg", ".mjpg")
 """Videos that begin as a picture does."""
 _FALLBACK_FPS = 30.0
+_LONGEST_S = 1e9
 _CAMERA = re.compile(r"(?:/dev/video)?([0-9]{1,4})")
 
 
@@ -225,11 +226,10 @@ class VideoSource(_CaptureSource):
 
     def _stamp_s(self, last_s: float | None) -> float:
         stamp_s = float(self._capture.get(cv2.CAP_PROP_POS_MSEC)) / 1000.0
-        if last_s is None:
-            return stamp_s if np.isfinite(stamp_s) else 0.0
-        if stamp_s > last_s and np.isfinite(stamp_s):
+        if abs(stamp_s) < _LONGEST_S and (last_s is None or stamp_s > last_s):
             return stamp_s
-        return last_s + 1.0 / self.fps  # the container has none, or they jump back
+        # The container has none (NaN, or numbers beyond sense), or they jump back.
+        return 0.0 if last_s is None else last_s + 1.0 / self.fps
 
 
 class CameraSource(_CaptureSource):

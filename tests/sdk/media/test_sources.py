@@ -194,10 +194,11 @@ def test_timestamps_that_do_not_increase_are_replaced(monkeypatch: pytest.Monkey
     assert seconds == pytest.approx([0.0, 0.05, 0.10, 0.15, 0.20, 0.40])
 
 
+@pytest.mark.parametrize("nothing", [0.0, float("nan"), float("inf"), -3.6893488147419104e20])
 def test_a_video_without_timestamps_counts_by_its_frame_rate(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, nothing: float
 ) -> None:
-    monkeypatch.setattr(cv2, "VideoCapture", lambda *_: FakeCapture([0.0] * 4))
+    monkeypatch.setattr(cv2, "VideoCapture", lambda *_: FakeCapture([nothing] * 4))
     seconds = [frame.timestamp_s for frame in VideoSource(Path("clip.h264")).frames()]
     assert seconds == pytest.approx([0.0, 0.05, 0.10, 0.15])
 
