@@ -16,7 +16,7 @@ class Call:
         self._start = time.perf_counter()
         self._seconds = dict.fromkeys(STAGES, 0.0)
         self.saw_invalid_numbers = False
-        """A network gave numbers that are not finite, or are no angles."""
+        """A network gave numbers that are not finite, or far beyond what they can mean."""
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:

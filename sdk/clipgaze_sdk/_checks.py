@@ -53,7 +53,10 @@ def float_array(
     import numpy as np
 
     try:
-        return np.asarray(value, dtype=np.float64)
+        array = np.asarray(value)
+        if array.dtype.kind == "c":
+            raise TypeError("complex numbers")
+        return array.astype(np.float64, copy=False)
     except (TypeError, ValueError, OverflowError) as reason:
         raise error(f"{name} is {shown(value)}; expected an array of numbers.") from reason
 

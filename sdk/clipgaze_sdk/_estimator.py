@@ -272,7 +272,9 @@ class GazeEstimator:
 
     def _next_frame(self, frame: _Frame, timestamp_s: float, call: Call) -> FrameResult:
         before, self._stream_camera = self._stream_camera, frame.camera
-        if before is None or before.to_dict() != frame.camera.to_dict():
+        if before is not frame.camera and (
+            before is None or before.to_dict() != frame.camera.to_dict()
+        ):
             self._gaze_crops.clear()  # whose rotations are of the camera before
         tracks, detector_ran = self._pipeline.follow(frame.image, frame.camera.size_px, call)
         seen = [_Seen(track.seen, track.track_id) for track in tracks]
@@ -375,9 +377,9 @@ class GazeEstimator:
         if call.saw_invalid_numbers and not self._warned:
             self._warned = True
             warnings.warn(
-                "a network gave numbers that are not finite or no angles, and the faces concerned "
-                "are left out; its file is probably of too low a precision or not trained. Said "
-                "once per estimator.",
+                "a network gave numbers that are not finite or far too large, and the faces "
+                "concerned are left out; its file is probably of too low a precision or not "
+                "trained. Said once per estimator.",
                 RuntimeWarning,
                 stacklevel=3,  # public methods call this themselves: it is their caller's line
             )

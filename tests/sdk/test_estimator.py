@@ -347,12 +347,16 @@ def test_what_was_loaded_is_closed_if_the_rest_cannot_be(
 def test_numbers_that_are_none_leave_the_face_out(task: str, tmp_path: Path) -> None:
     write_networks(tmp_path, broken=(task,))
     image = draw_faces((640, 480), [(300, 240)])
-    with GazeEstimator(tmp_path) as made:
-        with pytest.warns(RuntimeWarning, match="not finite") as said:
-            assert made.estimate(image).faces == ()
-        assert said[0].filename == __file__  # the caller's line
-        assert made.estimate(image).faces == ()  # said once
-        assert made.estimate(image, timestamp_s=0.0).faces == ()
+    for call in (
+        lambda made: [made.estimate(image)],
+        lambda made: made.estimate_batch([image] * 9),
+        lambda made: [made.estimate(image, timestamp_s=0.0)],
+    ):
+        with GazeEstimator(tmp_path) as made:
+            with pytest.warns(RuntimeWarning, match="not finite") as said:
+                assert all(result.faces == () for result in call(made))
+            assert [warning.filename for warning in said] == [__file__]  # the caller's line
+            assert made.estimate(image).faces == ()  # said once
 
 
 def test_a_detector_of_nothing_but_nan_finds_nobody(tmp_path: Path) -> None:

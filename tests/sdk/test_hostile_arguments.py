@@ -111,6 +111,7 @@ EYE = np.eye(3)
         ([[HUGE, 0, 0], [0, 1, 0], [0, 0, 1]], {}),
         (None, {}),
         (object(), {}),
+        (np.eye(3) * 1j, {}),
         *((EYE, {"size_px": s}) for s in (5, None, "ab", (math.nan, 3), (math.inf, 3), (HUGE, 3))),
         *((EYE, {"size_px": s}) for s in ((1.5, 2), (1, 2, 3), ("640", "480"), (True, True), [])),
         *((EYE, {"distortion": d}) for d in ("abc", [[1], [2, 3]], [HUGE] * 4, [1e300] * 4, None)),
@@ -140,7 +141,7 @@ def test_other_sizes_of_a_camera(size: tuple[Any, Any]) -> None:
         Camera.from_fov(*SIZE).scaled_to(*size)
 
 
-@pytest.mark.parametrize("points", ["abc", [[1, 2], [3]], [[HUGE, 1]], None, object()])
+@pytest.mark.parametrize("points", ["abc", [[1, 2], [3]], [[HUGE, 1]], None, object(), [[1j, 0]]])
 def test_points(points: Any) -> None:
     camera = Camera.from_fov(*SIZE)
     for call in (

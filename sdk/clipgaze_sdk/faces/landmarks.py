@@ -15,6 +15,9 @@ from ..geometry import box_from_landmarks, face_crop_from_detection, face_crop_f
 from ..models.files import ModelFile
 from .crop_network import CropNetwork, CropRequest
 
+_MAX_NUMBER = 100.0
+"""Of a network's outputs; points are in units of half a crop, the rest in [0, 1]."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FaceObservation:
@@ -27,7 +30,7 @@ class FaceObservation:
     openness: NDArray[np.float64]
     """(2,) in [0, 1], the person's right first."""
     presence: float
-    """In [0, 1]; -1 where the network's numbers were not finite."""
+    """In [0, 1]; -1 where the network's numbers were not finite, or none that it can mean."""
     box_px: NDArray[np.float32]
     """(4,) x0, y0, x1, y1, forehead included."""
     visibility: NDArray[np.float64] | None = None
@@ -91,15 +94,17 @@ class LandmarkNetwork(CropNetwork):
         presence: NDArray[np.float64],
         visibility: NDArray[np.float64] | None,
     ) -> FaceObservation:
+        numbers = [points, openness, presence, *([] if visibility is None else [visibility])]
+        finite = all(np.all(np.abs(v) <= _MAX_NUMBER) for v in numbers)  # false for NaN
+        if not finite:
+            points = np.zeros_like(points)
         in_crop = (points + 1.0) / 2.0 * self.size_px[0] - 0.5
         in_image = in_crop @ image_from_crop[:2, :2].T + image_from_crop[:2, 2]
-        numbers = [in_image, openness, presence, *([] if visibility is None else [visibility])]
-        finite = all(np.all(np.isfinite(v)) for v in numbers)
         return FaceObservation(
             landmarks_px=in_image[:68],
             irises_px=in_image[68:70],
             openness=np.clip(openness, 0.0, 1.0),
             presence=float(np.clip(presence, 0.0, 1.0)) if finite else -1.0,
-            box_px=box_from_landmarks(in_image) if finite else np.zeros(4, np.float32),
+            box_px=box_from_landmarks(in_image),
             visibility=None if visibility is None else np.clip(visibility, 0.0, 1.0),
         )
