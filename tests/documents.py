@@ -16,6 +16,7 @@ DOCUMENTS = (
     *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md")),
 )
 _PROGRAMS = ("clipgaze", "python", "pip", "apt-get", "sudo", "scripts/", "train/recipes/", ".ci/")
+_SCRIPT = r"scripts/\w+|train/recipes/\w+\.sh|\.ci/run"
 
 
 class Command(NamedTuple):
@@ -71,7 +72,7 @@ def commands() -> list[Command]:
         for line in shell_lines(document):
             found.setdefault(line, Command(document, line, is_form=False))
         for span in code_spans(document):
-            if span.startswith(_PROGRAMS) and " " in span:
+            if span.startswith(_PROGRAMS) and (" " in span or re.fullmatch(_SCRIPT, span)):
                 found.setdefault(span, Command(document, span, is_form=_is_form(span)))
     return list(found.values())
 

@@ -56,6 +56,11 @@ NOT_RUN = {
     "tegrastats": "needs a board",
     "scripts/demo": "installs into an environment of its own; run by tests/test_demo.py",
     "scripts/test": "is what runs this",
+    ".ci/run": "runs all of this",
+    "scripts/check": "run by .ci/run",
+    "scripts/sanitize": "run by .ci/run",
+    "scripts/cross": "needs a cross-compiler and an emulator; run by .ci/run",
+    "scripts/oldest": "installs old libraries; run by .ci/run",
     "train/recipes/": "trains for hours; tests/train/test_recipes.py parses its commands",
 }
 """By the beginning of a command, why it is not run here.  What has a parser is still parsed."""
