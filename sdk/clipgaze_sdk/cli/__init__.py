@@ -52,10 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     with _interrupted_by_signals() as received:
         try:
             code = _run_command(argv)
-        except Exception as error:
-            code = _interrupted() if received else _fail(error)
-        except KeyboardInterrupt:
-            code = _interrupted()
+        except (Exception, KeyboardInterrupt) as error:
+            code = _fail(KeyboardInterrupt() if received else error)
     return 128 + received[0] if received else code
 
 
@@ -70,10 +68,13 @@ def _run_command(argv: Sequence[str] | None) -> int:
     return command(args)
 
 
-def _fail(error: Exception) -> int:
+def _fail(error: BaseException) -> int:
     """Say what went wrong in one line, and give the exit code."""
     from .progress import say
 
+    if isinstance(error, KeyboardInterrupt):
+        say("interrupted")
+        return 130
     if isinstance(error, BrokenPipeError):
         # Whoever read our output has left; keep the interpreter from complaining at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -83,13 +84,6 @@ def _fail(error: Exception) -> int:
     more = " (`clipgaze doctor` says more)" if isinstance(error, ImportError) else ""
     say(f"error: {error}{more}")
     return 2 if isinstance(error, ConfigurationError) else 1
-
-
-def _interrupted() -> int:
-    from .progress import say
-
-    say("interrupted")
-    return 130
 
 
 @contextlib.contextmanager

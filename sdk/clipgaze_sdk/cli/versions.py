@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
@@ -31,13 +32,7 @@ def installed_version(*distributions: str) -> str | None:
 
 def numbers_of(version: str) -> tuple[int, ...]:
     """Give the leading whole numbers of a version, to compare by: "4.10.0.84" is (4, 10, 0, 84)."""
-    numbers = []
-    for part in version.split("."):
-        digits = part[: len(part) - len(part.lstrip("0123456789"))]
-        if not digits:
-            break
-        numbers.append(int(digits))
-    return tuple(numbers)
+    return tuple(int(digits) for digits in re.findall(r"\d+", re.split(r"[^\d.]", version)[0]))
 
 
 _LIBRARIES = {
