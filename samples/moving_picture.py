@@ -21,7 +21,7 @@ FRAME_MS = 67  # how long each is shown: 15 a second, of a clip of 30
 
 
 def main(clip: str = str(CLIP), picture: str = "gaze.webp") -> int:
-    if not hasattr(cv2, "imwriteanimation"):
+    if not hasattr(cv2, "imencodeanimation"):
         print(f"OpenCV {cv2.__version__} writes no animations; 4.11 does", file=sys.stderr)
         return 1
 
@@ -35,9 +35,8 @@ def main(clip: str = str(CLIP), picture: str = "gaze.webp") -> int:
     animation = cv2.Animation()
     animation.frames = drawn
     animation.durations = [FRAME_MS] * len(drawn)
-    if not cv2.imwriteanimation(picture, animation, [cv2.IMWRITE_WEBP_QUALITY, 70]):
-        print(f"cannot write {picture}", file=sys.stderr)
-        return 1
+    encoded = cv2.imencodeanimation(".webp", animation, [cv2.IMWRITE_WEBP_QUALITY, 70])[1]
+    Path(picture).write_bytes(encoded.tobytes())
     print(f"written: {picture}, {len(drawn)} frames")
     return 0
 

@@ -174,10 +174,12 @@ class _CaptureSource:
 
     kind: SourceKind
 
-    def __init__(self, target: str | int, name: str, *, refusal: str) -> None:
+    def __init__(self, target: Path | int, name: str, *, refusal: str) -> None:
         self._name = name
         with quiet_opencv():
-            self._capture = cv2.VideoCapture(target)
+            self._capture = cv2.VideoCapture(
+                target if isinstance(target, int) else opencv_path(target)
+            )
         if not self._capture.isOpened():
             raise InputError(refusal)
         fps = float(self._capture.get(cv2.CAP_PROP_FPS))
@@ -218,7 +220,7 @@ class VideoSource(_CaptureSource):
             "or a codec that this OpenCV lacks. Play it or convert it with ffmpeg, and see "
             "`clipgaze doctor`."
         )
-        super().__init__(opencv_path(path), path.name, refusal=refusal)
+        super().__init__(path, path.name, refusal=refusal)
         sides = (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
         check_size(str(path), *(int(self._capture.get(side)) for side in sides))
         count = float(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))

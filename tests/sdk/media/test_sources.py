@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import cv2
@@ -224,3 +225,25 @@ def test_a_camera_that_gives_no_frame_is_an_error(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(cv2, "VideoCapture", lambda *_: FakeCapture([]))
     with pytest.raises(InputError, match="gave no frame"):
         list(open_source("0").frames())
+
+
+ROOT = Path(__file__).parents[3]
+_TAKES_A_PATH = re.compile(
+    r"cv2\.(VideoCapture|VideoWriter|imread|imwrite|imwriteanimation|FileStorage|"
+    r"FaceDetectorYN\.create)\(\s*([\w.]+)"
+)
+
+
+def test_no_path_is_handed_to_opencv_unchecked() -> None:
+    """OpenCV ends the process where a name is not UTF-8."""
+    found = {}
+    for folder in ("sdk", "samples"):
+        for file in (ROOT / folder).rglob("*.py"):
+            text = file.read_text(encoding="utf-8")
+            for call, argument in _TAKES_A_PATH.findall(text):
+                checked = (
+                    rf"\b{argument} = opencv_path\(|isinstance\({argument}, int\) else opencv_p"
+                )
+                found[f"{file.name}: {call}"] = re.search(checked, text) is not None
+    assert set(found) >= {"sources.py: VideoCapture", "sinks.py: VideoWriter"}
+    assert all(found.values()), found
