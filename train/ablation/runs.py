@@ -22,13 +22,14 @@ from train.ablation.plan import PROMPT_RUNS, Preset, Variant
 from train.ablation.report import HELD_OUT, SHORT
 from train.clip.clip_models import Clip, load_clip
 from train.clip.guide import GuideOptions, make_guide
-from train.clip.prompts import DIMENSIONS, factor_rows
+from train.clip.prompts import factor_rows
 from train.clip.tune_prompts import Options as PromptOptions
 from train.clip.tune_prompts import run as tune_prompts
 from train.data.registry import open_dataset, parse_spec
 from train.data.samples import DataError, GazeDataset
 from train.data.views import split_people
 from train.eval.protocol import Figures, assess
+from train.factors import DIMENSIONS
 from train.gaze.checkpoints import STATE, check_same
 from train.gaze.fit import train_one
 from train.gaze.methods.clip_gaze import ClipGazeOptions, Guide, TextFeatures
@@ -110,8 +111,10 @@ class Bench:
         """Metrics of the base, which is trained now if it is not there; None if unfinished."""
         settings = {**self.preset.recipe, "steps": str(self.preset.base_steps), "seed": "0"}
         recipe = changed(find_recipe("erm"), settings)
-        config = {"recipe": recipe.to_dict() | {"precision": None}}
-        config["source"] = self.source.signature()
+        config = {
+            "recipe": recipe.to_dict() | {"precision": None},
+            "source": self.source.signature(),
+        }
         with locked(self.base.with_suffix(".lock")):
             done = read_done(self.base, config)
             left = self.place.left_minutes()

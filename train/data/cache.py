@@ -139,7 +139,7 @@ def _whole(place: Path, key: str) -> bool:
 
 
 def _write(dataset: GazeDataset, folder: Path, key: str) -> None:
-    from tqdm import tqdm  # type: ignore[import-untyped]
+    from tqdm import tqdm
 
     count = len(dataset)
     images = np.lib.format.open_memmap(

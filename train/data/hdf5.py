@@ -15,7 +15,7 @@ from train.data.samples import BrokenSample, DataError, GazeDataset, Pixels, Pro
 def opened(path: Path) -> Any:
     """The file for reading; raises :class:`OSError` where it is damaged."""
     try:
-        import h5py  # type: ignore[import-untyped]
+        import h5py
     except ImportError:
         raise DataError("reading .h5 and .mat files needs h5py: pip install h5py") from None
     return h5py.File(path, "r")

@@ -105,7 +105,8 @@ def column(
                 if bar.disable:  # no terminal
                     announce(f"{path.stem}: {done} of {count} rows")
         bar.close()
-    return np.load(path, mmap_mode="r")
+    made: NDArray[Any] = np.load(path, mmap_mode="r")
+    return made
 
 
 def _done(about: Path, count: int) -> int:

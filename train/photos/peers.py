@@ -40,7 +40,7 @@ class OpenVinoGaze:
 
     def __init__(self, folder: Path, *, threads: int = 1) -> None:
         try:
-            import openvino  # type: ignore[import-untyped]
+            import openvino
         except ImportError as error:
             raise PeerUnavailableError(
                 "the package openvino is not installed (pip install '.[peers]')"

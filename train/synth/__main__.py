@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from train.commands import HelpFormatter, command_parser, needs
+from train.commands import HelpFormatter, announce, command_parser, needs
 from train.factors import factor
 from train.synth.domains import DOMAINS, Domain
 from train.synth.outputs.plan import PRODUCTS, WriteOptions, resolve_domains
@@ -128,6 +128,7 @@ def _preview(args: argparse.Namespace) -> None:
         from train.synth.outputs.preview import TILE_PX, contact_sheet, factor_sheet, save_sheet
         from train.synth.outputs.write import make_studio
     studio = make_studio(args.facekit)
+    announce(f"drawing {args.product} of {args.domain}")
     if args.factor == "all":
         sheet = factor_sheet(studio, domains[0], seed=args.seed, columns=args.columns)
     else:
@@ -152,12 +153,14 @@ def _bench(args: argparse.Namespace) -> None:
     (domain,) = _domains(args)[:1]
     with needs("train"):
         from train.synth.outputs.bench import bench
+    announce(f"drawing {args.count} crops in {args.workers} processes, then one by one")
     bench(args.facekit, domain.name, count=args.count, workers=args.workers)
 
 
 def _demo_media(args: argparse.Namespace) -> None:
     with needs("train"):
         from train.synth.outputs.demo_media import make_media
+    announce("drawing a picture and a clip of some seconds")
     make_media(args.facekit, args.out)
 
 

@@ -13,7 +13,6 @@ from train.synth.places.lighting import (
     _locus,
     backdrop,
     environment_direction,
-    environment_place,
     extract_lights,
     harmonics,
     irradiance_harmonics,
@@ -46,8 +45,6 @@ def test_the_maps_frame():
     assert environment_direction(15.5, 31.5) == pytest.approx([0, 0, 1])  # behind the head
     assert environment_direction(15.5, 47.5) == pytest.approx([1, 0, 0])  # the picture's right
     assert environment_direction(15.5, -0.5) == pytest.approx([0, 0, -1])  # behind the camera
-    n = sphere()
-    assert environment_direction(*environment_place(n)) == pytest.approx(n, abs=1e-9)
 
 
 def test_a_constant_environment_gives_its_radiance_as_irradiance():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from train.synth.figure.skin import SkinPainter, paint_skin
+from train.synth.figure.skin import SkinPainter
 from train.synth.figure.skin_optics import linear_from_reflectance, reflectance, skin_rgb
 from train.synth.streams import Streams
 
@@ -118,7 +118,7 @@ def test_a_skin_is_its_streams_alone(kit, paint):
     assert np.array_equal(a.relief, b.relief)
     assert not np.array_equal(a.albedo, other.albedo)
     on = dict.fromkeys(FACTORS, False)
-    plain = paint_skin(Streams(3, 1), kit, on, hair_color=BROWN_HAIR)
+    plain = SkinPainter(kit).paint(Streams(3, 1), on, hair_color=BROWN_HAIR)
     assert np.array_equal(plain.albedo, a.albedo)
 
 

@@ -206,8 +206,8 @@ def _flow(rng: np.random.Generator, style: Style, roots: Floats, side: Floats) -
     away = roots - CROWN * (roots @ CROWN)[:, None] - 0.3 * CROWN
     away = away + 0.35 * np.cross(roots, CROWN)
     if style.flow == "out":
-        return 0.5 * away + rng.normal(0, 0.5, roots.shape)
-    return away
+        return np.asarray(0.5 * away + rng.normal(0, 0.5, roots.shape))
+    return np.asarray(away)
 
 
 def _grow(
@@ -264,7 +264,7 @@ def _grow(
 def _tangent(vectors: Floats, normals: Floats) -> Floats:
     """``vectors`` without their part along ``normals``, unit."""
     flat = vectors - normals * (vectors * normals).sum(-1, keepdims=True)
-    return flat / (np.linalg.norm(flat, axis=-1, keepdims=True) + 1e-6)
+    return np.asarray(flat / (np.linalg.norm(flat, axis=-1, keepdims=True) + 1e-6))
 
 
 def _keep_out(
@@ -295,7 +295,7 @@ def _keep_out(
     if style.flow in ("tie", "back", "part"):  # lies on what is below
         loose = np.clip((offset[:, 1] - 5) / 40, 0, 1) if style.flow == "part" else 0.0
         kept += (floor - kept) * 0.5 * (1 - loose)
-    return skull.center + unit * kept[:, None]
+    return np.asarray(skull.center + unit * kept[:, None])
 
 
 def _drape(point: Floats, forward: NDArray[np.bool_]) -> Floats:
@@ -318,7 +318,8 @@ def _cut(lines: Floats, stop: Floats) -> Floats:
     at = (first - 1 + part)[:, None] * np.linspace(0, 1, points)
     low = np.minimum(at.astype(int), points - 2)
     mix = (at - low)[..., None]
-    return lines[row[:, None], low] * (1 - mix) + lines[row[:, None], low + 1] * mix
+    row = row[:, None]
+    return np.asarray(lines[row, low] * (1 - mix) + lines[row, low + 1] * mix)
 
 
 def _wave(
@@ -338,14 +339,14 @@ def _wave(
     across /= np.linalg.norm(across, axis=2, keepdims=True) + 1e-6
     swing = size[..., None] * np.sin(turns + phase)[..., None] * across
     bulge = 0.35 * size[..., None] * (1 + np.cos(turns + phase))[..., None] * outward
-    return lines + swing + bulge
+    return np.asarray(lines + swing + bulge)
 
 
 def _outward(lines: Floats, center: Floats) -> Floats:
     """Unit normals (N, S, 3) of the mass of hair: a ball above, a cylinder below its middle."""
     offset = lines - center
     offset[..., 1] = np.where(offset[..., 1] > 0, 0.3 * offset[..., 1], offset[..., 1])
-    return offset / (np.linalg.norm(offset, axis=2, keepdims=True) + 1e-6)
+    return np.asarray(offset / (np.linalg.norm(offset, axis=2, keepdims=True) + 1e-6))
 
 
 def _knot_center(skull: Skull, style: Style) -> Floats:

@@ -82,7 +82,7 @@ def _lookup(image: Floats, x: Floats, y: Floats) -> Floats:
         np.clip(y, 0, image.shape[0] - 1).reshape(-1, 1).astype(np.float32),
         cv2.INTER_LINEAR,
     )
-    return flat.reshape(x.shape)
+    return np.asarray(flat, np.float32).reshape(x.shape)
 
 
 @cache
@@ -140,7 +140,7 @@ def spiral(count: int, rng: np.random.Generator) -> Floats:
     flat = np.sqrt(1 - y * y)
     unit = np.stack([flat * np.sin(turn), y, flat * np.cos(turn)], 1)
     unit += rng.normal(0, 0.6 / np.sqrt(count), unit.shape)
-    return (unit / np.linalg.norm(unit, axis=1, keepdims=True)).astype(np.float32)
+    return np.asarray(unit / np.linalg.norm(unit, axis=1, keepdims=True), np.float32)
 
 
 def ribbons(

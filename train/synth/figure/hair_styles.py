@@ -163,7 +163,7 @@ def hairline_distance(streams: Streams, style: Style) -> Floats:
     scale = GRID_DEG * MM_PER_DEG
     inside = cv2.distanceTransform(grows, cv2.DIST_L2, 3)
     outside = cv2.distanceTransform(1 - grows, cv2.DIST_L2, 3)
-    return ((inside - outside) * np.float32(scale)).astype(np.float32)
+    return np.asarray((inside - outside) * np.float32(scale), np.float32)
 
 
 def pigment_color(eumelanin: float, pheomelanin: float) -> Floats:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import cv2
@@ -21,7 +20,15 @@ from numpy.typing import NDArray
 
 from train.synth.figure import skin_marks as marks
 from train.synth.figure.facekit import FaceKit
-from train.synth.figure.skin_atlas import COARSE_PX, MIDDLE, TEXTURE_PX, Bytes, Floats, SkinAtlas
+from train.synth.figure.skin_atlas import (
+    COARSE_PX,
+    MIDDLE,
+    TEXTURE_PX,
+    Bytes,
+    Floats,
+    SkinAtlas,
+    stroke,
+)
 from train.synth.figure.skin_optics import (
     BLOOD_RANGE,
     MELANIN_RANGE,
@@ -50,34 +57,6 @@ class Skin:
     """(3,) linear: the person's typical skin, for what the texture does not cover."""
 
 
-def paint_skin(
-    streams: MakeRng, kit: FaceKit, on: Mapping[str, bool], *, hair_color: NDArray[np.floating]
-) -> Skin:
-    """Paint one person's skin; ``on`` holds the factors, ``hair_color`` (3,) is linear.
-
-    The masks for ``kit`` are made by the first call and kept.
-    """
-    return _painter_of(id(kit), _Same(kit)).paint(streams, on, hair_color=hair_color)
-
-
-class _Same:
-    """Hashes alike for every kit, so that :func:`_painter_of` is keyed by the kit's id alone."""
-
-    def __init__(self, kit: FaceKit) -> None:
-        self.kit = kit
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and other.kit is self.kit
-
-    def __hash__(self) -> int:
-        return id(self.kit)
-
-
-@lru_cache(maxsize=2)
-def _painter_of(_: int, same: _Same) -> SkinPainter:
-    return SkinPainter(same.kit)
-
-
 @dataclass(slots=True)
 class _Layers:
     """A skin in the making; logarithms of volume fractions, (768, 768)."""
@@ -98,7 +77,7 @@ class SkinPainter:
     def paint(
         self, streams: MakeRng, on: Mapping[str, bool], *, hair_color: NDArray[np.floating]
     ) -> Skin:
-        """Paint one person's skin; see :func:`paint_skin`."""
+        """Paint one person's skin; ``on`` holds the factors, ``hair_color`` (3,) is linear."""
         hair = np.asarray(hair_color, np.float32)
         tone = _Tone(streams("skin tone"), dark=on["dark_skin"])
         layers = self._maps(streams, on, tone)
@@ -116,7 +95,7 @@ class SkinPainter:
         thick = on["thick_eyebrows"]
         brows = marks.paint_brows(streams("brows"), self.atlas, image, hair, thick=thick)
         return Skin(
-            albedo=cv2.convertScaleAbs(image),
+            albedo=np.asarray(cv2.convertScaleAbs(image), np.uint8),
             relief=_matt(self._relief(streams, on, layers, lips), brows),
             base_color=tone.color(),
         )
@@ -175,8 +154,8 @@ class SkinPainter:
         layer = np.zeros((TEXTURE_PX, TEXTURE_PX), np.uint8)
         for points, depth, thickness in lines:
             for part, share in ((points, 0.55), (points[4:-4], 1.0)):  # shallow at its ends
-                place = part + np.float32([MIDDLE, 0])
-                marks.stroke(layer, place, 255 * depth * share, thickness)
+                place = part + np.array([MIDDLE, 0], np.float32)
+                stroke(layer, place, 255 * depth * share, thickness)
         sharp = cv2.GaussianBlur(layer, (0, 0), 0.9)
         soft = cv2.GaussianBlur(layer, (0, 0), 3.0)
         groove = cv2.addWeighted(sharp, 0.8, soft, 1.0, 0)
@@ -334,12 +313,14 @@ class SkinPainter:
         gloss *= 1 + 0.10 * _window(atlas.mottle, rng)
         glossy = dull + wet + (110 * lipstick_gloss if on["lipstick"] else 0.0)
         gloss[y : y + h, x : x + w] += lips * (glossy - gloss[y : y + h, x : x + w])
-        return cv2.merge(
-            [
-                cv2.add(height, 128.0, dtype=cv2.CV_8U),
-                cv2.add(gloss, 0.0, dtype=cv2.CV_8U),
-            ]
-        )
+        # Numbers in the place of pictures, which OpenCV's types do not know.
+        level: Any = 128.0
+        zero: Any = 0.0
+        both = [
+            cv2.add(height, level, dtype=cv2.CV_8U),
+            cv2.add(gloss, zero, dtype=cv2.CV_8U),
+        ]
+        return np.asarray(cv2.merge(both), np.uint8)
 
 
 class _Tone:
@@ -382,7 +363,8 @@ def _coarse_noise(rng: np.random.Generator, cells: int) -> Floats:
 
 def _enlarged(coarse: NDArray[np.floating]) -> Floats:
     size = (TEXTURE_PX, TEXTURE_PX)
-    return cv2.resize(np.asarray(coarse, np.float32), size, interpolation=cv2.INTER_LINEAR)
+    large = cv2.resize(np.asarray(coarse, np.float32), size, interpolation=cv2.INTER_LINEAR)
+    return np.asarray(large, np.float32)
 
 
 def _window(tile: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:

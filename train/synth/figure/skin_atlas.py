@@ -130,7 +130,8 @@ class SkinAtlas:
         out = {}
         for name, shapes, blur in (("beard", (half, chin), 11.0), ("moustache", (upper,), 5.0)):
             mask = _filled([mirrored(s, side) for s in shapes for side in (-1, 1)], blur) * bare
-            out[name] = cv2.resize(mask, (COARSE_PX, COARSE_PX), interpolation=cv2.INTER_AREA)
+            coarse = cv2.resize(mask, (COARSE_PX, COARSE_PX), interpolation=cv2.INTER_AREA)
+            out[name] = np.asarray(coarse, np.float32)
         return out
 
 

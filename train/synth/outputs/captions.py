@@ -13,7 +13,7 @@ import numpy as np
 from train.factors import FACTORS, PROMPT, Factor, factor, is_shown
 
 MOST_WORDS = 60
-_LEFT_FOR_FACTORS = 44
+_LEFT_FOR_FACTORS = MOST_WORDS - 16
 """Words left when the longest template and conjunctions are taken off."""
 
 _PROMPT_SHARE = 0.25

@@ -81,21 +81,22 @@ def _color(rng: Rng) -> Light:
     """A colour (3,) in linear light; two fifths are those of skin."""
     if rng.random() < 0.4:
         skin = np.array([0.55, 0.33, 0.23]) * np.exp(rng.normal(-0.4, 0.6))
-        return (skin * np.exp(rng.normal(0, 0.12, 3))).astype(np.float32)
+        return np.asarray(skin * np.exp(rng.normal(0, 0.12, 3)), np.float32)
     hue, chroma, value = rng.uniform(0, 180), rng.uniform(0, 255), rng.uniform(60, 255)
     pixel = np.array([[[hue, chroma, value]]]).astype(np.uint8)
-    return ((cv2.cvtColor(pixel, cv2.COLOR_HSV2RGB)[0, 0] / 255.0) ** 2.2).astype(np.float32)
+    rgb = cv2.cvtColor(pixel, cv2.COLOR_HSV2RGB)[0, 0]
+    return np.asarray((rgb / 255.0) ** 2.2, np.float32)
 
 
 def _grid(side: int) -> tuple[Light, Light]:
     axis = (np.arange(side, dtype=np.float32) + 0.5) / side * 2 - 1
     y, x = np.meshgrid(axis, axis, indexing="ij")
-    return x, y
+    return np.asarray(x, np.float32), np.asarray(y, np.float32)
 
 
 def _finish(light: Light, cover: Light) -> Light:
     """Premultiplied, with an edge of a pixel's softness."""
-    cover = cv2.GaussianBlur(cover.astype(np.float32), (0, 0), 0.8)
+    cover = np.asarray(cv2.GaussianBlur(cover.astype(np.float32), (0, 0), 0.8), np.float32)
     return np.dstack([np.maximum(light, 0) * cover[..., None], cover]).astype(np.float32)
 
 
@@ -176,7 +177,7 @@ def _fur(rng: Rng, side: int) -> Light:
     turn = rng.uniform(0, np.pi)
     reach = 7 * np.array([np.cos(turn), np.sin(turn)])
     cv2.line(kernel, (7 - reach).astype(int).tolist(), (7 + reach).astype(int).tolist(), 1.0)
-    strands = cv2.filter2D(strands, -1, kernel / kernel.sum())
+    strands = np.asarray(cv2.filter2D(strands, -1, kernel / kernel.sum()), np.float32)
     strands = strands / strands.std()
     radius = np.hypot(x / rng.uniform(0.6, 0.9), y / rng.uniform(0.7, 0.9))
     cover = radius + 0.05 * noise(rng, side, 6) < 0.9

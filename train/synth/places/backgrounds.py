@@ -63,7 +63,7 @@ def _painted(kind: str, number: int) -> NDArray[np.uint8]:
     rng = np.random.default_rng([4099, KINDS.index(kind), number])
     light = PAINTERS[kind](rng)
     light = light * np.float32(0.3 / max(float(np.mean(light @ LUMINANCE.astype("f4"))), 1e-3))
-    return np.round(np.clip(light / 1.5, 0, 1) ** (1 / 2.2) * 255).astype(np.uint8)
+    return np.asarray(np.round(np.clip(light / 1.5, 0, 1) ** (1 / 2.2) * 255), np.uint8)
 
 
 class Backgrounds:
@@ -96,16 +96,16 @@ class Backgrounds:
         if u[3] < 0.5:
             part = part[:, ::-1]
         mode = cv2.INTER_AREA if scale > 1.2 else cv2.INTER_LINEAR
-        part = cv2.resize(np.ascontiguousarray(part), (width, height), interpolation=mode)
+        cut = cv2.resize(np.ascontiguousarray(part), (width, height), interpolation=mode)
         gain = tint * 0.3 * float(np.exp(1.6 * (u[5] - 0.6)))
         if lighting is not None:
             gain = _level(lighting, u[6]) * tint
         table = _LINEAR[:, None, None] * (gain / 0.3).astype(np.float32)
-        light = cv2.LUT(part, table)
+        light = cv2.LUT(cut, table)
         if lighting is not None and lighting.near_infrared:
             light = cv2.transform(light, np.repeat(LUMINANCE[None], 3, 0))
         blur = float(max(0.0, u[4] * 1.3 - 0.4)) ** 1.5 * 0.03 * max(width, height)
-        return _defocused(light, blur)
+        return _defocused(np.asarray(light, np.float32), blur)
 
 
 def _level(lighting: Lighting, free: float) -> NDArray[np.float64]:

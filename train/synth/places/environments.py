@@ -52,7 +52,7 @@ def _patch(rays: Floats, center: Floats, half: tuple[float, float], soft: float 
     down = np.cross(center, right)
     along = np.maximum(rays @ center, 1e-3)
     across, under = np.arctan2(rays @ right, along), np.arctan2(rays @ down, along)
-    return _step(half[0] - abs(across), soft) * _step(half[1] - abs(under), soft)
+    return np.asarray(_step(half[0] - np.abs(across), soft) * _step(half[1] - np.abs(under), soft))
 
 
 def _mottle(rng: np.random.Generator, shape: tuple[int, int], spread: float) -> Floats:

@@ -59,7 +59,7 @@ def _shell(rng: Random, *, panels: bool) -> tuple[Image, Box]:
     paste(image, ground, [d, c, out(*c), out(*d)], 0.8)
     paste(image, wall, [a, b, c, d])
     for line in ([a, b], [a, d], [b, c]):  # light is lost in corners
-        shadow(image, [*line, np.add(line[1], 8), np.add(line[0], 8)], 0.35, 14)
+        shadow(image, np.vstack([*line, np.add(line[1], 8), np.add(line[0], 8)]), 0.35, 14)
     skirting = rectangle(x0, y1 - 10, x1, y1)
     paste(image, flat(8, 8, color(rng, 0.1, 0.8, 0.05)), skirting)
     return image, (x0, y0, x1, y1)
@@ -227,8 +227,8 @@ def car_interior(rng: Random) -> Image:
         lean = rng.uniform(-40, 40)
         pane = [(a + 22 + lean, top), (b - 22 + lean, top), (b - 14, low), (a + 14, low)]
         cv2.fillPoly(cover, [np.array(pane, np.int32)], 1.0, cv2.LINE_AA)
-    cover = cv2.GaussianBlur(cover, (0, 0), 5)
-    cover = np.clip((cover - 0.5) * 5 + 0.5, 0, 1)  # rounds the corners
+    soft = cv2.GaussianBlur(cover, (0, 0), 5)
+    cover = np.clip((soft - 0.5) * 5 + 0.5, 0, 1)  # rounds the corners
     image = mixed(image.astype(np.float32), outside, cover)
     fabric = tex.cloth(rng, 300, 200)
     fabric = fabric / fabric.mean() * color(rng, 0.01, 0.4)

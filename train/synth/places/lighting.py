@@ -100,14 +100,6 @@ def environment_direction(row: ArrayLike, column: ArrayLike) -> Floats:
     return np.stack([np.sin(theta) * np.sin(phi), -np.cos(theta), np.sin(theta) * np.cos(phi)], -1)
 
 
-def environment_place(direction: ArrayLike) -> tuple[Floats, Floats]:
-    """(row, column) of directions (..., 3); the inverse of :func:`environment_direction`."""
-    d = np.asarray(direction, np.float64)
-    row = np.arccos(np.clip(-d[..., 1], -1, 1)) / np.pi * ROWS - 0.5
-    column = (np.arctan2(d[..., 0], d[..., 2]) / (2 * np.pi) + 0.5) * COLUMNS - 0.5
-    return np.asarray(row), np.asarray(column)
-
-
 def harmonics(normals: ArrayLike) -> Floats:
     """The nine basis functions (..., 9) at unit vectors (..., 3)."""
     x, y, z = np.moveaxis(np.asarray(normals, np.float64), -1, 0)
@@ -192,7 +184,7 @@ def _locus() -> Floats:
     to_rgb = np.array(
         [[3.2406, -1.5372, -0.4986], [-0.9689, 1.8758, 0.0415], [0.0557, -0.2040, 1.0570]]
     )
-    return np.maximum(xyz @ to_rgb.T, 0.02)
+    return np.asarray(np.maximum(xyz @ to_rgb.T, 0.02))
 
 
 def light_color(mired: float, white: float) -> Floats:
@@ -257,7 +249,7 @@ def sample_lighting(rng: np.random.Generator, kind: str, on: Mapping[str, bool])
         world.radiance.astype(np.float32), (COLUMNS, ROWS), interpolation=cv2.INTER_AREA
     )
     known = [Light(d, c.astype(np.float32), s) for d, c, s in world.points]
-    environment, found = extract_lights(environment, 3)
+    environment, found = extract_lights(np.asarray(environment, np.float32), 3)
     lights = sorted(known + found, key=lambda light: -float(light.color @ LUMINANCE))
     for rest in lights[3:]:  # a weak fourth light goes back among the surroundings
         environment += (rest.color * (np.pi / (4 * np.pi))).astype(np.float32)

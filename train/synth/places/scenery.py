@@ -28,8 +28,9 @@ def paste(image: Image, texture: Image, corners: ArrayLike, shade: float | Image
     source = np.array([[0, 0], [w, 0], [w, h], [0, h]], np.float32) - 0.5
     warp = cv2.getPerspectiveTransform(source, (to - low).astype(np.float32))
     size = (int(high[0] - low[0]), int(high[1] - low[1]))
-    mode = {"flags": cv2.INTER_LINEAR, "borderMode": cv2.BORDER_REPLICATE}
-    part = cv2.warpPerspective(texture, warp, size, **mode)
+    part = cv2.warpPerspective(
+        texture, warp, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
     cover = np.zeros(size[::-1], np.float32)
     points = np.round((to - low) * 8).astype(np.int32)
     cv2.fillConvexPoly(cover, points, 1.0, cv2.LINE_AA, 3)
@@ -45,8 +46,8 @@ def shadow(image: Image, corners: ArrayLike, strength: float, blur: float) -> No
     """Darken softly under and around a shape (N, 2) px, in place."""
     small = np.zeros((SIDE // 4, SIDE // 4), np.float32)
     cv2.fillPoly(small, [np.round(np.asarray(corners) / 4).astype(np.int32)], 1.0)
-    small = cv2.GaussianBlur(small, (0, 0), max(0.5, blur / 4))
-    image *= 1 - strength * cv2.resize(small, (SIDE, SIDE))[..., None]
+    blurred = cv2.GaussianBlur(small, (0, 0), max(0.5, blur / 4))
+    image *= 1 - strength * cv2.resize(blurred, (SIDE, SIDE))[..., None]
 
 
 def falloff(rng: Random, spread: float = 1.0) -> Image:
@@ -74,7 +75,8 @@ def plain(rng: Random) -> Image:
         x = rng.uniform(0.1, 0.9) * SIDE
         other = tex.plaster(rng, SIDE, SIDE) if rng.random() < 0.5 else image * 1.0
         bent = x + rng.uniform(-15, 15)
-        corners = [[x, -2], [SIDE + 2, -2], [SIDE + 2, SIDE + 2], [bent, SIDE + 2]]
+        right = SIDE + 2.0
+        corners = [[x, -2.0], [right, -2.0], [right, right], [bent, right]]
         paste(image, other, corners, rng.uniform(0.4, 0.85))
     if rng.random() < 0.3:  # the sun through a window
         light = np.zeros((SIDE, SIDE), np.float32)
@@ -83,8 +85,8 @@ def plain(rng: Random) -> Image:
             lean = rng.uniform(-120, 120)
             points = [[x, y], [x + 120, y + 20], [x + 120 + lean, y + 300], [x + lean, y + 280]]
             cv2.fillConvexPoly(light, np.array(points, np.int32), 1.0, cv2.LINE_AA)
-        light = cv2.GaussianBlur(light, (0, 0), rng.uniform(1, 14))
-        image = image * (1 + rng.uniform(0.5, 2) * light[..., None])
+        soft = cv2.GaussianBlur(light, (0, 0), rng.uniform(1, 14))
+        image = image * (1 + rng.uniform(0.5, 2) * soft[..., None])
     return np.asarray(image * falloff(rng), np.float32)
 
 
@@ -147,7 +149,8 @@ def vehicle(rng: Random, image: Image, x: float, y: float, size: float) -> None:
     shadow(image, rectangle(x - size, y - 0.05 * size, x + size, y + 0.1 * size), 0.8, size / 12)
     body = color(rng, 0.03, 0.7)
     hull = np.array([[-1, 0], [-1, -0.3], [-0.6, -0.38], [-0.35, -0.68], [0.4, -0.68]])
-    hull = np.vstack([hull, [[0.7, -0.36], [1, -0.28], [1, 0]]]) * size + (x, y)
+    bow = np.array([[0.7, -0.36], [1, -0.28], [1, 0]])
+    hull = np.vstack([hull, bow]) * size + (x, y)
     cv2.fillPoly(image, [hull.astype(np.int32)], body.tolist(), cv2.LINE_AA)
     roof = np.array([[-0.5, -0.39], [-0.3, -0.62], [0.36, -0.62], [0.6, -0.38]]) * size + (x, y)
     cv2.fillPoly(image, [roof.astype(np.int32)], (0.04, 0.05, 0.06), cv2.LINE_AA)
@@ -180,12 +183,12 @@ def street(rng: Random) -> Image:
     corners = [(vx - far, vy + 4), (vx + far, vy + 4), (vx + reach, near), (vx - reach, near)]
     paste(image, road.astype(np.float32), corners)
     for side in (-1, 1):
-        near = vx + side * SIDE * rng.uniform(0.5, 1.1)
+        beside = vx + side * SIDE * rng.uniform(0.5, 1.1)
         top, low = rng.uniform(0.6, 1.6) * SIDE, rng.uniform(0.15, 0.35) * SIDE
         steps = np.array([1.3, *np.sort(rng.uniform(0.06, 1, 4))[::-1]])
         for far_in, near_in in zip(steps[1:], steps[:-1], strict=True):
             tall = top * rng.uniform(0.6, 1.1)
-            c = [(vx + (near - vx) * s, s) for s in (far_in, near_in)]
+            c = [(vx + (beside - vx) * s, s) for s in (far_in, near_in)]
             corners = [(c[0][0], vy - tall * c[0][1]), (c[1][0], vy - tall * c[1][1])]
             corners += [(c[1][0], vy + low * c[1][1]), (c[0][0], vy + low * c[0][1])]
             paste(image, facade(rng), corners, 0.45 if side > 0 else 0.9)
@@ -220,7 +223,8 @@ def nature(rng: Random) -> Image:
         hill = (tex.leaves if rng.random() < 0.7 else tex.grass)(rng, SIDE // 2, SIDE // 2)
         hill = np.tile(np.concatenate([hill, hill[::-1]]), (1, 2, 1))
         haze = np.float32(0.55 - 0.25 * k)
-        hill = hill * (1 - haze) + haze * np.array([0.45, 0.55, 0.65], "f4")
+        air = np.array([0.45, 0.55, 0.65], np.float32)
+        hill = np.asarray(hill * (1 - haze) + haze * air, np.float32)
         image = mixed(image, hill, np.clip((y - line[None]) / 3, 0, 1))
     paste(image, tex.grass(rng, SIDE, SIDE), rectangle(-2, level + 130, SIDE + 2, SIDE + 2))
     for _ in range(int(rng.integers(0, 6))):

@@ -21,7 +21,7 @@ def color(
     hue = (warm, blue, other)[int(rng.choice(3, p=[0.58, 0.3, 0.12]))]
     value = low * (high / low) ** rng.random()
     tint = 1 + strength * np.cos(hue - np.array([0, 2.1, 4.2]))
-    return np.clip(value * tint, 0.01, 0.95).astype(np.float32)
+    return np.asarray(np.clip(value * tint, 0.01, 0.95), np.float32)
 
 
 def field(

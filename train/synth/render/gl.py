@@ -39,7 +39,9 @@ class Context:
         try:
             import moderngl
 
-            self.gl: Any = moderngl.create_context(standalone=True, backend="egl")
+            # Its types know no name of a backend.
+            make: Any = moderngl.create_context
+            self.gl: Any = make(standalone=True, backend="egl")
         except Exception as error:
             raise RuntimeError(
                 f"no OpenGL through EGL ({error}); install libegl1 and libgl1-mesa-dri "

@@ -218,7 +218,7 @@ class Renderer:
         program = self._programs["eye"]
         rng = scene.streams("eye shading")
         rotate, move = scene.camera_from_head, scene.face_center_mm
-        iris = person.iris_colors
+        iris: NDArray[np.floating[Any]] = person.iris_colors
         if scene.lighting.near_infrared:  # melanin hardly absorbs there: all irises are mid-grey
             iris = 0.35 * iris + 0.65 * np.array([0.16, 0.16, 0.16])
         uniforms = {
@@ -385,8 +385,8 @@ class Renderer:
             total += weight
         return np.clip(seen / np.maximum(total, 1e-6), 0.05, 1.0).astype(np.float32)
 
-    def _worn(self, person: Person, scene: Scene, posed: Posed) -> tuple[list[Part], list[Part]]:
-        """What is on the head, and all that is worn or held before the face."""
+    def _worn(self, person: Person, scene: Scene, posed: Posed) -> list[Part]:
+        """All that is on the head, worn, or held before the face."""
         on, streams, kit = scene.factors, scene.streams, self.kit
         parts = headwear(streams, kit, person.calm, on)
         parts += clothes(streams, kit, person.calm, on)

@@ -7,9 +7,10 @@ white balance and colour, tone curve, sharpening, 8 bit, JPEG.  The noise is Poi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
@@ -23,6 +24,9 @@ _LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
 _WHITE = 16384  # the index of linear 1.0 in the tone tables, which reach to 4.0
 _LEVELS = 4096  # of the encoded value, between the two halves of the tone curve
 _TILE = 640
+# Numbers in the place of pictures, which OpenCV's types do not know.
+_ZERO: Any = 0
+_ZEROS: Any = (0.0, 0.0, 0.0, 0.0)
 
 FAULTS = (
     "noise",
@@ -113,7 +117,7 @@ def sample_sensor(
         return span(*(mild + share * (end - mild) for end in of))
 
     def span(low: float, high: float) -> float:
-        return low + (high - low) * next(u)
+        return float(low + (high - low) * next(u))
 
     low, high = iso_range
     iso = low * (high / low) ** pick("noise", (0.0, 0.3), (0.85, 1.1))
@@ -172,35 +176,36 @@ def expose(rng: np.random.Generator, linear: Image, sensor: Sensor) -> Bytes:
     turn = rng.random(2) < 0.5
     x = np.asarray(linear, np.float32)
     if sensor.grey:
-        x = cv2.transform(x, _LUMINANCE[None])
+        x = np.asarray(cv2.transform(x, _LUMINANCE[None]), np.float32)
     x = _blurred(x, sensor)
     if sensor.downscale > 1:
         size = (max(1, round(width / sensor.downscale)), max(1, round(height / sensor.downscale)))
-        x = cv2.resize(x, size, interpolation=cv2.INTER_AREA)
+        x = np.asarray(cv2.resize(x, size, interpolation=cv2.INTER_AREA), np.float32)
     x = _exposed(x, sensor)
     x = _noisy(x, sensor, where, turn)
     y = _developed(x, sensor)
     if sensor.sharpen > 0.02:
         soft = cv2.GaussianBlur(y, (0, 0), 1.1)
-        y = cv2.addWeighted(y, 1 + sensor.sharpen, soft, -sensor.sharpen, 0)
+        y = np.asarray(cv2.addWeighted(y, 1 + sensor.sharpen, soft, -sensor.sharpen, 0), np.uint8)
     if sensor.downscale > 1:
-        y = cv2.resize(y, (width, height), interpolation=cv2.INTER_CUBIC)
+        y = np.asarray(cv2.resize(y, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)
     if sensor.jpeg_quality is not None:
         flags = cv2.IMREAD_GRAYSCALE if sensor.grey else cv2.IMREAD_COLOR
         # The encoder takes BGR; it is told the truth, as JPEG keeps colour less well than light.
         bgr = y if sensor.grey else cv2.cvtColor(y, cv2.COLOR_RGB2BGR)
         data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, sensor.jpeg_quality])[1]
-        y = cv2.imdecode(data, flags)
-        y = y if sensor.grey else cv2.cvtColor(y, cv2.COLOR_BGR2RGB)
+        y = np.asarray(cv2.imdecode(data, flags), np.uint8)
+        y = y if sensor.grey else np.asarray(cv2.cvtColor(y, cv2.COLOR_BGR2RGB), np.uint8)
     return np.asarray(cv2.cvtColor(y, cv2.COLOR_GRAY2RGB) if sensor.grey else y, np.uint8)
 
 
 def _blurred(x: Image, sensor: Sensor) -> Image:
     """Defocus and motion; wide blurs are made on fewer pixels, which they would smooth anyway."""
-    for extent, limit, kernel in (
+    blurs: tuple[tuple[float, float, Callable[[float], Image]], ...] = (
         (sensor.defocus_px, 2.4, lambda s: disk_kernel(sensor.defocus_px / s)),
         (sensor.motion_px, 5.5, lambda s: _path_kernel(sensor, s)),
-    ):
+    )
+    for extent, limit, kernel in blurs:
         if extent < 0.3:
             continue
         height, width = x.shape[:2]
@@ -209,9 +214,10 @@ def _blurred(x: Image, sensor: Sensor) -> Image:
             size = (round(width / scale), round(height / scale))
             small = cv2.resize(x, size, interpolation=cv2.INTER_AREA)
             small = cv2.filter2D(small, -1, kernel(scale), borderType=cv2.BORDER_REPLICATE)
-            x = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
+            blurred = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
         else:
-            x = cv2.filter2D(x, -1, kernel(1.0), borderType=cv2.BORDER_REPLICATE)
+            blurred = cv2.filter2D(x, -1, kernel(1.0), borderType=cv2.BORDER_REPLICATE)
+        x = np.asarray(blurred, np.float32)
     return x
 
 
@@ -291,7 +297,7 @@ def _noisy(x: Image, sensor: Sensor, at: NDArray[np.int64], turn: NDArray[np.boo
     if sensor.shot_noise == sensor.read_noise == 0:
         return x
     fine = _cut("soft" if sensor.grain > 0.35 else "pixel", x.shape, at, turn)
-    spread = cv2.sqrt(cv2.max(sensor.shot_noise * x, 0) + np.float32(sensor.read_noise**2))
+    spread = cv2.sqrt(cv2.max(sensor.shot_noise * x, _ZERO) + np.float32(sensor.read_noise**2))
     blotch = 0.0 if sensor.grey else sensor.chroma_noise
     noise = np.sqrt(1 - blotch, dtype=np.float32) * fine
     if blotch > 0.02:
@@ -326,10 +332,10 @@ def _developed(x: Image, sensor: Sensor) -> Bytes:
         x = x * np.float32(_WHITE)
     else:
         mix = sensor.saturation * np.eye(3) + (1 - sensor.saturation) * _LUMINANCE[None]
-        x = cv2.transform(x, _WHITE * mix * np.array(sensor.white_balance))
+        x = np.asarray(cv2.transform(x, _WHITE * mix * np.array(sensor.white_balance)), np.float32)
     index = cv2.add(x, np.zeros(1), dtype=cv2.CV_16U) if x.ndim == 2 else _saturated(x)
     return np.asarray(tone_table(sensor)[index])
 
 
 def _saturated(x: Image) -> NDArray[np.uint16]:
-    return np.asarray(cv2.add(x, (0.0, 0.0, 0.0, 0.0), dtype=cv2.CV_16U))
+    return np.asarray(cv2.add(x, _ZEROS, dtype=cv2.CV_16U))

@@ -8,6 +8,7 @@ y down, z into the head).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -285,7 +286,7 @@ def bar(
     path: NDArray[np.floating],
     radii: NDArray[np.floating],
     *,
-    up: tuple[float, float, float] = (0.0, -1.0, 0.0),
+    up: Sequence[float] = (0.0, -1.0, 0.0),
     sides: int = 8,
     square: float = 2.0,
 ) -> Mesh:

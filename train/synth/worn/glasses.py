@@ -54,12 +54,12 @@ class Front:
         d = self.design
         side = np.abs(u)
         z = (side**2 - self.middle**2) / (2 * d.wrap) + v * np.tan(d.tilt)
-        return z + ((side - self.middle) ** 2 + v**2) / (2 * d.base) if lens else z
+        return np.asarray(z + ((side - self.middle) ** 2 + v**2) / (2 * d.base) if lens else z)
 
     def place(self, u: Numbers, v: Numbers, z: Numbers) -> Numbers:
         """Head-frame points (..., 3) of flat ones."""
         c, s = np.cos(self.design.roll), np.sin(self.design.roll)
-        return self.center + np.stack([c * u - s * v, s * u + c * v, z], -1)
+        return np.asarray(self.center + np.stack([c * u - s * v, s * u + c * v, z], -1))
 
     def normals(self, u: Numbers, v: Numbers) -> Numbers:
         """Outward unit normals (..., 3) of the lenses."""
@@ -67,7 +67,7 @@ class Front:
         dx = np.sign(u) * (side / d.wrap + (side - self.middle) / d.base)
         dy = np.tan(d.tilt) + v / d.base
         n = np.stack([dx, dy, -np.ones_like(dx)], -1)
-        return n / np.linalg.norm(n, axis=-1, keepdims=True)
+        return np.asarray(n / np.linalg.norm(n, axis=-1, keepdims=True))
 
 
 def glasses(streams: Streams, kit: FaceKit, calm: Floats, on: Mapping[str, bool]) -> list[Part]:
@@ -82,8 +82,9 @@ def glasses(streams: Streams, kit: FaceKit, calm: Floats, on: Mapping[str, bool]
         streams("glasses"), thick=bool(on.get("thick_frame")), sun=bool(on.get("sunglasses"))
     )
     front, outline = _fit(design, kit, calm)
-    parts = []
-    solid, fine = _rims(front, outline), []
+    parts: list[Part] = []
+    fine: list[Mesh] = []
+    solid = _rims(front, outline)
     hinges = _hinges(front, outline)
     solid += [_bridge(front, outline)] if design.style != "rimless" else []
     temples, tips = _temples(front, hinges, kit, calm)

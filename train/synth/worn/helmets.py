@@ -6,7 +6,7 @@ import numpy as np
 from scipy.interpolate import CubicSpline
 
 from train.synth.figure.meshes import Mesh, merge
-from train.synth.worn.fitting import Numbers, Part, bar, dye, rgb, sheet, surface, weave
+from train.synth.worn.fitting import Floats, Numbers, Part, bar, dye, rgb, sheet, surface, weave
 from train.synth.worn.skull import AZIMUTH, COLUMNS, Head, Rim, crown_rows, draw_rim, visor
 
 SHELL_COLORS = (
@@ -29,13 +29,13 @@ def helmet(rng: np.random.Generator, head: Head) -> list[Part]:
     color = rgb(*SHELL_COLORS[int(rng.integers(len(SHELL_COLORS)))])
     shape = rng.uniform(0, 1, 4)
     make = {"bicycle": _bicycle, "hard hat": _hard_hat, "motorcycle": _motorcycle}[kind]
-    return make(head, rim, color * np.float32(0.8 + 0.3 * shape[3]), shape)
+    return make(head, rim, np.asarray(color * np.float32(0.8 + 0.3 * shape[3]), np.float32), shape)
 
 
 _ROWS = np.array([0, 0, 0.03, 0.1, 0.2, 0.32, 0.45, 0.58, 0.7, 0.82, 0.92, 1.0])
 
 
-def _bicycle(head: Head, rim: Rim, color: Numbers, shape: Numbers) -> list[Part]:
+def _bicycle(head: Head, rim: Rim, color: Floats, shape: Numbers) -> list[Part]:
     azimuth, elevation = crown_rows(rim, _ROWS)
     t = _ROWS[:, None]
     back = np.maximum(-np.cos(azimuth), 0)
@@ -68,7 +68,7 @@ def _bicycle(head: Head, rim: Rim, color: Numbers, shape: Numbers) -> list[Part]
     return parts
 
 
-def _hard_hat(head: Head, rim: Rim, color: Numbers, shape: Numbers) -> list[Part]:
+def _hard_hat(head: Head, rim: Rim, color: Floats, shape: Numbers) -> list[Part]:
     azimuth, elevation = crown_rows(rim, _ROWS)
     t = _ROWS[:, None]
     lift = 15 + 16 * np.sin(np.pi / 2 * t)
@@ -121,7 +121,7 @@ def _ribbon(path: Numbers, middle: Numbers, half: float) -> Mesh:
     return surface(points, closed=False, toward=middle)
 
 
-def _motorcycle(head: Head, rim: Rim, color: Numbers, shape: Numbers) -> list[Part]:
+def _motorcycle(head: Head, rim: Rim, color: Floats, shape: Numbers) -> list[Part]:
     """Open-faced: down over the ears to the jaw, a padded edge, perhaps a shield."""
     side = np.linspace(np.radians(50), np.radians(66), 8)
     half = np.concatenate([np.linspace(0, np.radians(44), 8), side, np.linspace(1.35, np.pi, 14)])

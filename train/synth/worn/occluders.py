@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -78,7 +78,7 @@ def occluders(
     landmarks_head: Floats,
     on: Mapping[str, bool],
     skin_color: Floats,
-    toward_camera: tuple[float, float, float] = (0.0, 0.0, -1.0),
+    toward_camera: Sequence[float] | Numbers = (0.0, 0.0, -1.0),
 ) -> list[Part]:
     """Parts of the hand (``hand_on_face``) and of the thing (``object_in_front``) asked for.
 

@@ -64,7 +64,7 @@ class Head:
         points = self._calm[self._anatomy.nearest(places)].astype(np.float64)
         away = points - self.center
         away[:, 1] *= 0.25
-        return points + out * away / np.linalg.norm(away, axis=1, keepdims=True)
+        return np.asarray(points + out * away / np.linalg.norm(away, axis=1, keepdims=True))
 
 
 def draw_rim(rng: np.random.Generator, kind: str) -> Rim:
