@@ -19,7 +19,6 @@ from onnx import ModelProto, TensorProto, helper
 from onnxruntime.quantization import CalibrationMethod
 from onnxruntime.quantization.calibrate import TensorsData
 
-METHODS = ("entropy", "minmax")
 BINS = 2048
 LEVELS = 128
 """Of the absolute value in int8."""

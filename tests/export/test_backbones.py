@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from export import backbones
-from export.backbones import count_macs
-from export.export_onnx import converted
+from export.backbone_report import count_macs
+from export.conversion import converted
 from export.model_files import ExportError
 from export.trained import load_run
 from tests.export.small_networks import gaze_model

@@ -12,7 +12,7 @@ import torch
 
 from clipgaze_sdk import GazeEstimator
 from clipgaze_sdk.models.cards import ModelCard
-from export import export_onnx
+from export import conversion, export_onnx
 from export.model_files import load_network
 from export.trained import TASKS
 from tests.train.runs import fake_run
@@ -146,7 +146,7 @@ def test_runs_that_cannot_be_exported(tmp_path: Path):
 def test_a_difference_beyond_the_tolerance_writes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(export_onnx, "TOLERANCE", -1.0)
+    monkeypatch.setattr(conversion, "TOLERANCE", -1.0)
     run = run_of(tmp_path / "run", band=True)
     said = failure("gaze", "--run", str(run), "--out", str(tmp_path / "out"))
     assert "gaze: differs by" in said

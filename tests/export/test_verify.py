@@ -12,7 +12,7 @@ import pytest
 from onnx import numpy_helper
 
 from clipgaze_sdk.models.cards import ModelCard
-from export import precisions, verify
+from export import precisions, verification, verify
 from export.comparison import Problem, change, gaze_error_deg
 from export.gate import Limits, failures
 from export.half_graph import half_precision
@@ -174,7 +174,7 @@ def test_figures_go_into_cards_where_limits_hold(
     assert half["inputs"] == 8
     assert half["largest_activation"] > 0
     assert ModelCard.load(tmp_path / "gaze.json").figures == {"error_deg": 0.0}  # as it was
-    for kind in verify.KINDS:
+    for kind in verification.KINDS:
         ModelCard.load(tmp_path / f"gaze.{kind}.json").check_file(tmp_path / f"gaze.{kind}.onnx")
 
 
@@ -186,7 +186,7 @@ def test_two_networks_of_one_task_do_not_hide_each_other(made: Path, crops: Path
 
 def test_the_gate_is_an_exit_code(made: Path, crops: Path, monkeypatch: pytest.MonkeyPatch):
     strict = Limits(change={"gaze": {"fp16": 1e-9, "int8": 1e-9}})
-    monkeypatch.setattr(verify, "Limits", lambda: strict)
+    monkeypatch.setattr(verification, "Limits", lambda: strict)
     with pytest.raises(SystemExit, match="not precise enough:\ngaze fp16: mean change"):
         verify.main([str(made), "--data", str(crops), "--rounds", "0", "--images", "4"])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from export.export_onnx import converted
+from export.conversion import converted
 from export.trained import TASKS, Trained, _Named
 from train.front.networks import DetectorNetwork, GazeNetwork, LandmarkNetwork
 from train.loop.from_onnx import OnnxMismatch, load_onnx

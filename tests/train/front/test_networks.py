@@ -11,7 +11,7 @@ import torch
 from clipgaze_sdk import GazeEstimator, ModelError
 from clipgaze_sdk.geometry import vector_from_angles
 from clipgaze_sdk.kernels import decode_detections
-from export.export_onnx import TASKS, export, write_card
+from export.conversion import TASKS, export, write_card
 from train import gaze
 from train.front import detector, landmarks
 from train.front.mean import mean
