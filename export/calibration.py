@@ -10,17 +10,20 @@ import hashlib
 import itertools
 import json
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clipgaze_sdk import Camera, EstimatorOptions, GazeEstimator
-from clipgaze_sdk.backends import Backend
+from clipgaze_sdk.backends import Backend, load_backend
+from clipgaze_sdk.faces import crop_network, detector
 from clipgaze_sdk.models.cards import ModelCard
+from clipgaze_sdk.models.files import ModelFile
 from export.model_files import ExportError, Network
 from train.synth.outputs.normalization import NORMALIZATION
 from train.synth.outputs.shards import Sample, file_sha256, read_shard
@@ -42,14 +45,14 @@ class Inputs:
 
 
 class _Recorder:
-    """A backend that remembers what it was given."""
+    """A backend that keeps what it is given."""
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend, kept: Images) -> None:
         self._backend = backend
-        self.images: Images = []
+        self._kept = kept
 
     def run(self, images: NDArray[np.float32]) -> Mapping[str, NDArray[np.float32]]:
-        self.images += [image[None].copy() for image in images]
+        self._kept += [image[None].copy() for image in images]
         return self._backend.run(images)
 
     def close(self) -> None:
@@ -108,14 +111,14 @@ def _recorded(network: Network, shards: Sequence[Path]) -> Images:
     images: Images = []
     options = EstimatorOptions(color="rgb", threads=1)
     try:
-        with GazeEstimator(network.path, options=options) as estimator:
-            recorder = _attached(estimator, network.card.task)
+        with _recording(network.card.task, images):
+            estimator = GazeEstimator(network.path, options=options)
+        with estimator:
             for sample in itertools.chain.from_iterable(map(read_shard, shards)):
                 if "crop_gaze_pitch_yaw_rad" in sample.labels:
-                    recorder.images += _of_crop(network, sample)
+                    images += _of_crop(network, sample)
                 else:
                     _look_at(estimator, sample)
-            images = recorder.images
     except (ValueError, KeyError, TypeError) as error:
         raise ExportError(
             f"{shards[0].parent} cannot be used ({type(error).__name__}: {error}). Expected "
@@ -124,25 +127,26 @@ def _recorded(network: Network, shards: Sequence[Path]) -> Images:
     return images
 
 
-def _attached(estimator: GazeEstimator, task: str) -> _Recorder:
-    """Put a recorder before the network of a task."""
-    pipeline = estimator._pipeline
-    owner: Any = {
-        "face_detector": getattr(pipeline._detector, "_model", None),
-        "face_landmarks": pipeline._landmarks,
-        "gaze": estimator._gaze,
-    }[task]
-    owner._backend = _Recorder(owner._backend)
-    return owner._backend
+@contextmanager
+def _recording(task: str, images: Images) -> Iterator[None]:
+    """Let estimators that are made here keep what the network of a task is given."""
+
+    def load(model: ModelFile, *, threads: int) -> Backend:
+        backend = load_backend(model, threads=threads)
+        return _Recorder(backend, images) if model.card.task == task else backend
+
+    with (
+        patch.object(crop_network, "load_backend", load),
+        patch.object(detector, "load_backend", load),
+    ):
+        yield
 
 
 def _look_at(estimator: GazeEstimator, sample: Sample) -> None:
     """Run the SDK on a picture, with the picture's own camera."""
     rgb = np.ascontiguousarray(sample.rgb)
     matrix = np.array(sample.labels["camera_matrix"], np.float64)
-    # A camera for each picture, without loading three networks for each.
-    estimator._sized_camera = Camera(matrix, size_px=(rgb.shape[1], rgb.shape[0]))
-    estimator.estimate(rgb)
+    estimator.estimate(rgb, camera=Camera(matrix, size_px=(rgb.shape[1], rgb.shape[0])))
 
 
 def _of_crop(network: Network, sample: Sample) -> Images:
@@ -164,9 +168,14 @@ def crop_input(card: ModelCard, crop: NDArray[np.uint8]) -> NDArray[np.float32]:
     left, top = (
         round(whole - own) for whole, own in zip(NORMALIZATION.center_px, (x, y), strict=True)
     )
+    return normalized(card, crop[top : top + height, left : left + width])
+
+
+def normalized(card: ModelCard, crop: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """(1, 3, H, W) of a crop (H, W, 3) RGB."""
     mean, std = (np.array(v, np.float32) for v in card.mean_std())
-    part = crop[top : top + height, left : left + width].astype(np.float32) / 255
-    return ((part - mean) / std).transpose(2, 0, 1)[None].copy()
+    values = (crop.astype(np.float32) / np.float32(255) - mean) / std
+    return np.ascontiguousarray(values.transpose(2, 0, 1)[None], np.float32)
 
 
 def _thinned(images: Images, limit: int) -> Images:

@@ -14,7 +14,7 @@ from clipgaze_sdk import EstimatorOptions
 from clipgaze_sdk.geometry import GazeNormalization
 from clipgaze_sdk.kernels import decode_detections
 from clipgaze_sdk.models.cards import ModelCard
-from export.calibration import Images, crop_input, recorded_inputs
+from export.calibration import Images, crop_input, normalized, recorded_inputs
 from export.model_files import ExportError, Network
 from train.eval.frozen_set import angular_errors, disturbed_crop, samples
 
@@ -83,12 +83,6 @@ def problem(network: Network, data: Path, *, limit: int, cache: Path | None) -> 
     return Problem(images, np.array(truth, np.float64))
 
 
-def normalized(card: ModelCard, crop: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """(1, 3, H, W) of a crop (H, W, 3) RGB."""
-    mean, std = (np.array(v, np.float32) for v in card.mean_std())
-    return ((crop.astype(np.float32) / 255 - mean) / std).transpose(2, 0, 1)[None].copy()
-
-
 def answers(run: Run, images: Sequence[NDArray[np.float32]]) -> list[dict[str, NDArray[Any]]]:
     """The outputs for every image, one by one."""
     return [{name: np.asarray(v) for name, v in run(image).items()} for image in images]
@@ -132,8 +126,8 @@ def _landmark_change(
 ) -> Change:
     half_side = float(card.inputs[0].shape[2]) / 2  # points are in [-1, 1] across the crop
     moved = np.linalg.norm(base["points"] - other["points"], axis=-1) * half_side
-    figures = {
-        name: float(np.abs(base[name] - other[name]).mean())
+    figures: dict[str, float] = {
+        str(name): float(np.abs(base[name] - other[name]).mean())
         for name in ("openness", "presence", "visibility")
         if name in base
     }

@@ -108,7 +108,7 @@ class HalfRunner:
     def run(self, image: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
         """Every output by name for an input (N, 3, H, W)."""
         with np.errstate(over="ignore", invalid="ignore"), torch.inference_mode():
-            values = self._evaluator.run(None, {"image": image})
+            values: list[NDArray[Any]] = self._evaluator.run(None, {"image": image})  # type: ignore[assignment]
         for tensor, value in zip(self._layers, values[len(self.outputs) :], strict=True):
             node = self._layers[tensor]
             most = float(np.abs(value.astype(np.float32)).max(initial=0.0))

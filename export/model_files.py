@@ -28,7 +28,11 @@ OLDEST_OPSET, NEWEST_OPSET = 13, 20
 OLDEST_IR = 9
 """ONNX Runtime 1.18, the oldest that the SDK supports, reads up to IR version 10."""
 
-_TYPES = {TensorProto.FLOAT: "float32", TensorProto.FLOAT16: "float16", TensorProto.INT64: "int64"}
+_TYPES: dict[int, str] = {
+    TensorProto.FLOAT: "float32",
+    TensorProto.FLOAT16: "float16",
+    TensorProto.INT64: "int64",
+}
 
 
 class ExportError(ValueError):

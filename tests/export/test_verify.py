@@ -155,7 +155,9 @@ def test_figures_go_into_cards_where_limits_hold(
     arguments += ["--images", "8", "--write-cards", "--out", str(tmp_path)]
     before = ModelCard.load(tmp_path / "gaze.int8.json")
     with monkeypatch.context() as patch:
-        patch.setattr(verify, "Limits", lambda: Limits(change={"gaze": {"fp16": 0, "int8": 0}}))
+        patch.setattr(
+            verification, "Limits", lambda: Limits(change={"gaze": {"fp16": 0, "int8": 0}})
+        )
         with pytest.raises(SystemExit):
             verify.main(arguments)
     assert ModelCard.load(tmp_path / "gaze.int8.json").figures == before.figures == {}
