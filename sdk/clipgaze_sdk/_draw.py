@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,24 +75,24 @@ def _box_side_px(face: FaceResult) -> float:
 
 
 def _draw_box(canvas: NDArray[np.uint8], face: FaceResult, line_px: int) -> None:
-    x0, y0, x1, y1 = (_to_int(value) for value in face.bbox_px)
-    cv2.rectangle(canvas, (x0, y0), (x1, y1), _OUTLINE, _outlined(line_px), cv2.LINE_AA)
-    cv2.rectangle(canvas, (x0, y0), (x1, y1), _BOX, line_px, cv2.LINE_AA)
+    corners = _pixel(face.bbox_px[:2]), _pixel(face.bbox_px[2:])
+    cv2.rectangle(canvas, *corners, _OUTLINE, _outlined(line_px), cv2.LINE_AA)
+    cv2.rectangle(canvas, *corners, _BOX, line_px, cv2.LINE_AA)
 
 
 def _draw_landmarks(canvas: NDArray[np.uint8], face: FaceResult, line_px: int) -> None:
     for point in face.landmarks_px:
-        _draw_dot(canvas, (_to_int(point[0]), _to_int(point[1])), line_px, _POINT)
+        _draw_dot(canvas, _pixel(point), line_px, _POINT)
     for point in face.irises_px:
-        _draw_dot(canvas, (_to_int(point[0]), _to_int(point[1])), line_px + 1, _ARROW)
+        _draw_dot(canvas, _pixel(point), line_px + 1, _ARROW)
 
 
 def _draw_arrow(canvas: NDArray[np.uint8], face: FaceResult, line_px: int) -> None:
-    x, y = (float(value) for value in face.landmarks_px[_EYES].mean(axis=0))
-    dx, dy = draw_arrow_offset(face.gaze.pitch_rad, face.gaze.yaw_rad, _box_side_px(face))
-    tail, tip = (_to_int(x), _to_int(y)), (_to_int(x + dx), _to_int(y + dy))
+    eyes = face.landmarks_px[_EYES].mean(axis=0)
+    offset = draw_arrow_offset(face.gaze.pitch_rad, face.gaze.yaw_rad, _box_side_px(face))
+    tail, tip = _pixel(eyes), _pixel(eyes + offset)
     thick_px = line_px + max(1, line_px // 2)
-    length_px = math.hypot(dx, dy)
+    length_px = math.hypot(*offset)
     if length_px > 3.0 * thick_px:
         head = min(0.5, 5.0 * thick_px / length_px)
         cv2.arrowedLine(canvas, tail, tip, _OUTLINE, _outlined(thick_px), cv2.LINE_AA, 0, head)
@@ -100,10 +101,7 @@ def _draw_arrow(canvas: NDArray[np.uint8], face: FaceResult, line_px: int) -> No
 
 
 def _draw_dot(
-    canvas: NDArray[np.uint8],
-    centre: tuple[int, int],
-    radius_px: int,
-    colour: tuple[int, int, int],
+    canvas: NDArray[np.uint8], centre: tuple[int, int], radius_px: int, colour: tuple[int, ...]
 ) -> None:
     rim_px = max(1, radius_px // 3)
     cv2.circle(canvas, centre, radius_px + rim_px, _OUTLINE, cv2.FILLED, cv2.LINE_AA)
@@ -122,11 +120,11 @@ def _draw_label(canvas: NDArray[np.uint8], face: FaceResult) -> None:
         weight = max(1, round(scale * 1.6))
         (text_width, text_height), below = cv2.getTextSize(text, _FONT, scale, weight)
     pad = max(2, text_height // 4)
-    x0, y0 = _to_int(face.bbox_px[0]), _to_int(face.bbox_px[1])
+    (x0, y0), (_, y1) = _pixel(face.bbox_px[:2]), _pixel(face.bbox_px[2:])
     x = max(pad, min(x0 + pad, width - text_width - pad))
     y = y0 - below - 2 * pad
     if y - text_height < pad:
-        y = _to_int(face.bbox_px[3]) + text_height + 2 * pad
+        y = y1 + text_height + 2 * pad
     y = max(text_height + pad, min(y, height - below - pad))
     # A plate, for an outline of thicker text does not fit around thinner text in every OpenCV.
     corners = (x - pad, y - text_height - pad), (x + text_width + pad, y + below + pad)
@@ -141,6 +139,7 @@ def label_text(face: FaceResult) -> str:
     return f"{identity}pitch {pitch_deg:+.0f} yaw {yaw_deg:+.0f} deg"
 
 
-def _to_int(value: float) -> int:
-    """Round to a pixel that OpenCV's 16-bit drawing coordinates can hold."""
-    return int(max(-30000.0, min(30000.0, round(float(value)))))
+def _pixel(point: NDArray[Any]) -> tuple[int, int]:
+    """Round (2,) to a pixel that OpenCV's 16-bit drawing coordinates can hold."""
+    x, y = np.clip(np.rint(point), -30000, 30000).tolist()
+    return int(x), int(y)

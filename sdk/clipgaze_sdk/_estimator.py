@@ -272,9 +272,8 @@ class GazeEstimator:
 
     def _next_frame(self, frame: _Frame, timestamp_s: float, call: Call) -> FrameResult:
         before, self._stream_camera = self._stream_camera, frame.camera
-        if before is not frame.camera and (
-            before is None or before.to_dict() != frame.camera.to_dict()
-        ):
+        same = before is frame.camera or (before and before.to_dict() == frame.camera.to_dict())
+        if not same:
             self._gaze_crops.clear()  # whose rotations are of the camera before
         tracks, detector_ran = self._pipeline.follow(frame.image, frame.camera.size_px, call)
         seen = [_Seen(track.seen, track.track_id) for track in tracks]
@@ -318,14 +317,9 @@ class GazeEstimator:
         if not any(posed):
             return [[] for _ in frames]
         with call.stage("normalize"):
-            crops = self._gaze.crops(
-                [
-                    CropRequest(
-                        frame.image, np.array([face.crop.image_from_crop for face in faces])
-                    )
-                    for frame, faces in zip(frames, posed, strict=True)
-                ]
-            )
+            places = [np.array([face.crop.image_from_crop for face in faces]) for faces in posed]
+            images = [frame.image for frame in frames]
+            crops = self._gaze.crops([*map(CropRequest, images, places)])
         with call.stage("gaze"):
             answers = zip(*self._gaze.run(crops), strict=True)
         found = [[_face_result(face, *next(answers)) for face in faces] for faces in posed]
@@ -348,10 +342,9 @@ class GazeEstimator:
 
     def _camera_for(self, size_px: tuple[int, int]) -> Camera:
         if self._sized_camera is None or self._sized_camera.size_px != size_px:
-            if self._camera is None:
-                self._sized_camera = Camera.from_fov(*size_px, self._options.horizontal_fov_deg)
-            else:
-                self._sized_camera = self._camera.scaled_to(*size_px)
+            fov_deg = self._options.horizontal_fov_deg
+            camera = self._camera or Camera.from_fov(*size_px, fov_deg)
+            self._sized_camera = camera.scaled_to(*size_px)
         return self._sized_camera
 
     def _checked_timestamp(self, timestamp_s: float) -> float:

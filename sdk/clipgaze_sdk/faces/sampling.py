@@ -48,7 +48,10 @@ def sample_crops(
     out = np.empty((len(homographies), 3, height, width), dtype=np.float32)
     factors = [_shrink_factor(h, width, height) for h in homographies]
     if color == "nv12" and max(factors, default=1) > 1:
-        image, color = _bgr_from_nv12(image), "bgr"
+        from .._opencv import cv2
+
+        image = cast("NDArray[np.uint8]", cv2.cvtColor(image, cv2.COLOR_YUV2BGR_NV12))
+        color = "bgr"
 
     def warp(source: NDArray[np.uint8], maps: NDArray[np.float64]) -> NDArray[np.float32]:
         return warp_normalize(
@@ -116,9 +119,3 @@ def _shrunk_region(
     shrunk_size = (region.shape[1] // factor, region.shape[0] // factor)
     shrunk = cv2.resize(region, shrunk_size, interpolation=cv2.INTER_AREA)
     return cast("NDArray[np.uint8]", np.ascontiguousarray(shrunk)), int(low[0]), int(low[1])
-
-
-def _bgr_from_nv12(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    from .._opencv import cv2
-
-    return cast("NDArray[np.uint8]", cv2.cvtColor(image, cv2.COLOR_YUV2BGR_NV12))
