@@ -4,18 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import os
-from typing import Protocol
+from typing import Any
 from weakref import WeakSet
 
-
-class Forked(Protocol):
-    """What has to know that it lives in a forked child now, where no other thread runs."""
-
-    def _after_fork(self) -> None: ...
-
-
-OWNERS: WeakSet[Forked] = WeakSet()
-"""Whom to call in every child, as long as they live."""
+OWNERS: WeakSet[Any] = WeakSet()
+"""Whose ``_after_fork()`` is called in every child, where no other thread runs, while they live."""
 
 
 def never_free(value: object) -> None:

@@ -57,7 +57,7 @@ class EstimatorOptions:
     detector_path: str | Path | None = None
     """YuNet's ONNX file; needed with, and only with, ``detector="yunet"``."""
     horizontal_fov_deg: float = 60.0
-    """Field of view assumed when no camera is given, degrees in (0, 180)."""
+    """Field of view assumed when no camera is given, degrees, 1 to 179."""
     min_presence: float = 0.9
     """A new face whose landmark network is less certain than this that a face is there is dropped,
     in [0, 1]; one that is followed already is let go below 0.6 times as much."""

@@ -27,13 +27,6 @@ class GazeNormalization:
 
     Raises:
         ConfigurationError: a number is outside of what makes a crop.
-
-    Example:
-        >>> normalization = GazeNormalization(
-        ...     focal_px=960.0, distance_mm=600.0, size_px=(224, 224), center_px=(111.5, 111.5)
-        ... )
-        >>> normalization.rotation([0.0, 0.0, 500.0], np.eye(3)).tolist()
-        [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
     """
 
     focal_px: float

@@ -31,9 +31,7 @@ def finite_pixels(
 
 def landmark_pixels(value: ArrayLike) -> NDArray[np.float64]:
     """Return the first 68 points as (68, 2) float64, or raise :class:`InputError`."""
-    return finite_pixels(value, "landmarks_px", 68, "the 68 landmarks of Multi-PIE in its order")[
-        :68
-    ]
+    return finite_pixels(value, "landmarks_px", 68, "landmarks in Multi-PIE order")[:68]
 
 
 def finite_array(value: ArrayLike, shape: tuple[int, ...], name: str) -> NDArray[np.float64]:
