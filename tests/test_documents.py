@@ -286,7 +286,7 @@ def test_how_the_bundled_network_was_trained_is_told_as_its_card_says() -> None:
 
 def test_every_data_set_and_the_defaults_of_fine_tuning_are_told() -> None:
     registry = pytest.importorskip("train.data.registry")
-    tuning = pytest.importorskip("train.gaze.finetune", reason="needs the extra [train]")
+    tuning = pytest.importorskip("train.gaze.fine_tuning", reason="needs the extra [train]")
     text = " ".join(text_of("docs/evaluation.md").split())
     for name in set(registry.READERS) - {"rendered"}:
         assert f"| `{name}` |" in text

@@ -41,6 +41,8 @@ COMMANDS: dict[str, str] = {
 }
 """Every command of ``python -m`` and what it is for."""
 
+DEVICE_HELP = "cpu, cuda or cuda:N; without it cuda where there is one"
+
 
 class HelpFormatter(argparse.RawDescriptionHelpFormatter):
     """Keeps the lines of a module's docstring, and says each option's default."""
@@ -95,3 +97,10 @@ def _is_there(library: str) -> bool:
         return importlib.util.find_spec(library) is not None
     except ModuleNotFoundError:
         return False
+
+
+def device_of(given: str | None) -> str:
+    """The device that was given, or the best there is."""
+    import torch
+
+    return given or ("cuda" if torch.cuda.is_available() else "cpu")

@@ -23,15 +23,15 @@ from train.ablation.report import HELD_OUT, SHORT
 from train.clip.clip_models import Clip, load_clip
 from train.clip.guide import GuideOptions, make_guide
 from train.clip.prompts import factor_rows
-from train.clip.tune_prompts import Options as PromptOptions
-from train.clip.tune_prompts import run as tune_prompts
+from train.clip.prompt_tuning import Options as PromptOptions
+from train.clip.prompt_tuning import run as tune_prompts
 from train.data.registry import open_dataset, parse_spec
 from train.data.samples import DataError, GazeDataset
 from train.data.views import split_people
 from train.eval.protocol import Figures, assess
 from train.factors import DIMENSIONS
 from train.gaze.checkpoints import STATE, check_same
-from train.gaze.fit import train_one
+from train.gaze.fitting import train_one
 from train.gaze.methods.clip_gaze import ClipGazeOptions, Guide, TextFeatures
 from train.gaze.recipes import Recipe, changed, find_recipe
 from train.gaze.trainer import RunOptions

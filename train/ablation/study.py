@@ -38,12 +38,12 @@ from train.ablation.runs import (
     specs_below,
 )
 from train.data.views import Joined
-from train.eval.assess import slug
-from train.eval.claims import check_claims, markdown, probed
-from train.eval.features import draw
+from train.eval.assessment import slug
+from train.eval.verdicts import check_claims, markdown, probed
+from train.eval.feature_plots import draw
 from train.eval.protocol import Figures
 from train.eval.protocol_report import write_heat_map
-from train.gaze.adapt import AdaptOptions, adapt
+from train.gaze.adaptation import AdaptOptions, adapt
 from train.gaze.checkpoints import CheckpointError, commit
 from train.gaze.trainer import total_steps
 

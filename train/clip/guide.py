@@ -98,7 +98,7 @@ def _texts(source: GazeDataset, prompts: Prompts, options: GuideOptions) -> Text
         return PersonTextFeatures(prompts)
     if prompts.kind != "pco":
         return PersonTexts(PersonTextFeatures(prompts).features(torch.zeros(1).long())[None])
-    from train.clip.identity import identities_of
+    from train.clip.identity_regressor import identities_of
 
     # Nobody asks for people without crops; their coefficients may be unknown.
     known = np.nan_to_num(identities_of(source, options.identity, device=options.device))

@@ -1,380 +1,51 @@
 """Shape coefficients of a face: ``python -m train.clip.identity --source rendered:DIR --out DIR``.
 
 Prompts are personalised by the 100 identity coefficients of ICT-FaceKit.  They are known of
-rendered people; of photographs this regressor tells them (ours: the usual 3D morphable models
-forbid commercial use).  It learns from near-frontal rendered crops,
-
-    loss = mean (ĉ − c)² + w · |(ĉ − c) · B|² / |B|²
-
-where B (100, 204) are the modes' displacements of the 68 landmarks: modes that move the face much
-count more.  The second part needs FaceKit (ours).
+rendered people; of photographs this regressor tells them.  It learns from near-frontal rendered
+crops.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import math
-import time
-from dataclasses import asdict, dataclass
+import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.nn import functional
-from tqdm import tqdm
-
-from train.clip.identity_figures import MOST_CROPS, Faces, evaluate, most_frontal
-from train.data.tables import (
-    IDENTITY,
-    GazeDataset,
-    batch_rows,
-    held_out_people,
-    jittered,
-    resized,
-    small_crops,
-)
-from train.loop.states import load_state, log_line, save_state, trim_log, whole, write_halves
-from train.loop.weight_cards import CARD, write_card
-from train.synth.figure.facekit import FaceKit, load_facekit
-
-WEIGHTS = "identity.safetensors"
-SIZE_PX = 112
-FRONTAL_RAD = math.radians(25)
-"""Most angle between where a face points and the camera, for training."""
-
-_LOG_EVERY = 20
-_SAVE_EVERY_S = 120.0
+from train.commands import DEVICE_HELP, command_parser, needs
 
 
-class IdentityRegressor(nn.Module):
-    """Crop (B, 3, H, W) uint8 → coefficients (B, 100), one standard deviation being 1."""
-
-    def __init__(self, backbone: str = "resnet10t", size_px: int = SIZE_PX) -> None:
-        super().__init__()
-        import timm
-
-        if not timm.is_model(backbone):
-            near = ", ".join(timm.list_models(f"*{backbone.split('_')[0]}*")[:5]) or "resnet10t"
-            raise ValueError(f"timm knows no backbone {backbone!r}; it has {near}")
-        self.backbone, self.size_px = backbone, size_px
-        self.net = timm.create_model(backbone, pretrained=False, num_classes=IDENTITY)
-
-    def forward(self, image: Tensor) -> Tensor:
-        pixels = resized(image, self.size_px).float() / 255
-        pixels = ((pixels - 0.5) / 0.25).contiguous(memory_format=torch.channels_last)
-        return self.net(pixels)
-
-
-@dataclass(frozen=True)
-class Options:
-    """How the regressor is trained."""
-
-    source: tuple[str, ...]
-    out: Path
-    cache: Path
-    facekit: Path | None = None
-    backbone: str = "resnet10t"
-    size_px: int = SIZE_PX
-    steps: int = 1500
-    batch: int = 128
-    learning_rate: float = 1e-3
-    weight_decay: float = 0.05
-    landmark_weight: float = 1.0
-    held_out: float = 0.15
-    seed: int = 0
-    threads: int = 2
-    device: str = "cpu"
-    max_minutes: float | None = None
-    workers: int = 0
-
-    def fixed(self) -> dict[str, Any]:
-        """What may not change when a run goes on."""
-        free = ("out", "cache", "threads", "device", "max_minutes", "workers", "facekit")
-        return {k: v for k, v in asdict(self).items() if k not in free} | {
-            "landmarks": self.facekit is not None
-        }
-
-
-def landmark_basis(kit: FaceKit) -> Tensor:
-    """(100, 204): how far, in millimetres, each mode moves the landmarks' x, y and z."""
-    return torch.from_numpy(10 * kit.identity[:, kit.landmarks].reshape(IDENTITY, -1)).float()
-
-
-def identity_losses(
-    found: Tensor, true: Tensor, basis: Tensor | None, weight: float
-) -> dict[str, Tensor]:
-    """Losses of the module's text on coefficients (B, 100).
-
-    Each is s² for always saying 0 of coefficients with standard deviation s (0.85 as rendered).
-    """
-    losses = {"coefficients": functional.mse_loss(found, true)}
-    if basis is not None and weight:
-        # E|c·B|² of independent coefficients with variance 1 is the sum of B².
-        moved = ((found - true) @ basis).square().sum(-1).mean() / basis.square().sum()
-        losses["landmarks"] = weight * moved
-    return losses
-
-
-def frontal_rows(head: NDArray[np.float32], most_rad: float = FRONTAL_RAD) -> NDArray[np.bool_]:
-    """(N,) whether a face (pitch, yaw) points within ``most_rad`` of the camera; unknown: no."""
-    with np.errstate(invalid="ignore"):
-        return np.cos(head[:, 0]) * np.cos(head[:, 1]) > math.cos(most_rad)
-
-
-@torch.no_grad()
-def identity_of(
-    regressor: nn.Module,
-    images: Tensor,
-    head: NDArray[np.float32] | None = None,
-    *,
-    most: int = MOST_CROPS,
-) -> NDArray[np.float32]:
-    """(100,) coefficients of one person: the mean over the ``most`` most frontal crops.
-
-    ``images`` is uint8 (N, 3, H, W); ``head`` (N, 2) their pitch and yaw.  Without it, or where it
-    is unknown, crops are taken as they come.
-    """
-    if not len(images):
-        raise ValueError("there is no crop of this person; expected at least 1")
-    if head is not None:
-        images = images[torch.from_numpy(most_frontal(head)[:most])]
-    found: Tensor = regressor(images[:most])
-    return found.float().mean(0).cpu().numpy()
-
-
-def people_identities(
-    dataset: GazeDataset, regressor: nn.Module | None = None, *, most: int = MOST_CROPS
-) -> NDArray[np.float32]:
-    """(people, 100) coefficients: the data set's own where known, else the regressor's.
-
-    NaN for people without crops, and for unknown ones where there is no regressor.
-    """
-    found = np.array(dataset.identities(), np.float32)
-    if regressor is None:
-        return found
-    labels = dataset.labels()
-    for person in np.flatnonzero(~np.isfinite(found).all(1)):
-        rows = np.flatnonzero(labels["person"] == person)
-        rows = rows[most_frontal(labels["head"][rows])][:most]
-        if len(rows):
-            images = torch.stack([torch.as_tensor(dataset[int(r)]["image"]) for r in rows])
-            device = next(regressor.parameters()).device
-            found[person] = identity_of(regressor, images.to(device))
-    return found
-
-
-def identities_of(
-    dataset: GazeDataset, folder: Path | None, *, device: str = "cpu"
-) -> NDArray[np.float32]:
-    """(people, 100) coefficients, of unknown people by the regressor in ``folder``.
-
-    Raises :class:`ValueError` for people of the data set's crops whose coefficients stay unknown.
-    """
-    regressor = None if folder is None else load_identity(folder, device=device)
-    found = people_identities(dataset, regressor)
-    seen = np.unique(dataset.labels()["person"])
-    lacking = [p for p in seen if not np.isfinite(found[p]).all()]
-    if lacking:
-        raise ValueError(
-            f"{dataset.name} knows no identity of {len(lacking)} of {len(seen)} people, such as "
-            f"{dataset.people[lacking[0]]}; give --identity DIR of "
-            "`python -m train.clip.identity`, or prompts of a kind that needs none"
-        )
-    return found
-
-
-def load_identity(folder: Path, *, device: str = "cpu") -> IdentityRegressor:
-    """The regressor of a run's folder, for use; raises :class:`FileNotFoundError` for none."""
-    from safetensors.torch import load_file
-
-    if not (folder / CARD).is_file() or not (folder / WEIGHTS).is_file():
-        raise FileNotFoundError(
-            f"{folder} holds no {WEIGHTS} with {CARD}; make them by `python -m train.clip.identity`"
-        )
-    card = json.loads((folder / CARD).read_text())
-    model = IdentityRegressor(card["backbone"], card["size_px"])
-    model.load_state_dict(whole(load_file(folder / WEIGHTS)))
-    return model.eval().requires_grad_(False).to(device)
-
-
-def faces_of(options: Options, dataset: GazeDataset) -> Faces:
-    """Crops to learn from; raises :class:`ValueError` where there are none."""
-    labels = dataset.labels()
-    identity = np.asarray(dataset.identities(), np.float32)[labels["person"]]
-    known = np.isfinite(identity).all(1)
-    if not known.any():
-        raise ValueError(
-            f"{dataset.name} knows nobody's coefficients; give rendered crops (rendered:DIR)"
-        )
-    rows = np.flatnonzero(known & frontal_rows(labels["head"]))
-    if len(rows) < options.batch:
-        raise ValueError(
-            f"{dataset.name} has {len(rows)} crops within {math.degrees(FRONTAL_RAD):.0f}° of "
-            f"frontal; a batch is {options.batch}: render more or lower --batch"
-        )
-    image = small_crops(dataset, options.cache, options.size_px, workers=options.workers)
-    return Faces(image, rows, labels["head"][rows], labels["person"][rows], identity[rows])
-
-
-def train_identity(options: Options, dataset: GazeDataset) -> Path:
-    """Train, write weights and card, and return their folder.  Goes on where a killed run was."""
-    torch.set_num_threads(options.threads)
-    faces = faces_of(options, dataset)
-    test = np.isin(faces.person, held_out_people(faces.person, options.held_out, options.seed))
-    train_rows, test_rows = np.flatnonzero(~test), np.flatnonzero(test)
-    if len(train_rows) < options.batch:
-        raise ValueError(
-            f"{len(train_rows)} crops are left to train on, fewer than a batch of {options.batch}; "
-            "render more or lower --batch"
-        )
-    basis = None
-    if options.facekit is not None:
-        basis = landmark_basis(load_facekit(options.facekit)).to(options.device)
-    torch.manual_seed(options.seed)
-    model = IdentityRegressor(options.backbone, options.size_px).to(options.device)
-    seconds, step = _learn(options, dataset, faces, model, train_rows, basis)
-    _write(options, dataset, model, evaluate(model, faces, test_rows, basis), step, seconds)
-    return options.out
-
-
-def _learn(
-    options: Options,
-    dataset: GazeDataset,
-    faces: Faces,
-    model: IdentityRegressor,
-    rows: NDArray[np.int64],
-    basis: Tensor | None,
-) -> tuple[float, int]:
-    optimizer = torch.optim.AdamW(
-        model.parameters(), options.learning_rate, weight_decay=options.weight_decay
-    )
-    fixed = options.fixed() | {"data": dataset.signature()}
-    options.out.mkdir(parents=True, exist_ok=True)
-    about = load_state(options.out, model, optimizer, fixed)
-    step, before = (int(about["step"]), float(about["seconds"])) if about else (0, 0.0)
-    trim_log(options.out, step)
-    started = saved = time.monotonic()
-    bar = tqdm(total=options.steps, initial=step, disable=None, unit="step")
-
-    def save() -> float:
-        seconds = before + time.monotonic() - started
-        state = {"step": step, "seconds": seconds, "options": fixed}
-        save_state(options.out, model, optimizer, state)
-        return seconds
-
-    while step < options.steps:
-        if options.max_minutes and time.monotonic() - started > 60 * options.max_minutes:
-            break
-        losses = _step(options, faces, model, optimizer, rows, basis, step)
-        step += 1
-        bar.update()
-        if step % _LOG_EVERY == 0:
-            log_line(options.out, {"step": step} | {k: round(v, 4) for k, v in losses.items()})
-        if time.monotonic() - saved > _SAVE_EVERY_S:
-            save()
-            saved = time.monotonic()
-    bar.close()
-    return save(), step
-
-
-def _step(
-    options: Options,
-    faces: Faces,
-    model: IdentityRegressor,
-    optimizer: torch.optim.Optimizer,
-    rows: NDArray[np.int64],
-    basis: Tensor | None,
-    step: int,
-) -> dict[str, float]:
-    rng = np.random.default_rng([options.seed, step, 29])
-    chosen = rows[batch_rows(options.seed, step, len(rows), options.batch)]
-    # Not mirrored: some of the modes are of the face's asymmetry.
-    image = jittered(rng, faces.pictured(chosen), mirror=False).to(options.device)
-    true = torch.from_numpy(faces.identity[chosen]).to(options.device)
-    done = step / options.steps
-    optimizer.param_groups[0]["lr"] = (
-        options.learning_rate * min(1.0, (step + 1) / 50) * 0.5 * (1 + math.cos(math.pi * done))
-    )
-    model.train()
-    with torch.autocast(torch.device(options.device).type, dtype=torch.bfloat16):
-        found = model(image)
-    losses = identity_losses(found.float(), true, basis, options.landmark_weight)
-    total = torch.stack(list(losses.values())).sum()
-    optimizer.zero_grad(set_to_none=True)
-    total.backward()
-    nn.utils.clip_grad_norm_(model.parameters(), 5.0)
-    optimizer.step()
-    return {k: float(v.detach()) for k, v in losses.items()}
-
-
-def _write(
-    options: Options,
-    dataset: GazeDataset,
-    model: IdentityRegressor,
-    figures: dict[str, Any],
-    step: int,
-    seconds: float,
-) -> None:
-    write_halves(model, options.out / WEIGHTS)
-    about = {
-        "name": "identity regressor",
-        "backbone": model.backbone,
-        "size_px": model.size_px,
-        "trained_on": f"{dataset.name}: near-frontal rendered crops",
-        "options": {k: str(v) if isinstance(v, Path) else v for k, v in options.fixed().items()},
-        "steps": step,
-        "finished": step >= options.steps,
-        "minutes": round(seconds / 60, 2),
-        "figures": {"held_out_people": figures},
-        "intended_use": "coefficients that personalise prompts while a gaze network is trained",
-        "limits": "learnt from rendered faces; most modes are not to be seen in one crop, and "
-        "their coefficients stay near 0",
-    }
-    write_card(options.out / WEIGHTS, dataset, about)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m train.clip.identity", description=__doc__)
-    parser.add_argument("--source", required=True, nargs="+", help="rendered:DIR")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the regressor")
-    parser.add_argument("--cache", type=Path, required=True, help="folder for prepared crops")
-    parser.add_argument("--facekit", type=Path, help="ICT-FaceKit, for the landmarks' loss")
-    parser.add_argument("--backbone", default=Options.backbone, help="of timm")
-    parser.add_argument("--size-px", type=int, default=Options.size_px)
-    parser.add_argument("--steps", type=int, default=Options.steps)
-    parser.add_argument("--batch", type=int, default=Options.batch)
-    parser.add_argument("--learning-rate", type=float, default=Options.learning_rate)
-    parser.add_argument("--weight-decay", type=float, default=Options.weight_decay)
-    parser.add_argument("--landmark-weight", type=float, default=Options.landmark_weight)
-    parser.add_argument("--held-out", type=float, default=Options.held_out, help="share of people")
-    parser.add_argument("--seed", type=int, default=Options.seed)
-    parser.add_argument("--threads", type=int, default=Options.threads)
-    parser.add_argument("--workers", type=int, default=Options.workers, help="that prepare crops")
-    parser.add_argument("--max-minutes", type=float, help="stop then; the same command goes on")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+def make_parser() -> argparse.ArgumentParser:
+    """The command's options."""
+    parser = command_parser("train.clip.identity", __doc__)
+    add = parser.add_argument
+    add("--source", required=True, nargs="+", help="rendered:DIR")
+    add("--out", type=Path, required=True, help="folder of the regressor")
+    add("--cache", type=Path, required=True, help="folder for prepared crops")
+    add("--facekit", type=Path, help="ICT-FaceKit, for the landmarks' loss")
+    add("--backbone", default="resnet10t", help="of timm")
+    add("--size-px", type=int, default=112, help="side of the crops that it looks at")
+    add("--steps", type=int, default=1500, help="optimiser steps")
+    add("--batch", type=int, default=128, help="crops of a step")
+    add("--learning-rate", type=float, default=1e-3, help="the highest of the run")
+    add("--weight-decay", type=float, default=0.05, help="of all weights")
+    add("--landmark-weight", type=float, default=1.0, help="of the landmarks' loss")
+    add("--held-out", type=float, default=0.15, help="share of people to test on")
+    add("--seed", type=int, default=0, help="of weights and order")
+    add("--threads", type=int, default=2, help="CPU threads")
+    add("--workers", type=int, default=0, help="processes that prepare crops")
+    add("--max-minutes", type=float, help="stop then; the same command goes on")
+    add("--device", help=DEVICE_HELP)
     return parser
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Entry point."""
-    given = vars(_parser().parse_args(arguments))
-    options = Options(**given | {"source": tuple(given["source"])})
-    from train.data.registry import open_dataset
-
-    try:
-        out = train_identity(options, open_dataset(options.source))
-    except (ValueError, FileNotFoundError) as error:
-        raise SystemExit(f"error: {error}") from error
-    figures = json.loads((out / CARD).read_text())["figures"]["held_out_people"]
-    print(
-        f"wrote {out}; held-out people: R² {figures['r2_person']}, found among "
-        f"others {figures['rank1']} (chance {figures['chance']})"
-    )
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    args = make_parser().parse_args(argv)
+    with needs("train"):
+        from train.clip.identity_regressor import run
+    return run(args)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

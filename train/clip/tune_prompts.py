@@ -1,6 +1,6 @@
 """Tune prompts by the proxy task.
 
-``python -m train.clip.tune_prompts --clip C --source S --kind pco``.
+``python -m train.clip.tune_prompts --clip C --source S --kind pco --out DIR --cache DIR``.
 
 Face attributes are told from the frozen CLIP's image features: of a factor's positive and negative
 text the true one shall be nearer.  Only the context (and the Meta-Net) learns, by SGD with CoOp's
@@ -8,352 +8,61 @@ rate 0.002, momentum 0.9, decay 5e-4 and a cosine.  Image features are computed 
 a run takes minutes.  People of the test are not trained on.
 
 Ours: rare sides of a factor weigh as much as frequent ones; a batch is some people with a few
-pictures each, as personalised texts are made once a person.  ``--shuffle-identity`` gives everybody
+pictures each, as personalised texts are made once a person.  --shuffle-identity gives everybody
 another's coefficients, which shows what identity is worth.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import math
-import time
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, get_args
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
-from tqdm import tqdm
+from train.commands import DEVICE_HELP, command_parser, needs
 
-from train.clip.clip_models import Clip, cached_features, load_clip
-from train.clip.prompts import (
-    CONTEXT,
-    DIMENSIONS,
-    PERSONAL,
-    CoOp,
-    Kind,
-    Prompts,
-    make_prompts,
-    proxy_loss,
-    save_prompts,
-    side_weights,
-    truth_probability,
-    written_context,
-)
-from train.clip.zero_shot import Figures, factor_figures
-from train.data.tables import UNKNOWN, GazeDataset, held_out_people
-from train.factors import Dimension
-from train.loop.states import load_state, log_line, save_state, trim_log
-from train.loop.weight_cards import write_card
-
-FEWEST_PEOPLE = 20
-"""PCO with fewer people learns their numbers by heart."""
+KINDS = ("hand", "coop", "cocoop", "pco")
+DIMENSIONS = ("appearance", "wearable", "image quality")
 
 
-@dataclass(frozen=True)
-class Options:
-    """How prompts are tuned."""
-
-    clip: str
-    source: tuple[str, ...]
-    kind: Kind
-    out: Path
-    cache: Path
-    dimensions: tuple[Dimension, ...] = PERSONAL
-    context: int = CONTEXT
-    from_words: bool = False
-    """Begin with the hand-written prompts' words as the context, whose length they set."""
-    shuffle_identity: bool = False
-    identity: Path | None = None
-    """Folder of ``train.clip.identity``, for pictures whose coefficients are not known."""
-    epochs: int = 10
-    learning_rate: float = 2e-3
-    batch_people: int = 4
-    pictures: int = 8
-    """Of each person in a batch, at most."""
-    held_out: float = 0.2
-    seeds: tuple[int, ...] = (0,)
-    threads: int = 2
-    device: str = "cpu"
-
-    def fixed(self) -> dict[str, Any]:
-        """What may not change when a run goes on."""
-        free = ("out", "cache", "seeds", "threads", "device", "identity", "clip")
-        values = {k: v for k, v in asdict(self).items() if k not in free}
-        return values | {"identity": str(self.identity)}
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """What the proxy task is about: rows are pictures, all of one CLIP and one data set."""
-
-    features: Tensor
-    """(N, width), rows of length 1."""
-    factors: NDArray[np.uint8]
-    """(N, K) of the chosen dimensions, 255 for unknown."""
-    person: NDArray[np.int64]
-    """(N,), rows of ``identity``."""
-    identity: Tensor
-    """(people, 100), NaN where unknown."""
-
-
-def make_task(options: Options, clip: Clip, dataset: GazeDataset, rows: Sequence[int]) -> Task:
-    """Features and labels; ``rows`` are the factors' rows in the table.
-
-    Raises :class:`ValueError` where no factor is known, and for PCO where identity is not.
-    """
-    labels = dataset.labels()
-    factors = labels["factors"][:, list(rows)]
-    if (factors == UNKNOWN).all():
-        raise ValueError(
-            f"{dataset.name} tells none of these factors; give rendered crops (rendered:DIR)"
-        )
-    identity = torch.from_numpy(np.asarray(dataset.identities(), np.float32))
-    if options.kind == "pco":
-        from train.clip.identity import identities_of
-
-        known = identities_of(dataset, options.identity, device=options.device)
-        identity = torch.from_numpy(known)
-        people = len(np.unique(labels["person"]))
-        if people < FEWEST_PEOPLE:
-            raise ValueError(
-                f"{dataset.name} has {people} people; personalised prompts need at least "
-                f"{FEWEST_PEOPLE}, or they learn people by heart"
-            )
-    features = np.array(cached_features(clip, dataset, options.cache), np.float32)
-    unit = torch.nn.functional.normalize(torch.from_numpy(features), dim=-1)
-    return Task(unit.to(options.device), factors, labels["person"], identity.to(options.device))
-
-
-def shuffled(identity: Tensor, people: NDArray[np.int64], seed: int) -> Tensor:
-    """A copy in which each of ``people`` has another one's coefficients (a cycle of them all)."""
-    mixed = identity.clone()
-    order = np.random.default_rng([seed, 31]).permutation(people)
-    mixed[torch.from_numpy(order)] = identity[torch.from_numpy(np.roll(order, 1))]
-    return mixed
-
-
-def batches(
-    person: NDArray[np.int64], rows: NDArray[np.int64], people: int, pictures: int, seed: list[int]
-) -> Iterator[NDArray[np.int64]]:
-    """All ``rows`` once, in batches of ``people`` chunks of up to ``pictures`` of one person."""
-    rng = np.random.default_rng(seed)
-    chunks = []
-    for one in np.unique(person[rows]):
-        own = rng.permutation(rows[person[rows] == one])
-        chunks += [own[k : k + pictures] for k in range(0, len(own), pictures)]
-    order = rng.permutation(len(chunks))
-    for k in range(0, len(order), people):
-        yield np.concatenate([chunks[i] for i in order[k : k + people]])
-
-
-def texts_of(prompts: Prompts, task: Task, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-    """Positive and negative text features for pictures, (B, K, width) or (1, K, width)."""
-    if prompts.kind == "cocoop":
-        return prompts.features(image_features=task.features[rows])
-    if prompts.kind != "pco":
-        return prompts.features()
-    people, which = np.unique(task.person[rows], return_inverse=True)
-    positive, negative = prompts.features(identity=task.identity[torch.from_numpy(people)])
-    return positive[torch.from_numpy(which)], negative[torch.from_numpy(which)]
-
-
-def tune(
-    options: Options, clip: Clip, dataset: GazeDataset, task: Task, seed: int, out: Path
-) -> Figures:
-    """One run of one seed: learns, writes prompts and ``metrics.json``, and returns the figures.
-
-    A run that was killed goes on from its last epoch.
-    """
-    test = np.isin(task.person, held_out_people(task.person, options.held_out, seed))
-    train_rows, test_rows = np.flatnonzero(~test), np.flatnonzero(test)
-    if options.shuffle_identity:
-        identity = task.identity
-        for rows in (train_rows, test_rows):  # among their own, so that the split holds
-            identity = shuffled(identity, np.unique(task.person[rows]), seed)
-        task = Task(task.features, task.factors, task.person, identity)
-    torch.manual_seed(seed)
-    context = written_context(clip) if options.from_words else options.context
-    prompts = make_prompts(options.kind, clip, options.dimensions, context=context)
-    if options.from_words and isinstance(prompts, CoOp):
-        prompts.start_from_words()
-    seconds = _learn(options, clip, task, prompts, train_rows, seed, out)
-    figures = {
-        "kind": options.kind,
-        "shuffle_identity": options.shuffle_identity,
-        "seed": seed,
-        "clip": clip.name,
-        "source": list(options.source),
-        "people": {
-            "train": len(np.unique(task.person[train_rows])),
-            "test": len(np.unique(task.person[test_rows])),
-        },
-        "epochs": 0 if options.kind == "hand" else options.epochs,
-        "minutes": round(seconds / 60, 2),
-        "test": evaluate(prompts, task, test_rows, clip.temperature),
-        "train": evaluate(
-            prompts, task, train_rows[:: len(train_rows) // 2000 + 1], clip.temperature
-        ),
-    }
-    save_prompts(prompts, out)
-    _write_card(options, dataset, figures, out)
-    (out / "metrics.json").write_text(json.dumps(figures, indent=2) + "\n")
-    return figures
-
-
-def _write_card(options: Options, dataset: GazeDataset, figures: Figures, out: Path) -> None:
-    about = {
-        "name": f"prompts of kind {options.kind}",
-        "trained_on": f"{dataset.name}: {figures['people']['train']} rendered people",
-        "clip": figures["clip"],
-        "options": {k: str(v) if isinstance(v, Path) else v for k, v in options.fixed().items()},
-        "seed": figures["seed"],
-        "minutes": figures["minutes"],
-        "figures": {"other_people": {k: figures["test"][k] for k in ("accuracy", "balanced")}},
-        "intended_use": "text features that CLIP-Gaze keeps a gaze network's features away from",
-        "limits": "of use with the CLIP that they were learnt with alone; they know the factors of "
-        "train/factors.py",
-    }
-    write_card(out / "prompts.safetensors", dataset, about)
-
-
-def _learn(
-    options: Options,
-    clip: Clip,
-    task: Task,
-    prompts: Prompts,
-    rows: NDArray[np.int64],
-    seed: int,
-    out: Path,
-) -> float:
-    """Epochs of SGD; returns the seconds that they took, earlier legs included."""
-    out.mkdir(parents=True, exist_ok=True)
-    if not list(prompts.parameters()):
-        return 0.0
-    optimizer = torch.optim.SGD(
-        prompts.parameters(), options.learning_rate, momentum=0.9, weight_decay=5e-4
+def make_parser() -> argparse.ArgumentParser:
+    """The command's options."""
+    parser = command_parser("train.clip.tune_prompts", __doc__)
+    add = parser.add_argument
+    add("--clip", required=True, help="NAME:PRETRAINED, or the folder of a model")
+    add("--source", required=True, nargs="+", help="rendered:DIR")
+    add("--kind", required=True, choices=KINDS, help="written by hand, or what the context is of")
+    add("--out", type=Path, required=True, help="a folder per seed is made in it")
+    add("--cache", type=Path, required=True, help="folder for image features")
+    add(
+        "--dimensions",
+        nargs="+",
+        choices=DIMENSIONS,
+        default=["appearance", "wearable"],
+        help="of the factors that prompts are tuned for",
     )
-    fixed = options.fixed() | {"seed": seed, "clip": clip.fingerprint, "rows": len(rows)}
-    about = load_state(out, prompts, optimizer, fixed)
-    epoch, seconds = (int(about["step"]), float(about["seconds"])) if about else (0, 0.0)
-    trim_log(out, epoch)
-    weight = torch.from_numpy(side_weights(task.factors[rows])).to(options.device)
-    shape = (options.batch_people, options.pictures)
-    per_epoch = sum(1 for _ in batches(task.person, rows, *shape, [seed, 0]))
-    bar = tqdm(
-        total=options.epochs * per_epoch,
-        initial=epoch * per_epoch,
-        disable=None,
-        desc=f"{options.kind}, seed {seed}",
-    )
-    while epoch < options.epochs:
-        started, total = time.monotonic(), 0.0
-        for k, batch in enumerate(batches(task.person, rows, *shape, [seed, epoch])):
-            done = (epoch * per_epoch + k) / (options.epochs * per_epoch)
-            optimizer.param_groups[0]["lr"] = (
-                options.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
-            )
-            factors = torch.from_numpy(task.factors[batch]).to(options.device)
-            texts = texts_of(prompts, task, batch)
-            loss = proxy_loss(task.features[batch], *texts, factors, clip.temperature, weight)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-            total += float(loss.detach())
-            bar.update()
-        epoch += 1
-        seconds += time.monotonic() - started
-        log_line(out, {"step": epoch, "loss": round(total / per_epoch, 5)})
-        state = {"step": epoch, "seconds": seconds, "options": fixed}
-        save_state(out, prompts, optimizer, state)
-    bar.close()
-    return seconds
-
-
-@torch.no_grad()
-def evaluate(prompts: Prompts, task: Task, rows: NDArray[np.int64], temperature: float) -> Figures:
-    """Figures of the proxy task on some pictures, as ``zero_shot.factor_figures`` gives them."""
-    said = np.zeros((len(rows), len(prompts.factors)), bool)
-    # Sorted by person, as a person's texts are made once a batch.
-    order = np.argsort(task.person[rows], kind="stable")
-    for part in np.array_split(order, max(1, len(rows) // 64)):
-        texts = texts_of(prompts, task, rows[part])
-        said[part] = (
-            truth_probability(task.features[rows[part]], *texts, temperature).cpu().numpy() > 0.5
-        )
-    return factor_figures(said, task.factors[rows], [f.name for f in prompts.factors])
-
-
-def summary(runs: Sequence[Figures]) -> Figures:
-    """Mean and standard deviation over seeds of the test's accuracy and balanced accuracy."""
-    out: Figures = {"kind": runs[0]["kind"], "shuffle_identity": runs[0]["shuffle_identity"]}
-    for name in ("accuracy", "balanced"):
-        values = [r["test"][name] for r in runs if r["test"][name] is not None]
-        out[name] = {
-            "mean": round(float(np.mean(values)), 4) if values else None,
-            "std": round(float(np.std(values, ddof=1)), 4) if len(values) > 1 else None,
-            "runs": values,
-        }
-    return out | {"seeds": [r["seed"] for r in runs], "clip": runs[0]["clip"]}
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m train.clip.tune_prompts", description=__doc__)
-    parser.add_argument("--clip", required=True, help="NAME:PRETRAINED, or the folder of a model")
-    parser.add_argument("--source", required=True, nargs="+", help="rendered:DIR")
-    parser.add_argument("--kind", required=True, choices=get_args(Kind))
-    parser.add_argument("--out", type=Path, required=True, help="a folder per seed is made in it")
-    parser.add_argument("--cache", type=Path, required=True, help="folder for image features")
-    parser.add_argument("--dimensions", nargs="+", choices=DIMENSIONS, default=list(PERSONAL))
-    parser.add_argument("--context", type=int, default=CONTEXT, help="learnt vectors")
-    parser.add_argument("--from-words", action="store_true", help="begin as the hand-written ones")
-    parser.add_argument("--shuffle-identity", action="store_true", help="everybody gets another's")
-    parser.add_argument(
-        "--identity", type=Path, help="folder of train.clip.identity, for photographs"
-    )
-    parser.add_argument("--epochs", type=int, default=Options.epochs)
-    parser.add_argument("--learning-rate", type=float, default=Options.learning_rate)
-    parser.add_argument("--batch-people", type=int, default=Options.batch_people)
-    parser.add_argument("--pictures", type=int, default=Options.pictures, help="of a person")
-    parser.add_argument("--held-out", type=float, default=Options.held_out, help="share of people")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--threads", type=int, default=Options.threads)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    add("--context", type=int, default=4, help="learnt vectors")
+    add("--from-words", action="store_true", help="begin as the hand-written ones")
+    add("--shuffle-identity", action="store_true", help="everybody gets another's")
+    add("--identity", type=Path, help="folder of train.clip.identity, for photographs")
+    add("--epochs", type=int, default=10, help="passes over the people")
+    add("--learning-rate", type=float, default=2e-3, help="at the start; falls in a cosine")
+    add("--batch-people", type=int, default=4, help="people of a step")
+    add("--pictures", type=int, default=8, help="of a person")
+    add("--held-out", type=float, default=0.2, help="share of people to test on")
+    add("--seeds", type=int, nargs="+", default=[0], help="one run each")
+    add("--threads", type=int, default=2, help="CPU threads")
+    add("--device", help=DEVICE_HELP)
     return parser
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Entry point."""
-    given = vars(_parser().parse_args(arguments))
-    given |= {k: tuple(given[k]) for k in ("dimensions", "seeds", "source")}
-    options = Options(**given)
-    from train.data.registry import open_dataset
-
-    torch.set_num_threads(options.threads)
-    try:
-        run(options, load_clip(options.clip, device=options.device), open_dataset(options.source))
-    except (ValueError, FileNotFoundError, RuntimeError) as error:
-        raise SystemExit(f"error: {error}") from error
-
-
-def run(options: Options, clip: Clip, dataset: GazeDataset) -> Figures:
-    """All seeds; writes ``seedN/`` and the summary's ``metrics.json``, and prints a line each."""
-    from train.clip.prompts import factor_rows
-
-    task = make_task(options, clip, dataset, factor_rows(options.dimensions))
-    runs = []
-    for seed in options.seeds:
-        runs.append(tune(options, clip, dataset, task, seed, options.out / f"seed{seed}"))
-        test = runs[-1]["test"]
-        print(f"{options.kind}, seed {seed}: balanced {test['balanced']}, all {test['accuracy']}")
-    figures = summary(runs)
-    (options.out / "metrics.json").write_text(json.dumps(figures, indent=2) + "\n")
-    return figures
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    args = make_parser().parse_args(argv)
+    with needs("train"):
+        from train.clip.prompt_tuning import run_command
+    return run_command(args)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

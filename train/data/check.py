@@ -13,6 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from train.data.angle_axes import LEFT, set_angle_axes
 from train.data.gazehub import GazeHubDataset
 from train.data.registry import open_dataset, parse_spec
 from train.data.samples import (
@@ -253,14 +254,15 @@ def write_scatter(labels: Labels, path: Path, most: int = 5000) -> None:
     gaze, head = (np.degrees(labels[name][rows]) for name in ("gaze", "head"))
     figure = Figure(figsize=(15, 5), layout="constrained")
     FigureCanvasAgg(figure)
-    panels = (
-        ("gaze", "yaw [°], left of the image is positive", "pitch [°]", gaze[:, 1], gaze[:, 0]),
-        ("head", "yaw [°], left of the image is positive", "pitch [°]", head[:, 1], head[:, 0]),
-        ("yaw", "head [°]", "gaze [°]", head[:, 1], gaze[:, 1]),
-    )
-    for axes, (title, across, up, x, y) in zip(figure.subplots(1, 3), panels, strict=True):
-        axes.scatter(x, y, s=4, alpha=0.4)
-        axes.set(title=title, xlabel=across, ylabel=up)
+    panels = figure.subplots(1, 3)
+    for axes, name, angles in zip(panels, ("gaze", "head"), (gaze, head), strict=False):
+        axes.scatter(angles[:, 1], angles[:, 0], s=4, alpha=0.4)
+        set_angle_axes(axes, name)
+    panels[2].scatter(head[:, 1], gaze[:, 1], s=4, alpha=0.4)
+    panels[2].set(title="yaw", xlabel=f"head [°], {LEFT}", ylabel=f"gaze [°], {LEFT}")
+    panels[2].invert_xaxis()
+    panels[2].invert_yaxis()
+    for axes in panels:
         axes.axhline(0, color="grey", linewidth=0.5)
         axes.axvline(0, color="grey", linewidth=0.5)
     figure.savefig(path, dpi=80)

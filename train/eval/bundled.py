@@ -1,216 +1,45 @@
 """The bundled networks on rendered people: ``python -m train.eval.bundled --data SHARDS``.
 
-Two measurements on shards of pictures, the frozen evaluation set (:mod:`train.eval.frozen_set`)
-unless
-other ones are given:
+Two measurements on shards of pictures, the frozen evaluation set unless other ones are given:
 
 - the gaze network alone, on crops as at run time (the landmarks' errors are drawn, not made);
-- the whole SDK, as an app would run it: each picture goes through
-  :class:`clipgaze_sdk.GazeEstimator` with its own camera: detector, landmarks, head pose,
-  normalisation, gaze.
+- the whole SDK, as an app would run it: each picture goes through GazeEstimator with its own
+  camera: detector, landmarks, head pose, normalisation, gaze.
 
-Prints tables and writes JSON; with ``--write-cards`` figures go into the bundled models' cards.
+Prints tables and writes JSON; with --write-cards figures go into the bundled models' cards.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
+import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from clipgaze_sdk import Camera, EstimatorOptions, FaceResult, GazeEstimator
-from clipgaze_sdk.geometry import angle_between
-from train.eval.frozen_set import COUNT, FORWARD, binned, describe, is_frozen, network_rows, samples
-from train.front.crops import GAZE
-from train.synth.outputs.shards import Sample
-
-MODELS = Path(__file__).parents[2] / "sdk" / "clipgaze_sdk" / "models"
+from train.commands import command_parser, needs
 
 
-def evaluate_network(
-    data: Path, models: Path, *, limit: int | None, threads: int
-) -> dict[str, Any]:
-    """Figures of ``gaze.onnx`` alone."""
-    import onnxruntime as ort
-
-    card = json.loads((models / "gaze.json").read_text())
-    mean, std = (
-        np.array(card["preprocessing"][k], np.float32).reshape(1, 3, 1, 1) for k in ("mean", "std")
-    )
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    session = ort.InferenceSession(
-        models / "gaze.onnx", options, providers=["CPUExecutionProvider"]
-    )
-    name = session.get_inputs()[0].name
-
-    def predict(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        x = (crops.transpose(0, 3, 1, 2).astype(np.float32) / 255 - mean) / std
-        out = session.run(["pitch_yaw", "log_sigma"], {name: x})
-        return np.hstack([np.asarray(out[0]), np.asarray(out[1]).reshape(len(crops), 1)])
-
-    return summary(network_rows(data, GAZE, predict, limit=limit))
+def make_parser() -> argparse.ArgumentParser:
+    """The command's options."""
+    parser = command_parser("train.eval.bundled", __doc__)
+    add = parser.add_argument
+    add("--data", type=Path, required=True, help="shards of pictures")
+    add("--models", type=Path, help="folder of models; without it the bundled ones")
+    add("--limit", type=int, help="only the first pictures")
+    add("--threads", type=int, default=2, help="CPU threads")
+    add("--only", choices=("network", "sdk"), help="one of the two measurements")
+    add("--out", type=Path, help="JSON file for the report")
+    add("--write-cards", action="store_true", help="put figures of the frozen set into the cards")
+    return parser
 
 
-def evaluate_sdk(data: Path, models: Path | None, *, limit: int | None, threads: int) -> Any:
-    """Figures of the whole SDK."""
-    options = EstimatorOptions(color="rgb", threads=threads)
-    rows: list[dict[str, Any]] = []
-    missed: list[dict[str, Any]] = []
-    extra = 0
-    with GazeEstimator(models, options=options) as estimator:
-        for sample in samples(data, limit):
-            size = (sample.rgb.shape[1], sample.rgb.shape[0])
-            camera = Camera(np.array(sample.labels["camera_matrix"]), size_px=size)
-            faces = estimator.estimate(np.ascontiguousarray(sample.rgb), camera=camera).faces
-            face = nearest(faces, sample)
-            extra += len(faces) - (face is not None)
-            missed.append(describe(sample) | {"missed": float(face is None)})
-            if face is not None:
-                rows.append(describe(sample) | compare(face, sample))
-    if not rows:
-        raise SystemExit(f"no face found in {len(missed)} pictures of {data}: nothing to report")
-    return {
-        "pictures": len(missed),
-        "found": len(rows) / len(missed),
-        "missed_by": binned(missed, "missed"),
-        "false_faces_per_picture": extra / len(missed),
-        "head_pose_mean_deg": float(np.mean([r["head"] for r in rows])),
-        "head_direction_as_gaze_mean_deg": float(np.mean([r["head_as_gaze"] for r in rows])),
-        "landmark_error_of_interocular": float(np.mean([r["landmarks"] for r in rows])),
-        **summary(rows),
-    }
-
-
-def nearest(faces: tuple[FaceResult, ...], sample: Sample) -> FaceResult | None:
-    """The face whose landmarks are the picture's, within a third of its size."""
-    marks = np.array(sample.labels["landmarks_px"])
-    size = float(np.ptp(marks, axis=0).max())
-    best = min(faces, key=lambda f: offset(f, marks), default=None)
-    return best if best is not None and offset(best, marks) < size / 3 else None
-
-
-def offset(face: FaceResult, marks: NDArray[np.float64]) -> float:
-    """Distance between the middles of a result's landmarks and the true ones."""
-    return float(np.linalg.norm(face.landmarks_px.mean(0) - marks.mean(0)))
-
-
-def compare(face: FaceResult, sample: Sample) -> dict[str, float]:
-    """Errors of one face in degrees, and of its landmarks in interocular distances."""
-    labels = sample.labels
-    truth = np.array(labels["gaze"])
-    marks = np.array(labels["landmarks_px"])
-    facing = np.array(labels["camera_from_head"]) @ FORWARD
-    eyes = max(float(np.linalg.norm(marks[45] - marks[36])), 0.5 * float(np.ptp(marks[:, 1])))
-    found = face.head_pose.camera_from_head @ FORWARD
-    return {
-        "gaze": float(np.degrees(angle_between(face.gaze.vector, truth))),
-        "sigma": float(np.degrees(face.gaze.uncertainty_rad)),
-        "head": float(np.degrees(angle_between(found, facing))),
-        "head_as_gaze": float(np.degrees(angle_between(facing, truth))),
-        "landmarks": float(np.linalg.norm(face.landmarks_px - marks, axis=1).mean() / eyes),
-    }
-
-
-def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Mean, median and bins of the gaze error; how well the uncertainty ranks it."""
-    gaze = np.array([row["gaze"] for row in rows])
-    seen = np.array([row["eyes"] == "visible" for row in rows])
-    sigma = np.array([row["sigma"] for row in rows])
-    ranks = [np.argsort(np.argsort(values)) for values in (sigma, gaze)]
-    return {
-        "faces": len(rows),
-        "people": len({row["person"] for row in rows}),
-        "gaze_mean_deg": float(gaze.mean()),
-        "gaze_median_deg": float(np.median(gaze)),
-        "gaze_p90_deg": float(np.quantile(gaze, 0.9)),
-        "gaze_mean_eyes_visible_deg": float(gaze[seen].mean()),
-        "uncertainty_rank_correlation": float(np.corrcoef(*ranks)[0, 1]),
-        "gaze_by": binned(rows, "gaze"),
-        "uncertainty_by": binned(rows, "sigma"),
-    }
-
-
-def write_cards(report: dict[str, Any], models: Path) -> None:
-    """Put the figures that belong to each network into its card."""
-    kept = ("faces", "people", "uncertainty_rank_correlation")
-    shares: dict[str, dict[str, Any]] = {}
-    if network := report.get("gaze_network"):
-        shares["gaze"] = {
-            k: v
-            for k, v in network.items()
-            if (k.startswith("gaze") and not isinstance(v, dict)) or k in kept
-        }
-    if sdk := report.get("sdk"):
-        marks = ("landmark_error_of_interocular", "head_pose_mean_deg")
-        shares.setdefault("gaze", {})["whole_sdk_gaze_mean_deg"] = sdk["gaze_mean_deg"]
-        shares["face_landmarks"] = {k: sdk[k] for k in marks}
-        shares["face_detector"] = {k: sdk[k] for k in ("found", "false_faces_per_picture")}
-    for name, figures in shares.items():
-        path = models / f"{name}.json"
-        card = json.loads(path.read_text())
-        rounded = {k: round(v, 4) if isinstance(v, float) else v for k, v in figures.items()}
-        known = card["figures"].setdefault("rendered_people_frozen_set", {"pictures": COUNT})
-        known.update(rounded)
-        card["figures"].pop("rendered_people_held_out", None)
-        path.write_text(json.dumps(card, indent=2) + "\n")
-
-
-def table(title: str, report: dict[str, Any]) -> str:
-    """A report as text."""
-    lines = [title]
-    for key, value in report.items():
-        if isinstance(value, dict):
-            for name, part in value.items():
-                cells = "  ".join(f"{k}: {v[0]:.2f} ({v[1]})" for k, v in part.items())
-                lines.append(f"  {key} {name:9} {cells}")
-        else:
-            lines.append(f"  {key:34} {round(value, 3) if isinstance(value, float) else value}")
-    return "\n".join(lines)
-
-
-def main() -> None:
-    """Entry point."""
-    parser = argparse.ArgumentParser(prog="python -m train.eval.bundled", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="shards of pictures")
-    parser.add_argument("--models", type=Path, help="folder of models; default the bundled ones")
-    parser.add_argument("--limit", type=int, help="only the first pictures")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--only", choices=("network", "sdk"), help="one of the two measurements")
-    parser.add_argument("--out", type=Path, help="JSON file for the report")
-    parser.add_argument("--write-cards", action="store_true")
-    args = parser.parse_args()
-    frozen = is_frozen(args.data) and args.limit is None
-    if not frozen:
-        print(
-            "these pictures are not the whole frozen set (train/eval/frozen_set.json): "
-            "quote no figure of them"
-        )
-    models = args.models or MODELS
-    report: dict[str, Any] = {
-        "frozen_set": frozen,
-        "machine": f"{platform.machine()}, {os.cpu_count()} CPUs, {args.threads} threads",
-    }
-    few = {"limit": args.limit, "threads": args.threads}
-    if args.only != "sdk":
-        report["gaze_network"] = evaluate_network(args.data, models, **few)
-        print(table("gaze network alone, crops as at run time", report["gaze_network"]))
-    if args.only != "network":
-        report["sdk"] = evaluate_sdk(args.data, args.models, **few)
-        print(table("whole SDK", report["sdk"]))
-    if args.out:
-        args.out.write_text(json.dumps(report, indent=1) + "\n")
-    if args.write_cards:
-        if not frozen:
-            raise SystemExit("cards hold figures of the frozen set only; nothing was written")
-        write_cards(report, models)
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    args = make_parser().parse_args(argv)
+    with needs("train"):
+        from train.eval.bundled_networks import run
+    return run(args)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -24,8 +24,10 @@ from numpy.typing import NDArray
 from clipgaze_sdk import Camera
 from clipgaze_sdk.geometry import (
     GazeNormalization,
+    angle_between,
     angles_from_vector,
     head_pose_from_landmarks,
+    vector_from_angles,
 )
 from train.synth.outputs.disturb import assumed_matrix, noisy_landmarks
 from train.synth.outputs.normalization import sampled
@@ -157,15 +159,7 @@ def angular_errors(
     predicted: NDArray[np.floating], truth: NDArray[np.floating]
 ) -> NDArray[np.float64]:
     """(N,) degrees between (N, 2) pitch and yaw pairs."""
-
-    def vectors(angles: NDArray[np.floating]) -> NDArray[np.float64]:
-        pitch, yaw = np.asarray(angles, np.float64).T
-        return np.stack(
-            [-np.cos(pitch) * np.sin(yaw), -np.sin(pitch), -np.cos(pitch) * np.cos(yaw)], 1
-        )
-
-    cosine = np.einsum("ij,ij->i", vectors(predicted), vectors(truth))
-    return np.degrees(np.arccos(np.clip(cosine, -1, 1)))
+    return np.degrees(angle_between(vector_from_angles(predicted), vector_from_angles(truth)))
 
 
 def network_rows(

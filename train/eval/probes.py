@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clipgaze_sdk.geometry import vector_from_angles
+from clipgaze_sdk.geometry import angles_from_vector, vector_from_angles
 from train.data.tables import UNKNOWN
 from train.eval.protocol import errors_deg, spearman
 from train.factors import FACTORS
@@ -86,10 +86,8 @@ def gaze_probe(x: NDArray[Any], gaze: NDArray[Any], split: Split) -> float:
     x, target = standardised(x, split.fit), vector_from_angles(gaze)
 
     def error(weights: Floats, rows: Rows) -> float:
-        said = x[rows] @ weights
-        pitch = -np.arcsin(np.clip(said[:, 1] / np.linalg.norm(said, axis=1), -1, 1))
-        yaw = np.arctan2(-said[:, 0], -said[:, 2])
-        return float(np.mean(errors_deg(np.stack([pitch, yaw], 1), np.asarray(gaze)[rows])))
+        said = angles_from_vector(x[rows] @ weights)
+        return float(np.mean(errors_deg(said, np.asarray(gaze)[rows])))
 
     first = split.fit & ~split.choose
     tried = [error(w, split.choose) for w in ridges(x[first], target[first], STRENGTHS)]

@@ -246,12 +246,11 @@ def uncertainty(errors: Floats, log_sigma: Floats) -> Figures:
 
 def spearman(a: NDArray[Any], b: NDArray[Any]) -> float | None:
     """Rank correlation, ties sharing their ranks; None where one of them is constant."""
-    from scipy.stats import rankdata
+    from scipy.stats import spearmanr
 
-    ranks = rankdata(a), rankdata(b)
-    if len(ranks[0]) < 2 or min(r.std() for r in ranks) == 0:
+    if len(a) < 2 or min(np.ptp(a), np.ptp(b)) == 0:
         return None
-    return float(np.corrcoef(*ranks)[0, 1])
+    return float(spearmanr(a, b).statistic)
 
 
 def read_card(run: Path) -> Figures:

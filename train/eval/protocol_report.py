@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from train.data.angle_axes import set_angle_axes
+
 Figures = Mapping[str, Any]
 
 FEWEST = 5
@@ -141,10 +143,8 @@ def write_heat_map(report: Figures, path: Path) -> None:
             vmax=high,
             cmap="viridis",
         )
-        # As in the picture: yaw is positive towards its left.
-        axes.invert_xaxis()
         axes.set_aspect("equal")
-        axes.set(title=name, xlabel="yaw [°], left is positive", ylabel="pitch [°], up is positive")
+        set_angle_axes(axes, name)
         if means.size <= 200:
             _numbers(axes, grid, means, high)
     if drawn is not None:

@@ -1,358 +1,53 @@
 """Fine-tune a gaze network to a person or a camera:
 ``python -m train.gaze.finetune --init RUN --data NAME:PATH --out RUN``.
 
-At most 100 labelled pictures; those of one's own are ``own:FOLDER`` (``train.data.own``).  Whether
-it helps is told by cross-validation: the pictures are cut into folds, by people where there are
-several, else by their order, as neighbours in time look alike; each fold is answered by a network
-that was tuned on the others.  Beside it stands what needs no tuning: the same two angles added to
-every answer.
+At most 100 labelled pictures; those of one's own are own:FOLDER.  Whether it helps is told by
+cross-validation: the pictures are cut into folds, by people where there are several, else by their
+order, as neighbours in time look alike; each fold is answered by a network that was tuned on the
+others.  Beside it stands what needs no tuning: the same two angles added to every answer.
 
-Ours: how it is tuned.  Batch norm keeps its statistics, the last stage of the backbone and all
-after it learn at a low rate with mild augmentation that mirrors nothing, and the result is the mean
-of the weights before and after.  All of it is fixed beforehand; nothing is chosen by the folds.
-
-``--out`` gets the weights tuned on all pictures, as a run that ``python export/export_onnx.py``
-reads (``model.safetensors``, ``model.json``), with ``report.json`` and ``report.md``.
+--out gets the weights tuned on all pictures, as a run that export/export_onnx.py reads
+(model.safetensors, model.json), with report.json and report.md.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
 import sys
 from collections.abc import Sequence
-from copy import deepcopy
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
-
-from train.data.samples import DataError, GazeDataset
-from train.eval.protocol import Figures, ProtocolError, errors_deg, read_card, spread
-from train.eval.protocol_report import cell, table
-from train.gaze.checkpoints import MODEL, CheckpointError, commit, load_model, write_weights
-from train.gaze.models import GazeModel
-from train.gaze.trainer import collate
-from train.gaze.tuning import MOST_LABELS, average, last_stage, tune
-
-Layers = Literal["head", "stage", "all"]
-FEWEST_LABELS = 4
-Floats = NDArray[np.float64]
+from train.commands import DEVICE_HELP, command_parser, needs
 
 
-class FineTuneError(ValueError):
-    """A fine-tuning that cannot be; says what was given and what is expected."""
-
-
-@dataclass(frozen=True, slots=True)
-class FineTuneOptions:
-    """How a network is fine-tuned; the defaults are for 20 to 100 pictures.
-
-    Raises :class:`FineTuneError` for what cannot be.
-    """
-
-    layers: Layers = "stage"
-    """``head`` (M, F and the uncertainty), ``stage`` (the backbone's last stage too) or ``all``."""
-    steps: int = 100
-    batch: int = 16
-    learning_rate: float = 3e-4
-    """At the beginning; it falls in half a cosine."""
-    augment: float = 0.5
-    """Strength of augmentation, 0 for none."""
-    keep: float = 0.5
-    """Share of the first weights in the result: 0 is the tuned weights, 1 changes nothing."""
-    folds: int = 5
-    """Parts of the cross-validation; 0 leaves it out."""
-    labels: int = 0
-    """Take so many of the pictures, evenly from a larger set; 0 takes all."""
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.layers not in get_args(Layers):
-            raise FineTuneError(f"layers are {self.layers!r}; expected one of {get_args(Layers)}")
-        if min(self.steps, self.batch) < 1 or self.learning_rate <= 0 or self.augment < 0:
-            raise FineTuneError(
-                f"steps {self.steps}, batch {self.batch}, learning_rate {self.learning_rate}, "
-                f"augment {self.augment}; expected at least 1, 1, above 0 and at least 0"
-            )
-        if not 0 <= self.keep < 1:
-            raise FineTuneError(f"keep is {self.keep}; expected 0 to below 1, where 1 is the start")
-        if self.folds < 0 or self.folds == 1:
-            raise FineTuneError(f"folds are {self.folds}; expected 2 or more, or 0 for none")
-        if self.labels and not FEWEST_LABELS <= self.labels <= MOST_LABELS:
-            raise FineTuneError(
-                f"labels are {self.labels}; expected {FEWEST_LABELS} to {MOST_LABELS}, or 0 for all"
-            )
-
-    @property
-    def rate(self) -> float:
-        """The learning rate, as :class:`train.gaze.tuning.Schedule` names it."""
-        return self.learning_rate
-
-
-def folds_of(person: NDArray[np.int64], folds: int) -> tuple[NDArray[np.int64], str]:
-    """The fold of each picture (N,), and what a fold is made of: ``people`` or ``order``.
-
-    With several people, a person is in one fold alone.  There are never more folds than people, or
-    than pictures.
-    """
-    there, number = np.unique(person, return_inverse=True)
-    if len(there) > 1:
-        return number * min(folds, len(there)) // len(there), "people"
-    return np.arange(len(person)) * min(folds, len(person)) // len(person), "order"
-
-
-def fine_tune(
-    init: Path,
-    data: GazeDataset,
-    out: Path,
-    options: FineTuneOptions = FineTuneOptions(),
-    *,
-    device: str = "cpu",
-    command: str = "train.gaze.finetune.fine_tune",
-) -> Figures:
-    """Fine-tune a run on a data set; writes the files of this module and returns the report.
-
-    Raises :class:`FineTuneError` for too few or too many pictures, :class:`ProtocolError` and
-    :class:`CheckpointError` for a run that cannot be used, :class:`DataError` for pictures.
-    """
-    if out.resolve() == init.resolve():
-        raise FineTuneError(
-            f"{out} is the run to start from, and would be lost; give another --out"
-        )
-    card, start = read_card(init), load_model(init).to(device)
-    rows = _chosen(data, options)
-    samples = dict(collate([data[int(row)] for row in rows]))
-    gaze = samples["gaze"].numpy().astype(np.float64)
-    person = samples["person"].numpy()
-    before = errors_deg(_gaze(start, samples["image"]), gaze)
-    report: Figures = {
-        "init": init.name,
-        "data": {"name": data.name, "pictures": len(rows), "people": len(np.unique(person))},
-        "options": asdict(options),
-        "before_deg": float(before.mean()),
-    }
-    if options.folds:
-        report["cross_validation"] = _cross_validated(start, samples, before, options)
-    tuned = _tuned(start, samples, np.arange(len(rows)), options, draw=0)
-    report["fitted_deg"] = float(errors_deg(_gaze(tuned, samples["image"]), gaze).mean())
-    out.mkdir(parents=True, exist_ok=True)
-    weights = {name: value.cpu() for name, value in tuned.state_dict().items()}
-    write_weights(out, MODEL, weights, _card(card, data, report, command))
-    (out / "report.json").write_text(json.dumps(report, indent=1) + "\n")
-    (out / "report.md").write_text(markdown(report))
-    return report
-
-
-def _chosen(data: GazeDataset, options: FineTuneOptions) -> NDArray[np.int64]:
-    """Rows of the pictures to tune on; raises :class:`FineTuneError` for too few or too many."""
-    count = len(data)
-    if options.labels and options.labels < count:
-        return np.round(np.linspace(0, count - 1, options.labels)).astype(np.int64)
-    if count > MOST_LABELS:
-        raise FineTuneError(
-            f"{data.name} has {count} pictures; expected at most {MOST_LABELS}. Take some of them "
-            f"by --labels {MOST_LABELS}, or train on all: `python -m train.gaze.fit --set init=RUN`"
-        )
-    if count < FEWEST_LABELS:
-        raise FineTuneError(f"{data.name} has {count} pictures; expected {FEWEST_LABELS} or more")
-    return np.arange(count)
-
-
-def parameters_of(model: GazeModel, layers: Layers) -> list[nn.Parameter]:
-    """What is tuned of a model."""
-    if layers == "all":
-        return list(model.parameters())
-    parts: list[nn.Module] = [model.gaze, model.sigma, model.separator]
-    if layers == "stage":
-        parts.append(model.projection)
-    found = [parameter for part in parts for parameter in part.parameters()]
-    return found + (last_stage(model.backbone) if layers == "stage" else [])
-
-
-def _tuned(
-    start: GazeModel,
-    samples: dict[str, Tensor],
-    rows: NDArray[np.int64],
-    options: FineTuneOptions,
-    *,
-    draw: int,
-) -> GazeModel:
-    """The network tuned on some rows."""
-    model = deepcopy(start)
-    own = {name: samples[name][torch.from_numpy(rows)] for name in ("image", "gaze")}
-    tune(
-        model,
-        parameters_of(model, options.layers),
-        own,
-        options,
-        key=(options.seed, 47, draw),
-        seed=options.seed * 1009 + draw,
-        mirrored=False,
-    )
-    average(model, start, options.keep)
-    return model
-
-
-def _cross_validated(
-    start: GazeModel, samples: dict[str, Tensor], before: Floats, options: FineTuneOptions
-) -> Figures:
-    """Errors of each fold by networks that were tuned on the others."""
-    image, gaze = samples["image"], samples["gaze"].numpy().astype(np.float64)
-    fold, kind = folds_of(samples["person"].numpy(), options.folds)
-    first = _gaze(start, image)
-    after, shifted = np.empty(len(gaze)), np.empty(len(gaze))
-    each = []
-    for number in range(int(fold.max()) + 1):
-        inside = fold == number
-        others = np.flatnonzero(~inside)
-        tuned = _tuned(start, samples, others, options, draw=1 + number)
-        after[inside] = errors_deg(_gaze(tuned, image[torch.from_numpy(inside)]), gaze[inside])
-        shift = (gaze[others] - first[others]).mean(0)
-        shifted[inside] = errors_deg(first[inside] + shift, gaze[inside])
-        found = {"pictures": int(inside.sum()), "tuned_on": len(others)}
-        means = {"before_deg": before, "after_deg": after, "shifted_deg": shifted}
-        each.append(found | {name: float(v[inside].mean()) for name, v in means.items()})
-    gain = spread([f["before_deg"] - f["after_deg"] for f in each])
-    return {
-        "folds_of": kind,
-        "before_deg": float(before.mean()),
-        "after_deg": float(after.mean()),
-        "shifted_deg": float(shifted.mean()),
-        "gain_deg": gain,
-        "helped_folds": sum(g > 0 for g in gain["values"]),
-        "folds": each,
-    }
-
-
-@torch.inference_mode()
-def _gaze(model: GazeModel, image: Tensor) -> Floats:
-    """Pitch and yaw (N, 2) in radians of uint8 crops (N, 3, 224, 224)."""
-    device = model.gaze.weight.device
-    parts = [model(part.to(device)).gaze.cpu() for part in image.split(64)]
-    return torch.cat(parts).numpy().astype(np.float64)
-
-
-def _card(card: Figures, data: GazeDataset, report: Figures, command: str) -> Figures:
-    """The card of the first weights with what became of them."""
-    tuned_on = {
-        "name": data.name,
-        "samples": report["data"]["pictures"],
-        "people": report["data"]["people"],
-        "signature": data.signature(),
-        "after": card.get("trained_on"),
-    }
-    return card | {
-        "trained_on": tuned_on,
-        "init_sha256": card.get("sha256"),
-        "seed": report["options"]["seed"],
-        "commit": commit(),
-        "command": command,
-        "fine_tuned": report,
-    }
-
-
-def verdict(report: Figures) -> str:
-    """What the cross-validation says, in a sentence."""
-    found = report.get("cross_validation")
-    if found is None:
-        return "Not cross-validated: whether it helped is unknown."
-    folds = len(found["folds"])
-    told = (
-        f"{found['before_deg']:.2f}° before, {found['after_deg']:.2f}° after, "
-        f"{found['shifted_deg']:.2f}° by a constant shift alone; better in {found['helped_folds']} "
-        f"of {folds} folds"
-    )
-    if found["after_deg"] < found["before_deg"] and 2 * found["helped_folds"] > folds:
-        return f"It helped: {told}."
-    return f"It did not help: {told}. Keep the network that it started from."
-
-
-def markdown(report: Figures) -> str:
-    """The report for people."""
-    data, options = report["data"], report["options"]
-    lines = [
-        f"# {report['init']} fine-tuned on {data['name']}",
-        "",
-        f"{data['pictures']} pictures of {data['people']} people; layers {options['layers']}, "
-        f"{options['steps']} steps, {options['keep']:.0%} of the first weights kept.",
-        "",
-        verdict(report),
-        "",
-    ]
-    found = report.get("cross_validation")
-    if found is not None:
-        rows = [
-            (str(k), *(cell(f[name]) for name in _COLUMNS), str(f["pictures"]))
-            for k, f in enumerate(found["folds"])
-        ]
-        whole = ("**all**", *(cell(found[name]) for name in _COLUMNS), str(data["pictures"]))
-        head = ("fold", "before [°]", "after [°]", "shifted [°]", "pictures")
-        lines += [
-            f"Each fold (of {found['folds_of']}) by a network that was tuned on the others:",
-            "",
-            table(head, [*rows, whole]),
-            "",
-        ]
-    lines.append(
-        f"On the very pictures that it was tuned on, the result's error is "
-        f"{cell(report['fitted_deg'])}°, which says nothing of others."
-    )
-    return "\n".join(lines) + "\n"
-
-
-_COLUMNS = ("before_deg", "after_deg", "shifted_deg")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m train.gaze.finetune", description=__doc__)
-    add, default = parser.add_argument, FineTuneOptions()
-    add(
-        "--init", type=Path, required=True, help="run of train.gaze.fit, such as train/weights/gaze"
-    )
+def make_parser() -> argparse.ArgumentParser:
+    """The command's options."""
+    parser = command_parser("train.gaze.finetune", __doc__)
+    add = parser.add_argument
+    add("--init", type=Path, required=True, help="run to start from, such as train/weights/gaze")
     add("--data", required=True, metavar="NAME:PATH", help="such as own:my_pictures?fov=60")
     add("--out", type=Path, required=True, help="folder of the new run")
-    add("--layers", default=default.layers, help=", ".join(get_args(Layers)))
-    add("--steps", type=int, default=default.steps)
-    add("--batch", type=int, default=default.batch)
-    add("--learning-rate", type=float, default=default.learning_rate)
-    add("--augment", type=float, default=default.augment)
-    add("--keep", type=float, default=default.keep, help="share of the first weights")
-    add("--folds", type=int, default=default.folds, help="0 for no cross-validation")
-    add("--labels", type=int, default=default.labels, help="take so many of a larger set")
-    add("--seed", type=int, default=default.seed)
-    add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    add("--layers", default="stage", help="head (M, F, uncertainty), stage (the last one too), all")
+    add("--steps", type=int, default=100, help="optimiser steps")
+    add("--batch", type=int, default=16, help="pictures of a step")
+    add("--learning-rate", type=float, default=3e-4, help="at the start; falls in half a cosine")
+    add("--augment", type=float, default=0.5, help="strength of augmentation, 0 for none")
+    add("--keep", type=float, default=0.5, help="share of the first weights in the result")
+    add("--folds", type=int, default=5, help="parts of the cross-validation; 0 for none")
+    add("--labels", type=int, default=0, help="take so many of a larger set; 0 takes all")
+    add("--seed", type=int, default=0, help="of order and augmentation")
+    add("--device", help=DEVICE_HELP)
     return parser
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
-    given = sys.argv[1:] if arguments is None else list(arguments)
-    args: dict[str, Any] = vars(_parser().parse_args(given))
-    init, spec, out, device = (args.pop(name) for name in ("init", "data", "out", "device"))
-    from train.data.registry import open_dataset
-
-    command = shlex.join(["python", "-m", "train.gaze.finetune", *given])
-    try:
-        options = FineTuneOptions(**args)
-        data = open_dataset(spec, strict=True)
-        report = fine_tune(init, data, out, options, device=device, command=command)
-    except (
-        FineTuneError,
-        ProtocolError,
-        CheckpointError,
-        DataError,
-        FileNotFoundError,
-    ) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(f"{verdict(report)}\nwrote {out}")
-    return 0
+    given = sys.argv[1:] if argv is None else list(argv)
+    args = make_parser().parse_args(given)
+    with needs("train"):
+        from train.gaze.fine_tuning import run
+    return run(args, shlex.join(["python", "-m", "train.gaze.finetune", *given]))
 
 
 if __name__ == "__main__":

@@ -1,291 +1,29 @@
 """Train a gaze model: ``python -m train.gaze.fit --method clip_gaze --source NAME:PATH --out RUN``.
 
-On one device or several (``--devices 4``, or by torchrun), with the losses of ERM, PureGaze, CDG or
-CLIP-Gaze (``train/recipes``).  A run that was killed goes on exactly where its last state is, by
-the same command.  ``--out`` gets ``model.safetensors`` (averaged weights) and its card
-``model.json``, the last epochs' weights, ``state.safetensors``, ``log.jsonl`` and ``tensorboard/``.
+On one device or several (--devices 4, or by torchrun), with the losses of ERM, PureGaze, CDG or
+CLIP-Gaze.  A run that was killed goes on exactly where its last state is, by the same command.
+--out gets model.safetensors (averaged weights) and its card model.json, the last epochs' weights,
+state.safetensors, log.jsonl and tensorboard/.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import platform
 import sys
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import torch
-from lightning.fabric import Fabric
-from lightning.fabric.strategies import DDPStrategy
-from torch.utils.data import DataLoader
-
-from train.data.samples import DataError
-from train.data.tables import GazeDataset
-from train.gaze.checkpoints import MODEL, CheckpointError, below, commit, load_model
-from train.gaze.losses import angular_error
-from train.gaze.methods import make_method
-from train.gaze.methods.clip_gaze import CachedImages, ClipGazeOptions, Guide, PersonTexts
-from train.gaze.methods.pure_gaze import PureGazeOptions
-from train.gaze.models import GazeModel, ModelError
-from train.gaze.recipes import RECIPES, Recipe, changed, find_recipe
-from train.gaze.trainer import FitError, RunOptions, Trainer, collate
-from train.loop.weight_cards import running_command
-
-MOST_PITCH, MOST_YAW = 1.6, 3.15
-"""Radians; labels beyond are degrees, or columns that are not angles."""
+from train.commands import command_parser, needs
+from train.gaze.settings import METHODS, OPTIONS, options_text
 
 
-def train_one(
-    recipe: Recipe,
-    source: GazeDataset,
-    out: Path | str,
-    *,
-    guide: Guide | None = None,
-    options: RunOptions = RunOptions(),  # noqa: B008 - frozen
-    held_out: GazeDataset | None = None,
-    fabric: Fabric | None = None,
-) -> dict[str, float]:
-    """Train a recipe on a data set; returns its metrics, and leaves the files of this module.
-
-    ``guide`` is what CLIP-Gaze needs; ``held_out`` adds ``held_out_deg``, the averaged weights'
-    mean error on it; ``fabric`` is one that was launched already.  Raises :class:`FitError` or
-    another :class:`ValueError` for what cannot be, before the first step.
-    """
-    out = Path(out)
-    fabric = make_fabric(recipe, options) if fabric is None else fabric
-    recipe = replace(recipe, precision=_precision(recipe, fabric.device.type))
-    labels = source.labels()
-    check_labels(source.name, labels["gaze"])
-    if recipe.batch % fabric.world_size:
-        raise FitError(
-            f"a batch of {recipe.batch} cannot be shared by {fabric.world_size} devices; "
-            "expected a multiple"
-        )
-    _make_folder(out)
-    torch.manual_seed(recipe.seed)
-    if options.deterministic:
-        torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.backends.cudnn.benchmark = not options.deterministic
-    model = GazeModel(
-        recipe.backbone,
-        recipe.width,
-        recipe.pretrained,
-        band=recipe.band,
-        half=recipe.half,
-        separator=recipe.separator,
-        signed=recipe.signed,
-    )
-    if recipe.init:
-        start_from(model, Path(recipe.init))
-    method = make_method(model, recipe.method)
-    if recipe.landmarks:
-        known = [labels[k] for k in ("points", "head") if k in labels]
-        if not any(np.isfinite(values).any() for values in known):
-            raise FitError(
-                f"{source.name} knows neither landmarks nor heads, so landmarks="
-                f"{recipe.landmarks:g} has nothing to learn from; set landmarks=0"
-            )
-        method.add_landmarks(recipe.landmarks)
-    if method.needs_clip:
-        _check_guide(guide, source, recipe)
-    else:
-        guide = None
-    config, card = _config(recipe, source, guide), _card(recipe, model, source, guide, fabric)
-    trainer = Trainer(
-        fabric,
-        recipe,
-        method,
-        source,
-        out,
-        options=options,
-        config=config,
-        card=card,
-        guide=guide,
-    )
-    metrics = trainer.run()
-    if held_out is not None and metrics["finished"] and fabric.is_global_zero:
-        errors = gaze_errors(load_model(out), held_out, device=fabric.device)
-        metrics["held_out_deg"] = float(np.degrees(errors.mean()))
-    return metrics
-
-
-def start_from(model: GazeModel, folder: Path) -> None:
-    """Take the backbone, and the linear layer that ends it, of a finished run.
-
-    A run without that layer gives its backbone alone, and the layer begins anew.
-    Raises :class:`FitError` where there is none, or of another kind.
-    """
-    try:
-        other = load_model(folder)
-    except FileNotFoundError as error:
-        raise FitError(f"init={folder}: {error}") from None
-    own, theirs = model.architecture, other.architecture
-    differ = [
-        f"{name}={getattr(theirs, name)} (here {getattr(own, name)})"
-        for name in ("backbone", "width", "band", "half")
-        if getattr(own, name) != getattr(theirs, name)
-    ]
-    if differ:
-        raise FitError(f"init={folder} has {', '.join(differ)}; set the same, or another init")
-    for part in ("backbone", "projection", "mean", "std"):
-        tensors = below(other.state_dict(), part)
-        model.load_state_dict({f"{part}{k}": v for k, v in tensors.items()}, strict=False)
-    # What its weights began with, and their licence, go on.
-    model.architecture = replace(theirs, separator=own.separator, signed=own.signed)
-
-
-def gaze_errors(
-    model: GazeModel,
-    dataset: GazeDataset,
-    *,
-    device: torch.device | str = "cpu",
-    batch: int = 128,
-    workers: int = 0,
-) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Angle in radians (N,) between prediction and truth of every sample, in order."""
-    loader: DataLoader[Any] = DataLoader(
-        dataset,  # type: ignore[arg-type]
-        batch_size=batch,
-        num_workers=workers,
-        collate_fn=collate,
-    )
-    model = model.to(device).eval()
-    parts = []
-    with torch.inference_mode():
-        for samples in loader:
-            predicted = model(samples["image"].to(device)).gaze.double()
-            parts.append(angular_error(predicted, samples["gaze"].to(device).double()).cpu())
-    return torch.cat(parts).numpy()
-
-
-def make_fabric(recipe: Recipe, options: RunOptions) -> Fabric:
-    """Devices and precision; call ``launch()`` first where there are several devices."""
-    several = options.devices > 1 or int(os.environ.get("WORLD_SIZE", "1")) > 1
-    # The decoder's turn of PureGaze leaves the model's parameters without gradient.
-    unused = isinstance(recipe.method, PureGazeOptions)
-    accelerator = options.accelerator
-    if accelerator == "auto":
-        accelerator = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        return Fabric(
-            accelerator=accelerator,
-            devices=options.devices,
-            strategy=DDPStrategy(find_unused_parameters=unused) if several else "auto",
-            precision=_precision(recipe, accelerator),  # type: ignore[arg-type]
-        )
-    except (ValueError, RuntimeError) as error:
-        raise FitError(
-            f"{options.devices} device(s) of kind {options.accelerator} cannot be had: {error}"
-        ) from None
-
-
-def check_labels(name: str, gaze: Any) -> None:
-    """Raise :class:`FitError` for labels that are missing, not finite or not radians."""
-    gaze = np.asarray(gaze)
-    if gaze.ndim != 2 or gaze.shape[1] != 2 or not len(gaze):
-        raise FitError(f"{name} has gaze labels of shape {gaze.shape}; expected (samples, 2)")
-    bad = ~np.isfinite(gaze).all(1)
-    what = "not finite"
-    if not bad.any():
-        bad = (np.abs(gaze) > [MOST_PITCH, MOST_YAW]).any(1)
-        what = "beyond what (pitch, yaw) in radians can be"
-    if bad.any():
-        first = int(bad.argmax())
-        raise FitError(
-            f"{bad.sum()} of {len(gaze)} gaze labels of {name} are {what}; the first is sample "
-            f"{first}: {gaze[first].tolist()}. `python -m train.data check` tells more"
-        )
-
-
-def _precision(recipe: Recipe, device: str) -> Any:
-    if recipe.precision != "auto":
-        if recipe.precision == "16-mixed" and device == "cpu":
-            raise FitError("16-mixed needs a GPU; set precision to bf16-mixed or 32-true")
-        return recipe.precision
-    return "bf16-mixed" if device == "cuda" else "32-true"
-
-
-def _make_folder(out: Path) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FitError(f"{out} cannot be the run's folder ({error}); give another") from None
-
-
-def _check_guide(guide: Guide | None, source: GazeDataset, recipe: Recipe) -> None:
-    """Look one sample up, and compare sizes."""
-    if guide is None:
-        raise FitError(
-            f"{recipe.name} needs CLIP's features: give --clip (from Python: guide=make_guide(…))"
-        )
-    images, texts = guide.images, guide.texts
-    if isinstance(images, CachedImages) and len(images.table) != len(source):
-        raise FitError(
-            f"image features are of {len(images.table)} samples, {source.name} has {len(source)}; "
-            "make them again"
-        )
-    if isinstance(texts, PersonTexts) and len(texts.table) not in (1, len(source.people)):
-        raise FitError(
-            f"text features are of {len(texts.table)} people, {source.name} has "
-            f"{len(source.people)}; make them again"
-        )
-    found = guide.of(collate([source[0]]))
-    for name, value in found.items():
-        if value.shape[-1] != recipe.width:
-            raise FitError(
-                f"{name} are {value.shape[-1]} wide and the model's are {recipe.width}; set width="
-                f"{value.shape[-1]}"
-            )
-
-
-def _config(recipe: Recipe, source: GazeDataset, guide: Guide | None) -> dict[str, Any]:
-    """What a run must be gone on with."""
-    return {
-        "recipe": recipe.to_dict(),
-        "source": {
-            "name": source.name,
-            "samples": len(source),
-            "people": len(source.people),
-            "signature": source.signature(),
-        },
-        "clip": guide.name if guide is not None else None,
-        "init": _weights_sha256(Path(recipe.init)) if recipe.init else None,
-    }
-
-
-def _weights_sha256(folder: Path) -> str:
-    return str(json.loads((folder / f"{MODEL}.json").read_text())["sha256"])
-
-
-def _card(
-    recipe: Recipe, model: GazeModel, source: GazeDataset, guide: Guide | None, fabric: Fabric
-) -> dict[str, Any]:
-    config = _config(recipe, source, guide)
-    return {
-        **model.card(),
-        "trained_on": config["source"],
-        "recipe": config["recipe"],
-        "clip": config["clip"],
-        "init_sha256": config["init"],
-        "seed": recipe.seed,
-        "commit": commit(),
-        "command": running_command(),
-        "devices": f"{fabric.world_size} {fabric.device.type}",
-        "versions": {"python": platform.python_version(), "torch": torch.__version__},
-    }
-
-
-_SHORT = ("seed", "epochs", "steps", "batch", "backbone", "precision", "learning_rate")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m train.gaze.fit", description=__doc__)
+def make_parser() -> argparse.ArgumentParser:
+    """The command's options; those of --set are listed at the end of the help."""
+    parser = command_parser("train.gaze.fit", __doc__)
+    parser.epilog = options_text()
     add = parser.add_argument
-    add("--method", required=True, help=f"one of {', '.join(RECIPES)}")
+    add("--method", required=True, help=f"one of {', '.join(METHODS)}")
     add("--source", required=True, action="append", help="NAME:PATH; several are joined")
     add("--out", type=Path, required=True, help="folder of the run")
     add("--held-out", help="NAME:PATH whose mean error is told at the end")
@@ -294,95 +32,31 @@ def _parser() -> argparse.ArgumentParser:
     add("--identity", type=Path, help="folder of train.clip.identity, for PCO on photographs")
     add("--cache", type=Path, help="folder of CLIP's features (beside --out by default)")
     add("--decoded", type=Path, help="folder for decoded crops: 150 kB each, faster on few cores")
-    for name in _SHORT:
-        default = getattr(Recipe(), name)
-        add(f"--{name.replace('_', '-')}", dest=name, help=f"{default} unless the recipe differs")
-    add("--set", action="append", default=[], metavar="NAME=VALUE", help="any other option")
-    add("--accelerator", default="auto", choices=("auto", "cpu", "cuda"))
-    add("--devices", type=int, default=int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    for name in ("seed", "epochs", "steps", "batch", "backbone", "precision", "learning_rate"):
+        default, text = OPTIONS[name]
+        add(f"--{name.replace('_', '-')}", dest=name, help=f"{text} (default: {default})")
+    add(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="any other option, listed below; may be given several times",
+    )
+    add("--accelerator", default="auto", choices=("auto", "cpu", "cuda"), help="what trains")
+    devices = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    add("--devices", type=int, default=devices, help="how many of them")
     add("--workers", type=int, default=2, help="loading processes per device")
     add("--max-minutes", type=float, default=0.0, help="stop then; the same command goes on")
     add("--deterministic", action="store_true", help="the same bits each time, slower on GPUs")
     return parser
 
 
-def _recipe_of(args: argparse.Namespace) -> Recipe:
-    settings = {name: getattr(args, name) for name in _SHORT if getattr(args, name) is not None}
-    for text in args.set:
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise FitError(f"--set {text}; expected NAME=VALUE")
-        settings[name.replace("-", "_")] = value
-    return changed(find_recipe(args.method), settings)
-
-
-def _prepared(args: argparse.Namespace, fabric: Fabric, recipe: Recipe) -> tuple[Any, Any, Any]:
-    """Source, guide and held-out data set."""
-    from train.data.cache import cached
-    from train.data.registry import open_dataset
-
-    source = open_dataset(args.source)
-    if args.decoded:
-        source = cached(source, args.decoded)
-    held_out = open_dataset(args.held_out) if args.held_out else None
-    guide = None
-    if isinstance(recipe.method, ClipGazeOptions):
-        if args.clip is None:
-            raise FitError(f"{recipe.name} needs CLIP: give --clip, such as ViT-B-16:openai")
-        from train.clip.guide import GuideOptions, make_guide
-
-        about = GuideOptions(
-            args.clip,
-            args.cache or args.out.with_name(args.out.name + "-features"),
-            args.prompts,
-            str(fabric.device),
-            args.workers,
-            args.identity,
-        )
-        with fabric.rank_zero_first():  # which makes the cache that the others read
-            guide = make_guide(source, recipe.method, about)
-    return source, guide, held_out
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Entry point."""
-    args = _parser().parse_args(arguments)
-    options = RunOptions(
-        accelerator=args.accelerator,
-        devices=args.devices,
-        workers=args.workers,
-        max_minutes=args.max_minutes,
-        deterministic=args.deterministic,
-    )
-    try:
-        recipe = _recipe_of(args)
-        fabric = make_fabric(recipe, options)
-        fabric.launch()
-        source, guide, held_out = _prepared(args, fabric, recipe)
-    except (ValueError, FileNotFoundError) as error:
-        return _refused(error)
-    try:
-        metrics = train_one(
-            recipe,
-            source,
-            args.out,
-            guide=guide,
-            options=options,
-            held_out=held_out,
-            fabric=fabric,
-        )
-    except (FitError, ModelError, CheckpointError, DataError) as error:
-        return _refused(error)
-    if fabric.is_global_zero:
-        print("  ".join(f"{k} {v:.6g}" for k, v in metrics.items()))
-        if not metrics["finished"]:
-            print("stopped by --max-minutes; the same command goes on")
-    return 0
-
-
-def _refused(error: Exception) -> int:
-    print(f"error: {error}", file=sys.stderr)
-    return 2
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    args = make_parser().parse_args(argv)
+    with needs("train"):
+        from train.gaze.fitting import run
+    return run(args)
 
 
 if __name__ == "__main__":

@@ -11,16 +11,16 @@ import torch
 
 from tests.train.fake_faces import tiny_clip_folder
 from tests.train.made_data import make_rendered
-from train.clip import identity
+from train.clip import identity_regressor as identity
 from train.clip.clip_models import load_clip
 from train.clip.guide import GuideOptions, make_guide
 from train.clip.prompts import PersonTextFeatures, load_prompts, make_prompts, save_prompts
 from train.data.cache import cached
 from train.data.registry import open_dataset
-from train.gaze.fit import train_one
+from train.gaze.fitting import train_one
 from train.gaze.methods.clip_gaze import ClipGazeOptions
 from train.gaze.recipes import changed, find_recipe
-from train.gaze.step_bench import RandomCrops
+from train.gaze.step_times import RandomCrops
 from train.gaze.trainer import RunOptions, collate
 from train.loop.states import write_halves
 

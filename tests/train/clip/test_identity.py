@@ -14,8 +14,10 @@ from torch import Tensor, nn
 pytest.importorskip("timm", reason="needs timm of the extra [train]")
 
 from tests.train.fake_faces import FakeFaces
-from train.clip import identity
-from train.clip.identity import (
+from train.clip import identity as door
+from train.clip import identity_regressor as identity
+from train.clip.identity_figures import Faces, evaluate, r2, reidentified
+from train.clip.identity_regressor import (
     IdentityRegressor,
     frontal_rows,
     identity_losses,
@@ -24,7 +26,6 @@ from train.clip.identity import (
     people_identities,
     train_identity,
 )
-from train.clip.identity_figures import Faces, evaluate, r2, reidentified
 
 BACKBONE = "mobilenetv3_small_050"
 
@@ -170,10 +171,12 @@ def test_landmark_basis_is_in_millimetres(kit) -> None:  # type: ignore[no-untyp
 
 
 def test_command_line(tmp_path: Path, monkeypatch, capsys) -> None:  # type: ignore[no-untyped-def]
-    monkeypatch.setattr("train.data.registry.open_dataset", lambda source: FakeFaces(6, 3))
+    monkeypatch.setattr(
+        "train.clip.identity_regressor.open_dataset", lambda source: FakeFaces(6, 3)
+    )
     given = f"--source rendered:a --out {tmp_path / 'out'} --cache {tmp_path / 'cache'} --steps 1"
     given += f" --backbone {BACKBONE} --size-px 32 --threads 1 --device cpu --batch"
-    identity.main([*given.split(), "8"])
+    assert door.main([*given.split(), "8"]) == 0
     assert "held-out people: R²" in capsys.readouterr().out
-    with pytest.raises(SystemExit, match="a batch is 99"):
-        identity.main([*given.split(), "99"])
+    assert door.main([*given.split(), "99"]) == 2
+    assert "a batch is 99" in capsys.readouterr().err

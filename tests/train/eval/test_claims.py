@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 pytest.importorskip("lightning", reason="training tests need the extra [train]")
 pytest.importorskip("sklearn", reason="training tests need the extra [train]")
@@ -13,9 +14,8 @@ pytest.importorskip("sklearn", reason="training tests need the extra [train]")
 from clipgaze_sdk.geometry import vector_from_angles
 from tests.train.runs import dots, fake_run
 from train.data.tables import UNKNOWN
-from train.eval import claims
-from train.eval import features as visualize
-from train.eval.claims import check_claims, markdown, probed, read_metrics, verdicts
+from train.eval import claims, features
+from train.eval.feature_plots import placed, told
 from train.eval.probes import (
     ProbeError,
     factor_probe,
@@ -25,7 +25,9 @@ from train.eval.probes import (
     spread_of,
 )
 from train.eval.protocol import ProtocolError
+from train.eval.verdicts import check_claims, markdown, probed, read_metrics, verdicts
 from train.factors import FACTORS
+from train.gaze.checkpoints import load_model, write_weights
 
 PEOPLE, PICTURES = 40, 20
 
@@ -189,19 +191,57 @@ def test_runs_are_probed_and_drawn(tmp_path, capsys):
     assert "--prompts best=x" in capsys.readouterr().err
     picture = tmp_path / "few.png"
     few = ["--run", str(run), *plain, "--most", "20", "--out", str(picture)]
-    assert visualize.main([*few, "--factor", "glasses"]) == 0
+    assert features.main([*few, "--factor", "glasses"]) == 0
     assert picture.stat().st_size > 10_000
-    assert visualize.main([*few, "--factor", "glases"]) == 2
+    assert features.main([*few, "--factor", "glases"]) == 2
     assert "did you mean glasses" in capsys.readouterr().err
 
 
 def test_places_in_the_plane():
     rng = np.random.default_rng(2)
     groups = np.repeat(np.eye(3), 30, 0) + rng.normal(size=(90, 3)) * 0.01
-    place, by = visualize.placed(groups)
+    place, by = placed(groups)
     assert by == "t-SNE"
     middles = place.reshape(3, 30, 2).mean(1)
     apart = np.linalg.norm(middles[0] - middles[1])
     assert apart > 3 * place.reshape(3, 30, 2).std(1).max()
-    place, by = visualize.placed(groups[:3])
+    place, by = placed(groups[:3])
     assert (by, place.shape) == ("main components", (3, 2))
+
+
+@pytest.mark.parametrize("value", [1.0, 0.0])
+def test_collapsed_features_are_drawn_and_said(value):
+    """t-SNE of these ended the process with a segmentation fault."""
+    place, by = placed(np.full((60, 8), value))
+    assert by == "main components"
+    assert np.isfinite(place).all()
+    assert told(np.full((60, 8), value)).startswith("collapsed, all images have one feature")
+    rng = np.random.default_rng(0)
+    near = np.ones((60, 8)) + 0.05 * rng.normal(size=(60, 8))
+    assert told(near).startswith("nearly collapsed (mean cosine 0.99")
+    line = np.outer(np.linspace(-1, 1, 60), np.ones(8)) + 1e-3 * rng.normal(size=(60, 8))
+    assert "nearly collapsed" in told(line)
+    assert "collapsed" not in told(rng.normal(size=(60, 8)))
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_a_collapsed_run_is_drawn_with_what_is_wrong(broken, tmp_path, capsys):
+    run = fake_run(tmp_path / "run")
+    model = load_model(run)
+    with torch.no_grad():
+        model.separator[2].weight.zero_()
+        if broken:
+            model.separator[2].bias.fill_(float("nan"))
+    card = json.loads((run / "model.json").read_text())
+    write_weights(run, "model", model.state_dict(), card)
+    dots(tmp_path / "dots", people=15, pictures=4)
+    words = ["--run", str(run), "--data", f"rendered:{tmp_path / 'dots'}", "--workers", "0"]
+    code = features.main([*words, "--out", str(tmp_path / "x.png"), "--device", "cpu"])
+    said = capsys.readouterr()
+    if broken:
+        assert code == 2
+        assert "0 of 60 images have finite features" in said.err
+    else:
+        assert code == 0
+        assert "f_re, after M: collapsed, all images have one feature" in said.out
+        assert (tmp_path / "x.png").stat().st_size > 5000

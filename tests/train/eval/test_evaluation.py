@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from clipgaze_sdk.geometry import angle_between, vector_from_angles
-from train.eval.bundled import summary
+from train.eval.bundled_networks import summary
 from train.eval.frozen_set import (
     BINS,
     COUNT,

@@ -6,8 +6,8 @@ import pytest
 
 from tests.train.runs import dots
 from train.eval import learning_curve
-from train.eval.learning_curve import Point, logged, slope, state_model
-from train.gaze.fit import train_one
+from train.eval.error_by_steps import Point, logged, slope, state_model
+from train.gaze.fitting import train_one
 from train.gaze.recipes import changed, find_recipe
 from train.gaze.trainer import RunOptions
 
@@ -27,7 +27,7 @@ def test_a_power_law_is_found_again():
         slope(points[:1])
 
 
-def test_it_measures_and_plots_a_run(tmp_path, monkeypatch, capsys):
+def test_it_measures_and_plots_a_run(tmp_path, capsys):
     source = dots(tmp_path / "dots")
     settings = {"backbone": "small", "width": "16", "band": "true", "batch": "4", "steps": "4"}
     quiet = RunOptions(accelerator="cpu", progress=False, tensorboard=False, log_every=2)
@@ -38,9 +38,8 @@ def test_it_measures_and_plots_a_run(tmp_path, monkeypatch, capsys):
     model, seen = state_model(tmp_path / "run" / "state.safetensors")
     assert seen == 16
     assert not model.training
-    arguments = ["x", "--run", str(tmp_path / "run"), "--data", f"rendered:{tmp_path / 'dots'}"]
+    arguments = ["--run", str(tmp_path / "run"), "--data", f"rendered:{tmp_path / 'dots'}"]
     arguments += ["--out", str(tmp_path / "curve.png")]
-    monkeypatch.setattr("sys.argv", arguments)
-    learning_curve.main()
+    assert learning_curve.main(arguments) == 0
     assert "16 image-steps" in capsys.readouterr().out
     assert (tmp_path / "curve.png").stat().st_size > 5000

@@ -27,7 +27,7 @@ from train.eval.protocol import (
     trivial,
     uncertainty,
 )
-from train.eval.protocol_report import cell, markdown, table
+from train.eval.protocol_report import cell, markdown, table, write_heat_map
 from train.gaze.checkpoints import load_model
 
 RAD = np.pi / 180
@@ -204,3 +204,27 @@ def test_the_command_writes_figures_and_pictures(data, runs, tmp_path, capsys):
     assert cv2.imread(str(picture)).std() > 10
     assert command.main([*given[:-4], "rendered:/nowhere", "--out", str(tmp_path)]) == 2
     assert "does not exist" in capsys.readouterr().err
+
+
+def test_both_plots_of_angles_run_the_same_way(tmp_path, monkeypatch):
+    """What looks to the image's left has a positive yaw, and is drawn on the left."""
+    from matplotlib.figure import Figure
+
+    from train.data.check import write_scatter
+
+    drawn = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: drawn.append(figure))
+    angles = np.radians(np.array([[5.0, 30.0], [-5.0, 30.0], [0.0, -20.0]], np.float32))
+    write_scatter({"gaze": angles, "head": angles}, tmp_path / "angles.png")
+    errors = np.array([4.0, 5.0, 6.0])
+    report = {"by_gaze": grid(angles, errors), "by_head": grid(angles, errors)}
+    write_heat_map(report, tmp_path / "heat.png")
+    for figure in drawn:
+        for axes in figure.axes[:2]:
+            figure.draw_without_rendering()
+            left, right = (axes.transData.transform((yaw, 0.0))[0] for yaw in (30.0, -20.0))
+            assert left < right
+            assert axes.get_xlabel() == "yaw [°], positive to the image's left"
+            low, high = (axes.transData.transform((0.0, pitch))[1] for pitch in (-5.0, 5.0))
+            assert low < high
+    assert len(drawn) == 2

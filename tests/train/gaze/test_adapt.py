@@ -12,8 +12,9 @@ import torch
 pytest.importorskip("lightning", reason="training tests need the extra [train]")
 
 from tests.train.runs import dots, fake_run
-from train.gaze import adapt as module
-from train.gaze.adapt import AdaptError, AdaptOptions, adapt, drawn, main
+from train.gaze import adaptation as module
+from train.gaze.adapt import main
+from train.gaze.adaptation import AdaptError, AdaptOptions, adapt, drawn
 from train.gaze.checkpoints import CheckpointError, load_model
 
 FEW = {"labels": 12, "draws": 2, "steps": 30}

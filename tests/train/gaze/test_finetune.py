@@ -15,18 +15,18 @@ from clipgaze_sdk import GazeEstimator
 from export import export_onnx
 from tests.train.runs import dots, fake_run
 from train.eval.protocol import predict, read_card
-from train.gaze import finetune as module
+from train.gaze import fine_tuning as module
 from train.gaze.augment import Augmentation
 from train.gaze.checkpoints import load_model
-from train.gaze.finetune import (
+from train.gaze.fine_tuning import (
     FineTuneError,
     FineTuneOptions,
     fine_tune,
     folds_of,
-    main,
     parameters_of,
     verdict,
 )
+from train.gaze.finetune import main
 from train.gaze.models import GazeModel
 from train.gaze.tuning import average, last_stage, tune
 

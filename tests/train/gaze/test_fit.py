@@ -14,8 +14,7 @@ from torch import nn
 
 from tests.train.runs import fake_run
 from train.data.samples import EYE_POINTS
-from train.gaze import fit, trainer
-from train.gaze import step_bench as fit_bench
+from train.gaze import fit, step_bench, trainer
 from train.gaze.checkpoints import (
     STATE,
     CheckpointError,
@@ -24,13 +23,13 @@ from train.gaze.checkpoints import (
     load_model,
     read_tensors,
 )
-from train.gaze.fit import FitError, gaze_errors, train_one
+from train.gaze.fitting import FitError, gaze_errors, train_one
 from train.gaze.methods import make_method
 from train.gaze.methods.base import Untouched
 from train.gaze.methods.clip_gaze import CachedImages, ClipGazeOptions, Guide, PersonTexts
 from train.gaze.models import GazeModel
 from train.gaze.recipes import Recipe, RecipeError, changed, find_recipe
-from train.gaze.step_bench import RandomCrops, random_guide
+from train.gaze.step_times import RandomCrops, random_guide
 from train.gaze.trainer import RunOptions, Trainer, collate, learning_rate
 from train.loop.gather import BatchSampler, gather
 
@@ -485,7 +484,7 @@ def test_the_command_trains(source, tmp_path, monkeypatch, capsys):
 
 
 def test_the_benchmark_prints_its_table(capsys):
-    fit_bench.main(["--backbone", "small", "--band", "--batch", "4", "--steps", "1"])
+    assert step_bench.main(["--backbone", "small", "--band", "--batch", "4", "--steps", "1"]) == 0
     assert "clip_gaze" in capsys.readouterr().out
 
 

@@ -24,7 +24,7 @@ from train.gaze.methods.clip_gaze import CachedImages, ClipGaze, ClipGazeOptions
 from train.gaze.methods.pure_gaze import Decoder, PureGazeOptions
 from train.gaze.models import BAND, OWN, GazeModel, ModelError, model_of
 from train.gaze.recipes import RECIPES, RecipeError, changed, find_recipe
-from train.gaze.step_bench import RandomCrops, random_guide
+from train.gaze.step_times import RandomCrops, random_guide
 from train.gaze.trainer import collate
 from train.gaze.tuning import head_gaze
 
