@@ -39,10 +39,10 @@ from train.ablation.runs import (
 )
 from train.data.views import Joined
 from train.eval.assessment import slug
-from train.eval.verdicts import check_claims, markdown, probed
 from train.eval.feature_plots import draw
 from train.eval.protocol import Figures
 from train.eval.protocol_report import write_heat_map
+from train.eval.verdicts import check_claims, markdown, probed
 from train.gaze.adaptation import AdaptOptions, adapt
 from train.gaze.checkpoints import CheckpointError, commit
 from train.gaze.trainer import total_steps
