@@ -164,14 +164,16 @@ def _with_linear_layers_joined(model: GazeModel) -> GazeModel:
     return model
 
 
-def _join_heads(model: GazeModel, before: nn.Linear) -> None:
+def _join_heads(model: GazeModel, before: nn.Module) -> None:
     model.gaze = _product(model.gaze, before)
     model.sigma[0] = _product(model.sigma[0], before)
 
 
 @torch.no_grad()
-def _product(second: nn.Linear, first: nn.Linear) -> nn.Linear:
+def _product(second: nn.Module, first: nn.Module) -> nn.Linear:
     """One layer that does what both do, one after the other."""
+    if not (isinstance(first, nn.Linear) and isinstance(second, nn.Linear)):
+        raise TypeError(f"expected two linear layers, not {first} and {second}")
     both = nn.Linear(first.in_features, second.out_features)
     weight = second.weight.double()
     both.weight.copy_(weight @ first.weight.double())
