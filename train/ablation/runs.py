@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from clipgaze_sdk.writing import write_files
 from train.ablation.plan import PROMPT_RUNS, Preset, Variant
 from train.ablation.report import HELD_OUT, SHORT
 from train.clip.clip_models import Clip, load_clip
@@ -342,9 +343,8 @@ def read_done(folder: Path, config: Mapping[str, Any]) -> Figures | None:
 def write_done(folder: Path, config: Mapping[str, Any], result: Figures) -> None:
     """Note that a step is finished, at once."""
     folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / "done.partial"
-    partial.write_text(json.dumps({"config": config, "result": result}) + "\n")
-    partial.replace(folder / "done.json")
+    done = json.dumps({"config": config, "result": result})
+    write_files({folder / "done.json": f"{done}\n".encode()})
 
 
 @contextlib.contextmanager

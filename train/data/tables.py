@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 from tqdm import tqdm
 
+from clipgaze_sdk.writing import write_files
 from train.commands import announce
 from train.json_files import read_json
 
@@ -120,9 +121,7 @@ def _done(about: Path, count: int) -> int:
 
 
 def _note(about: Path, done: int, count: int) -> None:
-    partial = about.with_suffix(".partial")
-    partial.write_text(json.dumps({"done": done, "of": count}))
-    partial.replace(about)
+    write_files({about: json.dumps({"done": done, "of": count}).encode()})
 
 
 def held_out_people(person: NDArray[np.int64], share: float, seed: int) -> NDArray[np.int64]:

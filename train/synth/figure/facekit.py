@@ -13,7 +13,7 @@ into the head; the origin is moved to the face centre by the caller).
 from __future__ import annotations
 
 import hashlib
-import os
+import secrets
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -173,18 +173,19 @@ def _write_pack(folder: Path, pack: Path) -> None:
     )
     pack.parent.mkdir(parents=True, exist_ok=True)
     # Several processes may do this at once; each writes its own file and the last one stays.
-    partial = pack.with_name(f"{pack.stem}.{os.getpid()}.partial.npz")
+    partial = pack.with_name(f"{pack.stem}.{secrets.token_hex(8)}.partial")
     try:
-        np.savez(
-            partial,
-            neutral=neutral,
-            identity=identity.astype(np.float16),
-            expression=expression.astype(np.float16),
-            expression_names=np.array(names),
-            triangles=triangles,
-            uv=uv,
-            landmarks=landmarks,
-        )
+        with partial.open("xb") as file:
+            np.savez(
+                file,
+                neutral=neutral,
+                identity=identity.astype(np.float16),
+                expression=expression.astype(np.float16),
+                expression_names=np.array(names),
+                triangles=triangles,
+                uv=uv,
+                landmarks=landmarks,
+            )
         partial.replace(pack)
     finally:
         partial.unlink(missing_ok=True)

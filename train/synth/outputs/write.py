@@ -15,6 +15,7 @@ import json
 import multiprocessing
 import multiprocessing.connection
 import os
+import secrets
 import tarfile
 import threading
 import time
@@ -26,6 +27,8 @@ from typing import Any
 
 import cv2
 
+from clipgaze_sdk import InputError
+from clipgaze_sdk.writing import write_files
 from train.factors import FACTORS
 from train.json_files import read_json
 from train.synth.domains import Domain
@@ -168,8 +171,8 @@ def make_studio(facekit: Path) -> Studio:
 
 def _guarded(options: WriteOptions, start: int, studio: Studio) -> dict[str, Any]:
     """One shard's entry; a full disk becomes a :class:`WriteError` and leaves no partial file."""
-    # A name of its own, should a worker of a run that was killed still be at it.
-    partial = (options.out / _name(start, options)).with_suffix(f".{os.getpid()}.partial")
+    # A name that nobody has: a worker of a run that was killed may still be at it.
+    partial = (options.out / _name(start, options)).with_suffix(f".{secrets.token_hex(8)}.partial")
     try:
         return _write_shard(options, start, studio, partial)
     except OSError as error:
@@ -198,7 +201,7 @@ def _write_shard(
     path = options.out / _name(start, options)
     labels = hashlib.sha256()
     end = min(start + options.shard_size, options.count)
-    with tarfile.open(partial, "w") as tar:
+    with partial.open("xb") as file, tarfile.open(fileobj=file, mode="w") as tar:
         for index in range(start, end):
             chosen = domain_of(domains, options.product, index)
             key = f"{options.seed:03d}-{index:08d}"
@@ -328,15 +331,9 @@ def _save(options: WriteOptions, manifest: dict[str, Any]) -> None:
         "shards": shards,
     }
     path = options.out / MANIFEST
-    partial = path.with_suffix(".partial")
     try:
-        partial.write_text(json.dumps(data, indent=1) + "\n")
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise WriteError(
-                f"{options.out}: the disk is full; finished shards are kept: free some space and "
-                "the same command goes on"
-            ) from None
-        raise
+        write_files({path: f"{json.dumps(data, indent=1)}\n".encode()})
+    except InputError as error:
+        raise WriteError(
+            f"{error} Finished shards are kept: mend it, and the same command goes on"
+        ) from None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -12,6 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from clipgaze_sdk import InputError
+from clipgaze_sdk.writing import write_files
 from train.synth.defocus import disk_kernel
 from train.synth.places.interiors import car_interior, clutter, office, room
 from train.synth.places.lighting import LUMINANCE, Lighting, backdrop
@@ -51,11 +52,11 @@ def baked(kind: str, number: int) -> NDArray[np.uint8]:
     if picture is None:
         data = cv2.imencode(".jpg", _painted(kind, number), [cv2.IMWRITE_JPEG_QUALITY, 95])[1]
         picture = cv2.imdecode(data, cv2.IMREAD_COLOR)
-        with contextlib.suppress(OSError):  # a home that cannot be written costs time only
+        with contextlib.suppress(
+            OSError, InputError
+        ):  # a home that cannot be written costs time only
             path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_suffix(f".{os.getpid()}.partial")
-            partial.write_bytes(data.tobytes())
-            partial.replace(path)
+            write_files({path: data.tobytes()})
     return np.asarray(picture, np.uint8)
 
 
