@@ -72,17 +72,17 @@ class EngineRunner:
         with self._lock:
             if self._closed:
                 raise BackendError(f"the network {self._name!r} is closed; make a new estimator.")
-            least, most = self.profile.min[0], self.profile.max[0]
-            if len(images) == 0 or not self.profile.holds((least, *images.shape[1:])):
+            low, high = self.profile.min[0], self.profile.max[0]
+            if len(images) == 0 or not self.profile.holds((low, *images.shape[1:])):
                 raise BackendError(
                     f"engine {self._name!r} got an input of shape {images.shape}; it was built for "
                     f"{self.profile.min} to {self.profile.max}. Build it for this shape."
                 )
             parts = []
             with gpu_context(self._cuda):
-                for start in range(0, len(images), most):
-                    part = images[start : start + most]
-                    parts.append(self._run_part(part, pad_to=least))
+                for start in range(0, len(images), high):
+                    part = images[start : start + high]
+                    parts.append(self._run_part(part, pad_to=low))
         return {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
 
     def layers(self) -> str:
@@ -148,8 +148,8 @@ class EngineRunner:
 
     def _read_profile(self) -> Profile:
         shapes = self._engine.get_tensor_profile_shape(self.inputs[0].name, 0)
-        least, best, most = (tuple(int(n) for n in shape) for shape in shapes)
-        return Profile(least, best, most)
+        low, best, high = (tuple(int(n) for n in shape) for shape in shapes)
+        return Profile(low, best, high)
 
     def _allocate(self) -> None:
         self._set_shape(self.profile.max)

@@ -225,9 +225,8 @@ def _time_models(
 ) -> dict[str, Any]:
     """Run the networks of one task in turns, so that all see the same machine."""
     from ..backends import load_backend
-    from ..tensorrt.builder import profile_of
+    from ..tensorrt.builder import profile_of, sample_images
     from ..tensorrt.network import BuildOptions
-    from ..tensorrt.samples import sample_images
 
     with ExitStack() as stack:
         models: list[dict[str, Any]] = []

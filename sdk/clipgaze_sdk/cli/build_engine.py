@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--all", action="store_true", help="build all three bundled networks")
     parser.add_argument(
         "--batch",
-        metavar="LEAST,USUAL,MOST",
+        metavar="MIN,OPT,MAX",
         type=_batch,
         help="batch sizes (1,1,8; 1,1,1 for the face detector); larger batches run in parts",
     )
@@ -82,8 +82,7 @@ def build_engine_command(args: argparse.Namespace) -> int:
         ClipGazeError: as its message says.
     """
     from ..backends.cuda import MissingRuntimeError
-    from ..tensorrt.builder import build_engine, check_graph
-    from ..tensorrt.files import check_engine_output
+    from ..tensorrt.builder import build_engine, check_engine_output, check_graph
     from ..tensorrt.network import BuildOptions
 
     options = BuildOptions(
@@ -164,5 +163,5 @@ def _summary(output: Path, info: EngineInfo) -> str:
 
 
 def _batch(text: str) -> tuple[int, int, int]:
-    least, usual, most = (int(part) for part in text.split(","))
-    return least, usual, most
+    low, best, high = (int(part) for part in text.split(","))
+    return low, best, high

@@ -186,13 +186,12 @@ def check_models() -> Iterable[Check]:
     if not all(_importable(name) for name in ("numpy", "cv2", "onnxruntime")):
         yield Check("estimator", "fail", "not tried", "install what is missing above first")
         return
-    from ..models.files import TASKS
-    from .models import load_bundled
+    from ..models.files import TASKS, resolve_models
 
     reinstall = "install clipgaze-sdk again; its files are incomplete or damaged"
     for task in TASKS:
         try:
-            card = load_bundled(task).card
+            card = resolve_models(None, tasks=(task,))[task].card
         except ClipGazeError as error:
             yield Check(f"model {task}", "fail", _one_line(error), reinstall)
         else:

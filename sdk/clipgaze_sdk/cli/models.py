@@ -17,7 +17,6 @@ from ..models.files import (
     ModelFile,
     bundled_names,
     find_model_file,
-    resolve_models,
 )
 from ..tensorrt.info import ENGINE_SUFFIX
 from ..writing import write_files
@@ -101,15 +100,6 @@ def _save(model: ModelFile, folder: Path) -> None:
     card = json.dumps(model.card.entries, indent=2) + "\n"
     write_files({paths[0]: model.data, paths[1]: card.encode()})
     print(f"wrote {paths[0]} ({len(model.data) / 1e6:.1f} MB) and {paths[1].name}")
-
-
-def load_bundled(task: str) -> ModelFile:
-    """Read a bundled network's card and check its file.
-
-    Raises:
-        ModelError: the card or the file is missing or damaged, or they do not match.
-    """
-    return resolve_models(None, tasks=(task,))[task]
 
 
 def card_to_dict(model: ModelFile) -> dict[str, Any]:

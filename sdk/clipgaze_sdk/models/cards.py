@@ -55,6 +55,7 @@ PRECISIONS = ("fp32", "fp16", "int8")
 _EXTERNAL_DATA = re.compile(rb"\x6a[\x00-\xff]{1,2}\n\x08location")
 """Field 13 of a TensorProto, and the key that each such entry must have."""
 _REQUIRED_TEXTS = ("name", "task", "file", "sha256", "licence", "version")
+_OPTIONAL_TEXTS = ("trained_on", "face_model", "command", "commit", "intended_use", "limits")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,21 +125,15 @@ class ModelCard:
                 f"card {str(path)!r} has format {data.get('format')!r}; expected {CARD_FORMAT}. "
                 "Take the model for this version of clipgaze_sdk, or update the package."
             )
-        texts = {key: _text(data, key, path) for key in _REQUIRED_TEXTS}
         card = cls(
             path=path,
-            **texts,
+            **{key: _text(data, key, path) for key in _REQUIRED_TEXTS},
+            **{key: _optional_text(data, key) for key in _OPTIONAL_TEXTS},
             inputs=_tensors(data, "inputs", path),
             outputs=_tensors(data, "outputs", path),
             preprocessing=_mapping(data, "preprocessing", path),
-            trained_on=_optional_text(data, "trained_on"),
-            face_model=_optional_text(data, "face_model"),
-            command=_optional_text(data, "command"),
             seed=data["seed"] if isinstance(data.get("seed"), int) else None,
-            commit=_optional_text(data, "commit"),
             figures=_mapping(data, "figures", path) if "figures" in data else {},
-            intended_use=_optional_text(data, "intended_use"),
-            limits=_optional_text(data, "limits"),
             precision=_precision(data, path),
             base_sha256=_optional_text(data, "base_sha256"),
             excluded_layers=_names(data, "excluded_layers", path),

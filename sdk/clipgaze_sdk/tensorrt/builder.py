@@ -17,13 +17,13 @@ from ..backends.engine_runner import EngineRunner
 from ..backends.onnx_runtime import OnnxRuntimeBackend
 from ..models.cards import TASK_OUTPUTS, ModelCard
 from ..models.files import ModelFile, find_model_file, load_model_file
-from ..writing import write_files
+from ..models.json_files import read_json
+from ..writing import check_writable, write_files
 from .info import ENGINE_SUFFIX, EngineInfo, Machine, Profile, sidecar_path
 from .network import BuildOptions, CompiledGraph, Progress, compile_graph
 from .precision import check_compute_layers, read_layers
-from .samples import sample_images
 
-_SAMPLES = 4
+_SAMPLES, _SQUARES = 4, 16
 _TOLERANCES = {"fp32": 0.01, "fp16": 0.05, "int8": 0.25}
 """Largest difference to ONNX Runtime on the same graph, in units of an output's largest magnitude.
 They are wide: they find an engine that computes something else.  What a precision costs in degrees
@@ -134,6 +134,40 @@ def check_graph(source: str, options: BuildOptions, *, threads: int) -> CheckedG
                 "Runtime; such a graph cannot be used. Take another precision."
             )
     return CheckedGraph(source, model, base_sha256, images, expected)
+
+
+def check_engine_output(output: Path, *, base_sha256: str, precision: str, force: bool) -> None:
+    """Refuse an output that cannot be written, or that would take the place of another engine.
+
+    The same model in the same precision may be built again.
+
+    Raises:
+        ConfigurationError: the name or the folder is wrong, or another engine is there.
+        InputError: nothing can be written there.
+    """
+    if output.suffix != ENGINE_SUFFIX:
+        raise ConfigurationError(f"output {str(output)!r} is no engine; expected *.engine.")
+    if not output.parent.is_dir():
+        raise ConfigurationError(f"cannot write {str(output)!r}: make its folder first.")
+    if output.is_dir():
+        raise ConfigurationError(f"cannot write {str(output)!r}: it is a folder.")
+    if output.exists() and not force:
+        there = _identity(sidecar_path(output))
+        if there != (base_sha256, precision):
+            what = "another model or precision" if there else "an engine without a side-car"
+            raise ConfigurationError(
+                f"{str(output)!r} is there already, of {what}. Give another --output, or --force."
+            )
+    check_writable(output)  # before minutes of work, not after
+
+
+def _identity(sidecar: Path) -> tuple[str, str] | None:
+    """Return the SHA-256 of the FP32 model and the precision that a side-car tells."""
+    try:
+        data = read_json(sidecar, what="side-car")
+        return str(data["engine"]["base_sha256"]), str(data.get("precision", "fp32"))
+    except (ModelError, KeyError, TypeError):
+        return None
 
 
 def build_engine(
@@ -247,8 +281,18 @@ def profile_of(card: ModelCard, options: BuildOptions) -> Profile:
         longest = -(-int(max(card.numbers("long_side_px"))) // step) * step
         usual = -(-round(longest / _OPT_ASPECT) // step) * step
         sizes = [(step, step), (usual, longest), (longest, longest)]
-    least, best, most = ((n, int(channels), *size) for n, size in zip(batch, sizes, strict=True))
-    return Profile(least, best, most)
+    low, best, high = ((n, int(channels), *size) for n, size in zip(batch, sizes, strict=True))
+    return Profile(low, best, high)
+
+
+def sample_images(card: ModelCard, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Return normalised images (N, 3, H, W) of coloured squares, the same on every machine."""
+    count, channels, height, width = shape
+    coarse = np.random.default_rng(0).uniform(0.0, 1.0, (count, channels, _SQUARES, _SQUARES))
+    rows, columns = (np.arange(n) * _SQUARES // n for n in (height, width))
+    pixels = coarse[:, :, rows[:, None], columns]
+    mean, std = (np.array(v)[:, None, None] for v in card.mean_std())
+    return np.ascontiguousarray((pixels - mean) / std, dtype=np.float32)
 
 
 def _compare(

@@ -36,7 +36,7 @@ class BuildOptions:
     precision: str
     """"fp32", "fp16" or "int8"."""
     batch: tuple[int, int, int] | None = None
-    """Least, usual and largest batch; None: 1, 1, 8 for crops, 1 for the face detector."""
+    """Min, opt and max of TensorRT's profile; None: 1, 1, 8 for crops, 1 for the face detector."""
     workspace_mib: int = 1024
     """GPU memory that a layer may use while it works."""
     dla_core: int | None = None
@@ -47,8 +47,8 @@ class BuildOptions:
     def __post_init__(self) -> None:
         if self.batch is not None and not 1 <= self.batch[0] <= self.batch[1] <= self.batch[2]:
             raise ConfigurationError(
-                f"batch is {self.batch}; expected three rising numbers of at least 1: least, "
-                "usual, largest, for instance 1,1,8."
+                f"batch is {self.batch}; expected three rising numbers of at least 1: min, "
+                "opt, max, for instance 1,1,8."
             )
         if self.workspace_mib < 1:
             raise ConfigurationError(f"workspace is {self.workspace_mib} MiB; expected at least 1.")
