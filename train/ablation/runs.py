@@ -23,9 +23,9 @@ from train.ablation.plan import PROMPT_RUNS, Preset, Variant
 from train.ablation.report import HELD_OUT, SHORT
 from train.clip.clip_models import Clip, load_clip
 from train.clip.guide import GuideOptions, make_guide
-from train.clip.prompts import factor_rows
 from train.clip.prompt_tuning import Options as PromptOptions
 from train.clip.prompt_tuning import run as tune_prompts
+from train.clip.prompts import factor_rows
 from train.data.registry import open_dataset, parse_spec
 from train.data.samples import DataError, GazeDataset
 from train.data.views import split_people
