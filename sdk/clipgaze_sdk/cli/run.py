@@ -132,10 +132,43 @@ def make_estimator(args: argparse.Namespace) -> GazeEstimator:
     return GazeEstimator(args.model, camera=camera, options=options)
 
 
-@dataclass(slots=True)
-class _Tally:
-    """What has been done so far."""
+def run(args: argparse.Namespace) -> int:
+    """Carry out ``clipgaze run``.
 
+    Raises:
+        ClipGazeError: as its message says.
+    """
+    from ..media.sinks import check_outputs, open_sinks
+    from ..media.sources import left_out_images, open_source, source_kind
+
+    this = _Run(args, estimator_options(args))
+    kind = source_kind(args.input)
+    check_outputs(args.input, kind, args.outputs, force=args.force)
+    if kind == "folder" and (names := [path.name for path in left_out_images(Path(args.input))]):
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        say(f"note: formats that are not read are left out: {', '.join(names[:3])}{more}")
+    with contextlib.ExitStack() as stack:
+        source = open_source(args.input, on_unreadable=this.leave_out)
+        stack.callback(source.close)
+        estimator = stack.enter_context(make_estimator(args))
+        sinks = open_sinks(args.outputs, fps=source.fps)
+        for sink in sinks:
+            stack.callback(sink.close)
+        try:
+            this.run(estimator, source, sinks)
+        except KeyboardInterrupt:
+            this.summarize(note="interrupted: ")
+            return 130
+    this.summarize()
+    return this.verdict(source)
+
+
+@dataclass(slots=True)
+class _Run:
+    """What was asked for, and what has been done so far."""
+
+    args: argparse.Namespace
+    options: EstimatorOptions
     frames: int = 0
     faces: int = 0
     unreadable: int = 0
@@ -147,90 +180,97 @@ class _Tally:
     """Frames with as many faces as are looked for."""
     start_s: float = field(default_factory=time.monotonic)
 
-
-def run(args: argparse.Namespace) -> int:
-    """Carry out ``clipgaze run``.
-
-    Raises:
-        ClipGazeError: as its message says.
-    """
-    from ..media.sinks import check_outputs, open_sinks
-    from ..media.sources import left_out_images, open_source, source_kind
-
-    options = estimator_options(args)
-    kind = source_kind(args.input)
-    check_outputs(args.input, kind, args.outputs, force=args.force)
-    tally = _Tally()
-
-    def report(error: InputError) -> None:
-        tally.unreadable += 1
+    def leave_out(self, error: InputError) -> None:
+        """Count a picture of a folder that cannot be used, and say why."""
+        self.unreadable += 1
         say(f"error: {error}")
 
-    if kind == "folder" and (names := [path.name for path in left_out_images(Path(args.input))]):
-        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-        say(f"note: formats that are not read are left out: {', '.join(names[:3])}{more}")
-    with contextlib.ExitStack() as stack:
-        source = open_source(args.input, on_unreadable=report)
-        stack.callback(source.close)
-        estimator = stack.enter_context(make_estimator(args))
-        sinks = open_sinks(args.outputs, fps=source.fps)
-        for sink in sinks:
-            stack.callback(sink.close)
-        try:
-            _run_frames(args, estimator, source, sinks=sinks, tally=tally, options=options)
-        except KeyboardInterrupt:
-            _summarize(args.outputs, tally, options, note="interrupted: ")
-            return 130
-    _summarize(args.outputs, tally, options)
-    return _verdict(args.input, source, tally)
+    def run(self, estimator: GazeEstimator, source: Source, sinks: Sequence[Sink]) -> None:
+        """Take every frame until the source ends, or enough is done."""
+        from ..media.opencv_build import window_is_available
+        from ..media.pictures import shown_name
 
+        args = self.args
+        may_show = not sinks and not args.headless and source.kind in ("video", "camera")
+        shown = may_show and window_is_available()
+        title = f"clipgaze: {shown_name(args.input)}"
+        counts = [count for count in (source.frame_count, args.max_frames) if count is not None]
+        progress = ProgressBar(min(counts, default=None), stream=sys.stderr)
+        with contextlib.ExitStack() as stack:
+            stack.callback(progress.clear)
+            if shown:
+                stack.callback(_close_window, title)
+            for frame in source.frames():
+                try:
+                    result = estimator.estimate(frame.image, timestamp_s=frame.timestamp_s)
+                except InputError as error:
+                    if source.kind != "folder":
+                        raise
+                    progress.clear()
+                    self.leave_out(InputError(f"{frame.name}: {error}"))
+                    continue
+                for sink in sinks:
+                    sink.write(frame, result)
+                self._count(result)
+                if sinks or shown:
+                    progress.update(self.frames)
+                else:
+                    print("\n".join(describe_frame(frame, result)), flush=True)
+                wanted = not shown or _show(title, frame, result)
+                if self.frames == args.max_frames or not wanted:
+                    self.stopped = True
+                    return
 
-def _run_frames(
-    args: argparse.Namespace,
-    estimator: GazeEstimator,
-    source: Source,
-    *,
-    sinks: Sequence[Sink],
-    tally: _Tally,
-    options: EstimatorOptions,
-) -> None:
-    from ..media.opencv_build import window_is_available
-    from ..media.pictures import shown_name
+    def _count(self, result: FrameResult) -> None:
+        self.frames += 1
+        self.faces += len(result.faces)
+        self.full_frames += len(result.faces) >= self.options.max_faces
+        self.camera_is_assumed = result.camera_is_assumed and self.args.horizontal_fov_deg is None
 
-    printed = not sinks
-    shown = printed and not args.headless and source.kind in ("video", "camera")
-    shown = shown and window_is_available()
-    title = f"clipgaze: {shown_name(args.input)}"
-    counts = [count for count in (source.frame_count, args.max_frames) if count is not None]
-    progress = ProgressBar(min(counts, default=None), stream=sys.stderr)
-    with contextlib.ExitStack() as stack:
-        stack.callback(progress.clear)
-        if shown:
-            stack.callback(_close_window, title)
-        for frame in source.frames():
-            try:
-                result = estimator.estimate(frame.image, timestamp_s=frame.timestamp_s)
-            except InputError as error:
-                if source.kind != "folder":
-                    raise
-                progress.clear()
-                tally.unreadable += 1
-                say(f"error: {frame.name}: {error}")
-                continue
-            for sink in sinks:
-                sink.write(frame, result)
-            tally.frames += 1
-            tally.faces += len(result.faces)
-            tally.full_frames += len(result.faces) >= options.max_faces
-            tally.camera_is_assumed = result.camera_is_assumed and args.horizontal_fov_deg is None
-            if printed and not shown:
-                print("\n".join(describe_frame(frame, result)), flush=True)
-            else:
-                progress.update(tally.frames)
-            wanted = not shown or _show(title, frame, result)
-            if tally.frames == args.max_frames or not wanted:
-                tally.stopped = True
-                return
+    def summarize(self, *, note: str = "") -> None:
+        """Say what was done, and what is to be known of it."""
+        outputs = self.args.outputs
+        # JSON says that the camera was assumed, and pictures hold no distances.
+        told = not outputs or any(output.suffix.lower() == ".csv" for output in outputs)
+        if self.camera_is_assumed and told:
+            say(
+                "note: distances are approximate, as 60 degrees across are assumed. Give --fov "
+                "DEG, or --camera FILE (YAML of OpenCV's or ROS's calibration: docs/cli.md)."
+            )
+        if self.full_frames:
+            say(
+                f"note: {self.full_frames} of {self.frames} frames had the most faces that are "
+                f"looked for ({self.options.max_faces}); there may be more. Raise --max-faces."
+            )
+        elapsed_s = max(time.monotonic() - self.start_s, 1e-9)
+        where = ", ".join(str(output) for output in outputs)
+        written = f"; written to {where}" if where and self.frames else ""
+        say(
+            f"{note}{self.frames} frame{'' if self.frames == 1 else 's'}, {self.faces} "
+            f"face{'' if self.faces == 1 else 's'} in {elapsed_s:.1f} s{written}"
+        )
+
+    def verdict(self, source: Source) -> int:
+        """Say what was missing at the end, and give the exit code."""
+        name = self.args.input
+        if source.kind == "folder" and self.unreadable:
+            total = self.unreadable + self.frames
+            say(f"error: {self.unreadable} of {total} pictures in {name!r} could not be used")
+            return 1
+        if source.kind != "video" or self.stopped:
+            return 0
+        if self.frames == 0:
+            raise InputError(
+                f"no frame of video {name!r} could be decoded: it is damaged, or its codec is "
+                "missing. Play it or convert it with ffmpeg, and see `clipgaze doctor`."
+            )
+        promised = source.frame_count
+        if promised is not None and self.frames < promised - 1:  # some headers count one too many
+            say(
+                f"warning: the video ended early: {self.frames} frames read, its header promises "
+                f"{promised}. What was read is kept"
+            )
+        return 0
 
 
 def describe_frame(frame: SourceFrame, result: FrameResult) -> list[str]:
@@ -275,50 +315,3 @@ def _close_window(title: str) -> None:
 
     with contextlib.suppress(cv2.error):  # the viewer may have closed it
         cv2.destroyWindow(title)
-
-
-def _summarize(
-    outputs: Sequence[Path], tally: _Tally, options: EstimatorOptions, *, note: str = ""
-) -> None:
-    # JSON says which camera was assumed, and pictures hold no distances.
-    if tally.camera_is_assumed and (
-        not outputs or any(p.suffix.lower() == ".csv" for p in outputs)
-    ):
-        say(
-            "note: distances are approximate, as 60 degrees across are assumed. Give --fov DEG, or "
-            "--camera FILE (YAML of OpenCV's or ROS's calibration: docs/cli.md)."
-        )
-    if tally.full_frames:
-        say(
-            f"note: {tally.full_frames} of {tally.frames} frames had {options.max_faces} faces, as "
-            "many as are looked for; there may be more. Raise --max-faces."
-        )
-    elapsed_s = max(time.monotonic() - tally.start_s, 1e-9)
-    where = ", ".join(str(output) for output in outputs)
-    written = f"; written to {where}" if where and tally.frames else ""
-    say(
-        f"{note}{tally.frames} frame{'' if tally.frames == 1 else 's'}, {tally.faces} "
-        f"face{'' if tally.faces == 1 else 's'} in {elapsed_s:.1f} s{written}"
-    )
-
-
-def _verdict(name: str, source: Source, tally: _Tally) -> int:
-    """Say what was missing at the end, and give the exit code."""
-    if source.kind == "folder" and tally.unreadable:
-        total = tally.unreadable + tally.frames
-        say(f"error: {tally.unreadable} of {total} pictures in {name!r} could not be used")
-        return 1
-    if source.kind != "video" or tally.stopped:
-        return 0
-    if tally.frames == 0:
-        raise InputError(
-            f"no frame of video {name!r} could be decoded: it is damaged, or its codec is missing. "
-            "Play it or convert it with ffmpeg, and see `clipgaze doctor`."
-        )
-    promised = source.frame_count
-    if promised is not None and tally.frames < promised - 1:  # some headers count one too many
-        say(
-            f"warning: the video ended early: {tally.frames} frames read, its header promises "
-            f"{promised}. What was read is kept"
-        )
-    return 0

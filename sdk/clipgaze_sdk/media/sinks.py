@@ -124,7 +124,7 @@ def open_sinks(outputs: Sequence[Path], *, fps: float | None) -> list[Sink]:
     try:
         for output in outputs:
             sinks.append(_open_sink(output, fps=fps))
-    except InputError:
+    except BaseException:
         for sink in sinks:
             sink.close()
         raise

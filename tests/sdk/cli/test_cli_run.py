@@ -392,7 +392,7 @@ def test_faces_left_out_by_the_limit_are_told(
     use_fake()
     clip = str(write_video(tmp_path / "clip.mp4", frames=5))
     assert main(["run", clip, "--max-faces", "1"]) == 0
-    assert "5 of 5 frames had 1 faces, as many as are looked for" in capsys.readouterr().err
+    assert "5 of 5 frames had the most faces that are looked for (1)" in capsys.readouterr().err
     assert main(["run", clip, "--max-faces", "2"]) == 0
     assert "--max-faces" not in capsys.readouterr().err
 
