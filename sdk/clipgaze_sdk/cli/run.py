@@ -138,7 +138,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ClipGazeError: as its message says.
     """
-    from ..media.sinks import check_outputs, open_sinks
+    from ..media.sinks import check_outputs, open_sink
     from ..media.sources import left_out_images, open_source, source_kind
 
     this = _Run(args, estimator_options(args))
@@ -151,9 +151,10 @@ def run(args: argparse.Namespace) -> int:
         source = open_source(args.input, on_unreadable=this.leave_out)
         stack.callback(source.close)
         estimator = stack.enter_context(make_estimator(args))
-        sinks = open_sinks(args.outputs, fps=source.fps)
-        for sink in sinks:
-            stack.callback(sink.close)
+        sinks: list[Sink] = []
+        for output in args.outputs:
+            sinks.append(open_sink(output, fps=source.fps))
+            stack.callback(sinks[-1].close)
         try:
             this.run(estimator, source, sinks)
         except KeyboardInterrupt:

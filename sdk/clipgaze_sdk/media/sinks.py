@@ -62,6 +62,7 @@ def check_outputs(
     Raises:
         ConfigurationError: an output does not fit the input, exists already, is named twice, is
             the input or a link to it, or its folder does not exist.
+        InputError: OpenCV cannot open a video of that name.
     """
     pictures = folder_images(Path(source)) if source_kind == "folder" else []
     inputs = pictures if pictures or source_kind == "camera" else [Path(source)]
@@ -75,6 +76,8 @@ def check_outputs(
                 f"cannot write {str(output)!r} from {source!r} ({source_kind}): expected "
                 f"{example}, .jsonl or .csv"
             )
+        if kind == "video":
+            opencv_path(output)
         resolved = output.resolve()
         if resolved in seen:
             raise ConfigurationError(f"output {str(output)!r} is given twice. Give it once.")
@@ -110,28 +113,16 @@ def _identity(path: Path) -> tuple[int, int]:
     return stat.st_dev, stat.st_ino
 
 
-def open_sinks(outputs: Sequence[Path], *, fps: float | None) -> list[Sink]:
-    """Make the sinks for ``outputs``, by suffix; existing files are overwritten.
+def open_sink(output: Path, *, fps: float | None) -> Sink:
+    """Make the sink for an output that ``check_outputs`` accepted; an existing file goes.
 
     Args:
-        outputs: files or folders, as ``check_outputs`` accepted them.
+        output: a file or a folder.
         fps: frames per second of a written video; None counts as 30.
 
     Raises:
-        InputError: a file cannot be created.
+        InputError: the file cannot be created.
     """
-    sinks: list[Sink] = []
-    try:
-        for output in outputs:
-            sinks.append(_open_sink(output, fps=fps))
-    except BaseException:
-        for sink in sinks:
-            sink.close()
-        raise
-    return sinks
-
-
-def _open_sink(output: Path, *, fps: float | None) -> Sink:
     kind = sink_kind(output)
     if kind in ("image", "folder"):
         return PictureSink(output, folder=kind == "folder")

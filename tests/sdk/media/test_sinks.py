@@ -22,7 +22,7 @@ from clipgaze_sdk.media.sinks import (
     PictureSink,
     VideoSink,
     check_outputs,
-    open_sinks,
+    open_sink,
 )
 from clipgaze_sdk.media.sources import SourceFrame, SourceKind, open_source
 from tests.sdk.example_results import example_face, example_result
@@ -137,7 +137,7 @@ def test_a_link_is_replaced_and_not_followed(tmp_path: Path, name: str) -> None:
     precious = tmp_path / "precious"
     precious.write_text("precious")
     (tmp_path / name).symlink_to(precious)
-    (sink,) = open_sinks([tmp_path / name], fps=25.0)
+    sink = open_sink(tmp_path / name, fps=25.0)
     sink.write(frame(), example_result(example_face()))
     sink.close()
     assert precious.read_text() == "precious"
@@ -248,7 +248,7 @@ def test_a_video_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
 
 def test_sinks_follow_the_suffixes(tmp_path: Path) -> None:
     names = ["a.jpg", "a.avi", "a.jsonl", "a.csv", "out"]
-    sinks = open_sinks([tmp_path / name for name in names], fps=None)
+    sinks = [open_sink(tmp_path / name, fps=None) for name in names]
     kinds = [type(sink) for sink in sinks]
     for sink in sinks:
         sink.close()
@@ -257,7 +257,7 @@ def test_sinks_follow_the_suffixes(tmp_path: Path) -> None:
 
 def test_a_file_that_cannot_be_created_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot write"):
-        open_sinks([tmp_path / "a.csv", tmp_path / "no" / "a.jsonl"], fps=None)
+        open_sink(tmp_path / "no" / "a.jsonl", fps=None)
     with pytest.raises(InputError, match="cannot write"):
         write_image(tmp_path / "no" / "a.png", gradient())
 
@@ -323,12 +323,17 @@ def test_names_that_are_no_utf_8_are_written(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     name = "caf\udce9.png"  # as Python spells the byte E9
     outputs = [tmp_path / "out", tmp_path / "a.csv", tmp_path / "a.jsonl"]
-    sinks = open_sinks(outputs, fps=None)
+    sinks = [open_sink(output, fps=None) for output in outputs]
     for sink in sinks:
         sink.write(frame(name=name), example_result(example_face()))
         sink.close()
     assert (tmp_path / "out" / name).stat().st_size > 100
     assert (tmp_path / "a.csv").read_text().splitlines()[1].startswith("caf\\xe9.png,0,")
     assert json.loads((tmp_path / "a.jsonl").read_text())["source"] == "caf\\xe9.png"
-    with pytest.raises(InputError, match="not UTF-8"):
-        VideoSink(tmp_path / "caf\udce9.mp4", fps=25.0)
+    video = tmp_path / "caf\udce9.mp4"
+    for attempt in (
+        lambda: VideoSink(video, fps=25.0),
+        lambda: check_outputs("0", "camera", [tmp_path / "b.csv", video], force=False),
+    ):
+        with pytest.raises(InputError, match="not UTF-8"):
+            attempt()
