@@ -21,7 +21,8 @@ class FrozenRecord:
     """
 
     def __post_init__(self) -> None:
-        for name, value in self._values().items():
+        for name in self.__dataclass_fields__:
+            value = getattr(self, name)
             if isinstance(value, np.ndarray):
                 object.__setattr__(self, name, frozen(value))
 

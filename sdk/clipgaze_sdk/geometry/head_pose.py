@@ -148,17 +148,16 @@ def _refined(
     cost, normal, slope = _linearized(rotation, translation, model, seen, limit)
     for _ in range(_STEPS):
         # Damped by the diagonal (Marquardt), so that radians and millimetres need no common scale.
-        damped = normal + damping * np.diag(np.diag(normal))
+        damped = normal.copy()
+        damped.flat[::7] *= 1.0 + damping
         try:
             step = np.asarray(np.linalg.solve(damped, -slope), dtype=np.float64)
-        except np.linalg.LinAlgError:
+            trial_rotation = _rotation_from_vector(step[:3]) @ rotation
+        except (np.linalg.LinAlgError, ValueError):  # no face is so: the start is as good as any
             break
-        if not np.all(np.isfinite(step)):  # no face is so: the start is as good as any
-            break
-        trial_rotation = _rotation_from_vector(step[:3]) @ rotation
         trial_translation = translation + step[3:]
         trial = _linearized(trial_rotation, trial_translation, model, seen, limit)
-        if trial_translation[2] <= _NEAREST_MM or trial[0] > cost:
+        if trial_translation[2] <= _NEAREST_MM or not trial[0] <= cost:
             damping *= 10.0
             if damping > 1e8:
                 break
