@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .._estimator import GazeEstimator
-    from .._results import FrameResult
     from ..models.files import ModelFile
 
 WIDTH_PX, HEIGHT_PX = 1280, 720
@@ -38,32 +37,19 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
         description="Measure p50 and p99 of each stage and of whole frames, at 1280x720 with one "
         "face, for images of their own and for a followed stream.",
     )
-    parser.add_argument(
-        "--image",
-        metavar="FILE",
-        type=Path,
-        help="a picture with a clear face, fitted into 1280x720; needed without --compare",
+    add = parser.add_argument
+    text = "a picture with a clear face, fitted into 1280x720; needed without --compare"
+    add("--image", metavar="FILE", type=Path, help=text)
+    text = "frames to time (120); of a stream, up to the next run of the detector"
+    add("--frames", metavar="N", type=positive_int, default=120, help=text)
+    add("--threads", metavar="T", type=positive_int, default=2, help="CPU threads (2)")
+    add("--model", metavar="PATH", type=Path, help="a gaze model or a folder")
+    text = (
+        "instead, time every network in every precision and backend that is here: bundled graphs, "
+        "engines in this folder, and the files and folders given"
     )
-    parser.add_argument(
-        "--frames",
-        metavar="N",
-        type=positive_int,
-        default=120,
-        help="frames to time (120); of a stream, up to the next run of the detector",
-    )
-    parser.add_argument(
-        "--threads", metavar="T", type=positive_int, default=2, help="CPU threads (2)"
-    )
-    parser.add_argument("--model", metavar="PATH", type=Path, help="a gaze model or a folder")
-    parser.add_argument(
-        "--compare",
-        metavar="PATH",
-        type=Path,
-        nargs="*",
-        help="instead, time every network in every precision and backend that is here: bundled "
-        "graphs, engines in this folder, and the files and folders given",
-    )
-    parser.add_argument("--json", metavar="OUT", type=Path, help="write the figures here too")
+    add("--compare", metavar="PATH", type=Path, nargs="*", help=text)
+    add("--json", metavar="OUT", type=Path, help="write the figures here too")
     parser.set_defaults(command=bench)
 
 
@@ -83,9 +69,6 @@ def bench(args: argparse.Namespace) -> int:
     if args.json is not None:
         args.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     return 0
-
-
-# ------------------------------------------------------------------------------------ whole frames
 
 
 def _frames(args: argparse.Namespace) -> dict[str, Any]:
@@ -145,24 +128,25 @@ def _time_frames(
     estimator: GazeEstimator, image: NDArray[np.uint8], frames: int, *, stream: bool
 ) -> dict[str, Any]:
     estimator.reset()
-    results: list[FrameResult] = []
-    totals_ms: list[float] = []
+    columns: dict[str, list[float]] = {name: [] for name in (*STAGES, "end to end")}
+    detector_runs = 0
     for index in range(_WARM_UP + frames):
         start_s = time.perf_counter()
         stamp_s = index / _STREAM_FPS if stream else None
         result = estimator.estimate(image, timestamp_s=stamp_s)
-        totals_ms.append((time.perf_counter() - start_s) * 1e3)
-        results.append(result)
-    results, totals_ms = results[_WARM_UP:], totals_ms[_WARM_UP:]
-    columns = {name: [result.timings_ms[name] for result in results] for name in STAGES}
-    columns["end to end"] = totals_ms
+        taken_ms = {**result.timings_ms, "end to end": (time.perf_counter() - start_s) * 1e3}
+        if index >= _WARM_UP:
+            detector_runs += result.detector_ran
+            for name, values in columns.items():
+                values.append(taken_ms[name])
+    total_ms = sum(columns["end to end"])
     return {
         "p50_ms": {name: _percentile(values, 50) for name, values in columns.items()},
         "p99_ms": {name: _percentile(values, 99) for name, values in columns.items()},
-        "mean_ms": sum(totals_ms) / frames,
-        "fps": 1e3 * frames / sum(totals_ms),
+        "mean_ms": total_ms / frames,
+        "fps": 1e3 * frames / total_ms,
         "frames": frames,
-        "detector_runs": sum(result.detector_ran for result in results),
+        "detector_runs": detector_runs,
     }
 
 
@@ -181,9 +165,6 @@ def _frame_lines(report: dict[str, Any]) -> list[str]:
         f"{still['frames']} images; {stream['frames']} frames of a stream, in which the detector "
         f"ran on {stream['detector_runs']}",
     ]
-
-
-# --------------------------------------------------------------------------------- single networks
 
 
 def _networks(args: argparse.Namespace) -> dict[str, Any]:
@@ -225,6 +206,7 @@ def _time_models(
 ) -> dict[str, Any]:
     """Run the networks of one task in turns, so that all see the same machine."""
     from ..backends import load_backend
+    from ..models.files import BUNDLED_FOLDER
     from ..tensorrt.builder import profile_of, sample_images
     from ..tensorrt.network import BuildOptions
 
@@ -242,7 +224,15 @@ def _time_models(
                 skipped[str(file.path)] = str(error)
             else:
                 runs.append(partial(backend.run, images))
-                models.append(_model_entry(file, shape))
+                bundled = file.path.parent == BUNDLED_FOLDER
+                models.append(
+                    {
+                        "name": file.path.name if bundled else str(file.path),
+                        "precision": file.card.precision,
+                        "backend": "onnxruntime" if file.path.suffix == ".onnx" else "tensorrt",
+                        "shape": shape,
+                    }
+                )
         times_ms: list[list[float]] = [[] for _ in runs]
         for _ in range(_WARM_UP + args.frames):
             for run, taken in zip(runs, times_ms, strict=True):
@@ -254,17 +244,6 @@ def _time_models(
         model["p99_ms"] = _percentile(taken[_WARM_UP:], 99)
         model["ratio"] = models[0]["p50_ms"] / model["p50_ms"]  # to the bundled FP32 network
     return {"rounds": args.frames, "models": models}
-
-
-def _model_entry(file: ModelFile, shape: tuple[int, ...]) -> dict[str, Any]:
-    from ..models.files import BUNDLED_FOLDER
-
-    return {
-        "name": file.path.name if file.path.parent == BUNDLED_FOLDER else str(file.path),
-        "precision": file.card.precision,
-        "backend": "onnxruntime" if file.path.suffix == ".onnx" else "tensorrt",
-        "shape": shape,
-    }
 
 
 def _model_lines(report: dict[str, Any]) -> list[str]:

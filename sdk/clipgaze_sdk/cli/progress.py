@@ -26,7 +26,7 @@ class ProgressLine:
     def draw(self, text: str) -> None:
         """Put a text in the line's place, cut or filled to the terminal's width."""
         if self._is_terminal:
-            width = _terminal_width()
+            width = max(20, shutil.get_terminal_size().columns - 1)
             self._stream.write("\r" + text[:width].ljust(width))
             self._stream.flush()
             self._drawn = True
@@ -52,24 +52,14 @@ class ProgressBar(ProgressLine):
         now_s = time.monotonic()
         if now_s >= self._next_s or done == self._total:
             self._next_s = now_s + 0.1
-            elapsed_s = now_s - self._start_s
-            width = _terminal_width()
-            self.draw(progress_line(done, self._total, elapsed_s=elapsed_s, width=width))
+            self.draw(progress_line(done, self._total, elapsed_s=now_s - self._start_s))
 
 
-def _terminal_width() -> int:
-    return max(20, shutil.get_terminal_size().columns - 1)
-
-
-def progress_line(done: int, total: int | None, *, elapsed_s: float, width: int) -> str:
-    """Say ``done`` of ``total`` frames in exactly ``width`` characters."""
+def progress_line(done: int, total: int | None, *, elapsed_s: float) -> str:
+    """Say how far it is, ``done`` of ``total`` frames, and how long it will take."""
     rate = done / elapsed_s if elapsed_s > 0 else 0.0
     if total is None:
-        return f"{done} frames, {rate:.1f}/s".ljust(width)[:width]
+        return f"{done} frames, {rate:.1f}/s"
+    filled = min(20, 20 * done // max(1, total))
     left_s = max(0.0, (total - done) / rate) if rate > 0 else 0.0
-    text = f" {done}/{total}, {rate:.1f}/s, {left_s:.0f} s left"
-    room = width - len(text) - 2
-    if room < 5:
-        return text.strip().ljust(width)[:width]
-    filled = min(room, room * done // max(1, total))
-    return f"[{'#' * filled}{'-' * (room - filled)}]{text}"
+    return f"[{'#' * filled:-<20}] {done}/{total}, {rate:.1f}/s, {left_s:.0f} s left"
