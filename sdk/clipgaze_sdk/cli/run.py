@@ -54,48 +54,26 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "input", metavar="INPUT", help="image, folder of images, video, webcam index or /dev/videoN"
-    )
-    parser.add_argument(
-        "outputs",
-        metavar="OUTPUT",
-        nargs="*",
-        default=[],
-        type=Path,
-        help="annotated image, video (.mp4, .avi) or folder, .jsonl, .csv; one or more",
-    )
-    parser.add_argument("--force", action="store_true", help="overwrite existing outputs")
-    parser.add_argument("--headless", action="store_true", help="never open a window")
-    parser.add_argument(
-        "--max-frames", metavar="N", type=positive_int, help="stop after N frames or pictures"
-    )
-    add_estimator_arguments(parser)
-    parser.set_defaults(command=run)
-
-
-def add_estimator_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments that choose models, camera and options of the estimator."""
-    parser.add_argument(
-        "--model", metavar="PATH", type=Path, help="a gaze model or a folder of models"
-    )
+    add = parser.add_argument
+    add("input", metavar="INPUT", help="image, folder of images, video, webcam index, /dev/videoN")
+    text = "annotated image, video (.mp4, .avi) or folder, .jsonl, .csv; one or more"
+    add("outputs", metavar="OUTPUT", nargs="*", default=[], type=Path, help=text)
+    add("--force", action="store_true", help="overwrite existing outputs")
+    add("--headless", action="store_true", help="never open a window")
+    add("--max-frames", metavar="N", type=positive_int, help="stop after N frames or pictures")
+    add("--model", metavar="PATH", type=Path, help="a gaze model or a folder of models")
     view = parser.add_mutually_exclusive_group()
-    view.add_argument(
-        "--camera", metavar="FILE", type=Path, help="camera calibration in YAML (OpenCV or ROS)"
-    )
-    view.add_argument(
-        "--fov",
-        dest="horizontal_fov_deg",
-        metavar="DEG",
-        type=float,
-        help="horizontal field of view, 60 if not given",
-    )
+    text = "camera calibration in YAML (OpenCV or ROS)"
+    view.add_argument("--camera", metavar="FILE", type=Path, help=text)
+    text = "horizontal field of view, 60 if not given"
+    view.add_argument("--fov", dest="horizontal_fov_deg", metavar="DEG", type=float, help=text)
     for field_name, (kind, metavar, text) in _OPTIONS.items():
         flag = f"--{field_name.replace('_', '-')}"
         if kind is bool:
-            parser.add_argument(flag, action="store_const", const=True, help=text)
+            add(flag, action="store_const", const=True, help=text)
         else:
-            parser.add_argument(flag, type=kind, metavar=metavar, help=text)
+            add(flag, type=kind, metavar=metavar, help=text)
+    parser.set_defaults(command=run)
 
 
 def positive_int(text: str) -> int:
@@ -107,7 +85,7 @@ def positive_int(text: str) -> int:
 
 
 def estimator_options(args: argparse.Namespace) -> EstimatorOptions:
-    """Make the options that ``add_estimator_arguments`` describes.
+    """Make the options that the arguments give.
 
     Raises:
         ConfigurationError: one is outside its range, or two do not go together.
@@ -117,7 +95,7 @@ def estimator_options(args: argparse.Namespace) -> EstimatorOptions:
 
 
 def make_estimator(args: argparse.Namespace) -> GazeEstimator:
-    """Make the estimator that ``add_estimator_arguments`` describes.
+    """Make the estimator that the arguments give.
 
     Raises:
         ClipGazeError: an option, the camera file or a model cannot be used.

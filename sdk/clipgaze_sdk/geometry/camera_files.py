@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from .._errors import ConfigurationError
 
 _CameraNumbers = tuple[NDArray[np.float64], NDArray[np.float64], tuple[int, int]]
-
 _MAX_BYTES = 1 << 20
 """A camera file has a few kB; with every point of a calibration in it, some hundred."""
 _NAMES = {
@@ -177,9 +176,8 @@ def write_camera_file(
     # tilt) are kept under the second name in OpenCV's order.
     if distortion.size == 0 or (ros and distortion.size == 4):
         distortion = np.pad(distortion, (0, 5 - distortion.size))
-    text = "" if ros else "%YAML:1.0\n---\n"
-    text += f"image_width: {size_px[0]}\nimage_height: {size_px[1]}\n"
-    text += "camera_name: camera\n" if ros else ""
+    text = f"image_width: {size_px[0]}\nimage_height: {size_px[1]}\n"
+    text = f"{text}camera_name: camera\n" if ros else f"%YAML:1.0\n---\n{text}"
     text += _matrix_text("camera_matrix", matrix, tagged=not ros)
     text += f"distortion_model: {_ROS_MODELS[int(distortion.size > 5)]}\n" if ros else ""
     text += _matrix_text("distortion_coefficients", distortion[None], tagged=not ros)
