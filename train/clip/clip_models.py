@@ -51,9 +51,9 @@ class Clip(nn.Module):
         logit_scale: logarithm of what CLIP multiplies cosines by.
     """
 
-    def __init__(self, model: nn.Module, tokenizer: Any, name: str) -> None:
+    def __init__(self, model: Any, tokenizer: Any, name: str) -> None:
         super().__init__()
-        self.model = model.eval().requires_grad_(False)
+        self.model: Any = model.eval().requires_grad_(False)
         self.name = name
         self._tokenizer = tokenizer
         self._text = text_tower(model)
@@ -72,7 +72,8 @@ class Clip(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return self._text.token_embedding.weight.device
+        weight: Tensor = self._text.token_embedding.weight
+        return weight.device
 
     @cached_property
     def fingerprint(self) -> str:
@@ -111,7 +112,8 @@ class Clip(nn.Module):
                 f"{text!r} has more than {self.context_length} tokens, the most that {self.name} "
                 "reads; use fewer words or a shorter context"
             )
-        return tokens[:, : self.context_length].to(self.device)
+        kept: Tensor = tokens[:, : self.context_length].to(self.device)
+        return kept
 
     def end_of(self, tokens: Tensor) -> Tensor:
         """(N,) where each text's end mark stands."""
@@ -120,7 +122,8 @@ class Clip(nn.Module):
     @torch.no_grad()
     def embed(self, tokens: Tensor) -> Tensor:
         """(N, L, token_width) embeddings of token numbers, without positions."""
-        return self._text.token_embedding(tokens)
+        found: Tensor = self._text.token_embedding(tokens)
+        return found
 
     def encode_tokens(self, token_embeddings: Tensor, end: Tensor) -> Tensor:
         """(N, width) of texts given as embeddings (N, L, token_width), without positions.
@@ -155,8 +158,8 @@ def end_positions(tower: Any, tokens: Tensor) -> Tensor:
     """(N,) where the end mark of each row of token numbers stands, as the tower pools it."""
     if getattr(tower, "pool_type", getattr(tower, "text_pool_type", "argmax")) == "argmax":
         return tokens.argmax(-1)
-    eos = getattr(tower, "eos_id", getattr(tower, "text_eos_id", None))
-    return (tokens == eos).int().argmax(-1)
+    eos: int = getattr(tower, "eos_id", getattr(tower, "text_eos_id", 0))
+    return torch.eq(tokens, torch.tensor(eos)).int().argmax(-1)
 
 
 def encode_embedded(tower: Any, embeddings: Tensor, end: Tensor) -> Tensor:
@@ -170,13 +173,14 @@ def encode_embedded(tower: Any, embeddings: Tensor, end: Tensor) -> Tensor:
         length = int(end.max()) + 1
         embeddings, mask = embeddings[:, :length], mask[:length, :length]
     kind = tower.transformer.get_cast_dtype()
-    x = embeddings.to(kind) + tower.positional_embedding[: embeddings.shape[1]].to(kind)
+    x: Tensor = embeddings.to(kind) + tower.positional_embedding[: embeddings.shape[1]].to(kind)
     x = tower.ln_final(tower.transformer(x, attn_mask=mask))
     x = x[torch.arange(len(x), device=x.device), end]
     projection = tower.text_projection
     if projection is None:
         return x
-    return projection(x) if isinstance(projection, nn.Linear) else x @ projection
+    found: Tensor = projection(x) if isinstance(projection, nn.Linear) else x @ projection
+    return found
 
 
 def prepared(image: Tensor, preprocess: Mapping[str, Any]) -> Tensor:
@@ -229,7 +233,7 @@ def load_clip(spec: str, *, device: str | torch.device = "cpu") -> Clip:
     return (_pretrained(name, pretrained) if pretrained else _random(name)).to(device)
 
 
-def build_clip(config: Config) -> nn.Module:
+def build_clip(config: Config) -> Any:
     """open_clip's model of a configuration, trainable, with random weights.
 
     ``config`` is as in ``open_clip_config.json`` (``model_cfg``, ``preprocess_cfg``) or the
@@ -378,7 +382,7 @@ def _quick_gelu_of_file(name: str, path: Path, said: str) -> bool:
     with safe_open(path, framework="pt") as file:
         known = (file.metadata() or {}).get("quick_gelu", "").lower()
     if known in ("true", "false"):
-        return known == "true"
+        return bool(known == "true")
     if _has_quick_gelu_weights(name):
         raise ValueError(
             f"{path} does not say whether it was trained with QuickGELU, and of {name} there are "

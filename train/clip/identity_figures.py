@@ -90,7 +90,7 @@ def r2(found: NDArray[np.float32], true: NDArray[np.float32]) -> NDArray[np.floa
     """1 − residual / variance per column; 0 for always saying the mean, at most 1."""
     residual = np.square(found - true).sum(0, dtype=np.float64)
     spread = np.square(true - true.mean(0)).sum(0, dtype=np.float64)
-    return 1 - residual / np.maximum(spread, 1e-12)
+    return np.asarray(1 - residual / np.maximum(spread, 1e-12), np.float64)
 
 
 def reidentified(

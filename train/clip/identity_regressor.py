@@ -68,7 +68,8 @@ class IdentityRegressor(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         pixels = resized(image, self.size_px).float() / 255
         pixels = ((pixels - 0.5) / 0.25).contiguous(memory_format=torch.channels_last)
-        return self.net(pixels)
+        found: Tensor = self.net(pixels)
+        return found
 
 
 @dataclass(frozen=True)

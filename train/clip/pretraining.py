@@ -173,7 +173,8 @@ class Trainer:
     def learnt_tokens(self) -> Tensor:
         """(V,) which tokens' embeddings a gradient ever reached, here or in an earlier leg."""
         table = text_tower(self.model).token_embedding.weight
-        moved = self.optimizer.state[table].get("exp_avg_sq", torch.zeros_like(table))
+        state: dict[str, Tensor] = self.optimizer.state[table]
+        moved = state.get("exp_avg_sq", torch.zeros_like(table))
         return self.known_tokens | (moved > 0).any(1).cpu()
 
     def _groups(self) -> list[dict[str, Any]]:

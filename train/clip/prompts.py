@@ -169,7 +169,8 @@ class CoOp(Prompts):
             dim=2,
         ).flatten(0, 1)
         end = self.get_buffer("end").expand(people, -1).flatten()
-        return self.clip.encode_tokens(whole, end).unflatten(0, (people, texts))
+        features: Tensor = self.clip.encode_tokens(whole, end).unflatten(0, (people, texts))
+        return features
 
 
 class CoCoOp(CoOp):
@@ -188,7 +189,8 @@ class CoCoOp(CoOp):
         self.meta = meta_net(clip.width, max(clip.width // 16, 1), clip.token_width).to(clip.device)
 
     def shift(self, identity: Tensor | None, image_features: Tensor | None) -> Tensor:
-        return self.meta(_condition("image_features", image_features, self.clip.width))
+        moved: Tensor = self.meta(_condition("image_features", image_features, self.clip.width))
+        return moved
 
 
 class PCO(CoOp):
@@ -207,7 +209,8 @@ class PCO(CoOp):
         self.meta = meta_net(IDENTITY, HIDDEN, clip.token_width).to(clip.device)
 
     def shift(self, identity: Tensor | None, image_features: Tensor | None) -> Tensor:
-        return self.meta(_condition("identity", identity, IDENTITY))
+        moved: Tensor = self.meta(_condition("identity", identity, IDENTITY))
+        return moved
 
 
 def written_context(clip: Clip) -> int:
@@ -258,7 +261,9 @@ def truth_probability(
     return torch.sigmoid(_logit(image_features, positive, negative, temperature))
 
 
-def _logit(image: Tensor, positive: Tensor, negative: Tensor, temperature: float) -> Tensor:
+def _logit(
+    image: Tensor, positive: Tensor, negative: Tensor, temperature: float | Tensor
+) -> Tensor:
     return torch.einsum("bd,bkd->bk", image, (positive - negative).expand(len(image), -1, -1)) / (
         temperature
     )

@@ -79,7 +79,9 @@ def run(args: argparse.Namespace) -> int:
         elif args.model is not None:
             network = network_path(args.model)
         strict = not args.allow_broken
-        targets = {spec: open_dataset(spec, strict=strict) for spec in args.data}
+        targets: dict[str, GazeDataset] = {
+            spec: open_dataset(spec, strict=strict) for spec in args.data
+        }
         reports = assess_all(
             runs,
             targets,

@@ -86,7 +86,7 @@ def completed(
         )
     modules = dict(model.named_modules())
     for (conv, norm), weight in zip(pairs, folded, strict=True):
-        epsilon = float(modules[norm].eps)  # type: ignore[arg-type]
+        epsilon = float(modules[norm].eps)
         deviation = (rest[f"{norm}.running_var"].double() + epsilon).sqrt()
         scale = rest[f"{norm}.weight"].double() / deviation
         state[f"{conv}.weight"] = (weight.double() / scale.view(-1, 1, 1, 1)).float()

@@ -126,7 +126,8 @@ class SmallBackbone(nn.Module):
 
     def forward_features(self, image: Tensor) -> Tensor:
         """(B, C, h/32, w/32); /16 at half the resolution."""
-        return self.stages(image)
+        found: Tensor = self.stages(image)
+        return found
 
     def forward_head(self, feature_map: Tensor) -> Tensor:
         """(B, width)."""
@@ -159,7 +160,8 @@ class TwinBackbone(nn.Module):
         left, right = image[..., : self.window], image[..., -self.window :]
         halves = torch.stack([left, right.flip(-1)], 1)
         # Sizes that are known: a graph that is exported for any B has no arithmetic of shapes.
-        return self.stages(halves.reshape(-1, 3, self.height, self.window))
+        found: Tensor = self.stages(halves.reshape(-1, 3, self.height, self.window))
+        return found
 
     def forward_head(self, feature_map: Tensor) -> Tensor:
         """(2B, width): of each picture, and of its mirror image."""
@@ -189,6 +191,10 @@ class GazeModel(nn.Module):
 
     Raises :class:`ModelError` for a backbone that timm has not, or weights that it cannot get.
     """
+
+    mean: Tensor
+    std: Tensor
+    ways: Tensor
 
     def __init__(
         self,
@@ -294,8 +300,8 @@ def model_of(architecture: Architecture) -> GazeModel:
         a.backbone, a.width, band=a.band, half=a.half, separator=a.separator, signed=a.signed
     )
     model.architecture = architecture
-    model.mean.copy_(torch.tensor(a.mean).view(1, 3, 1, 1))  # type: ignore[operator]
-    model.std.copy_(torch.tensor(a.std).view(1, 3, 1, 1))  # type: ignore[operator]
+    model.mean.copy_(torch.tensor(a.mean).view(1, 3, 1, 1))
+    model.std.copy_(torch.tensor(a.std).view(1, 3, 1, 1))
     return model
 
 

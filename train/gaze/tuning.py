@@ -74,7 +74,7 @@ class Descent:
             turned = np.cos(np.pi * step / self._schedule.steps)
             group["lr"] = self._schedule.rate * 0.5 * (1 + turned)
         self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         self._optimizer.step()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
@@ -156,7 +157,7 @@ class ClipGaze(Method):
         o = self.options
         total, scalars = error.mean(), {}
         texts = batch["text_features"]
-        parts = {
+        parts: dict[str, Callable[[], Tensor]] = {
             "distil": lambda: losses.distil(out.f, batch["image_features"]),
             "separate": lambda: losses.separate(
                 out.f, out.f_re, texts, o.temperature, centred=o.centred

@@ -119,12 +119,13 @@ def changed(recipe: Recipe, settings: Mapping[str, str]) -> Recipe:
             known = near or sorted(own | methods)
             raise RecipeError(f"{recipe.name} has no option {name!r}; there is {', '.join(known)}")
         target = recipe if name in own else recipe.method
-        value = _parsed(name, text, getattr(target, name))
+        value: Any = _parsed(name, text, getattr(target, name))
         try:
             if name in own:
                 recipe = replace(recipe, **{name: value})
             else:
-                recipe = replace(recipe, method=replace(recipe.method, **{name: value}))
+                method: Any = recipe.method
+                recipe = replace(recipe, method=replace(method, **{name: value}))
         except RecipeError:
             raise
         except ValueError as error:
