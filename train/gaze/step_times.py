@@ -78,7 +78,7 @@ def random_guide(source: RandomCrops, width: int = 512, factors: int = len(FACTO
     return Guide(CachedImages(images), PersonTexts(texts), "random features")
 
 
-def timed(recipe: Recipe, source: RandomCrops, options: RunOptions, steps: int) -> dict[str, float]:
+def timed(recipe: Recipe, source: Any, options: RunOptions, steps: int) -> dict[str, float]:
     """Mean seconds of each part of a step, after three steps to warm up."""
     guide = random_guide(source, recipe.width)
     fabric = make_fabric(recipe, options)
