@@ -12,6 +12,7 @@ import json
 import shlex
 from pathlib import Path
 
+import cv2
 import pytest
 
 from tests.documents import ROOT, shell_lines
