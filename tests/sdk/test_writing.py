@@ -6,7 +6,8 @@ import hashlib
 import json
 import os
 import random
-import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -93,26 +94,30 @@ def test_what_cannot_be_written_is_found_out_before(tmp_path: Path) -> None:
         check_writable(tmp_path)
 
 
+CHILD = """
+import hashlib, itertools, json, pathlib, sys
+from clipgaze_sdk.writing import write_files
+engine, card = map(pathlib.Path, sys.argv[1:])
+for number in itertools.count():
+    data = bytes([number % 256]) * 100_000
+    write_files({engine: data, card: json.dumps(hashlib.sha256(data).hexdigest()).encode()})
+    print(number, flush=True)
+"""
+
+
 def test_a_kill_leaves_a_pair_and_the_next_call_removes_the_rest(tmp_path: Path) -> None:
     """A child writes pairs without end; after each kill the pair on disk belongs together."""
     engine, card = pair(tmp_path)
     rng = random.Random(0)
-    for _ in range(12):
-        if (child := os.fork()) == 0:
-            number = 0
-            while True:
-                data = bytes([number % 256]) * 100_000
-                number += 1
-                digest = hashlib.sha256(data).hexdigest()
-                write_files({engine: data, card: json.dumps({"sha256": digest}).encode()})
-        while not card.exists():
-            time.sleep(0.001)
-        time.sleep(rng.uniform(0.0, 0.05))
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
+    for _ in range(8):
+        command = [sys.executable, "-c", CHILD, str(engine), str(card)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as child:
+            assert child.stdout is not None
+            assert child.stdout.readline() == b"0\n"
+            time.sleep(rng.uniform(0.0, 0.05))
+            child.kill()
         put_back((engine, card))
-        said = json.loads(card.read_text())["sha256"]
-        assert said == hashlib.sha256(engine.read_bytes()).hexdigest()
+        assert json.loads(card.read_text()) == hashlib.sha256(engine.read_bytes()).hexdigest()
     (tmp_path / ".clipgaze-00.partial").write_bytes(b"left by a kill")
     write_files({engine: b"1", card: b"2"})
     assert written(tmp_path) == {engine.name: b"1", card.name: b"2"}

@@ -103,9 +103,10 @@ def _save(model: ModelFile, folder: Path) -> None:
 
 
 def card_to_dict(model: ModelFile) -> dict[str, Any]:
-    """Give a card as plain values, with its file's path and size."""
+    """Give a card as plain values, with its file's size, and its path if there is one."""
     card = {name: value for name, value in asdict(model.card).items() if name != "entries"}
-    return {**card, "path": str(model.path), "size_bytes": len(model.data)}
+    path = str(model.path) if model.path.is_file() else None
+    return {**card, "path": path, "size_bytes": len(model.data)}
 
 
 def _nested(files: list[ModelFile]) -> list[dict[str, Any]]:
@@ -127,7 +128,11 @@ def _row(model: ModelFile) -> str:
     card = model.card
     groups = [group for group in card.figures.values() if isinstance(group, dict)]
     figures = {name: value for group in groups for name, value in group.items()}
-    measured = [text.format(figures[key]) for key, text in _MEASURED.items() if key in figures]
+    measured = [
+        text.format(figures[key])
+        for key, text in _MEASURED.items()
+        if isinstance(figures.get(key), (int, float))
+    ]
     return _ROW.format(
         model.path.name,
         card.precision,

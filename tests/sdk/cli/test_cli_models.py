@@ -91,6 +91,12 @@ def test_a_model_is_saved_with_its_card(tmp_path: Path, capsys: pytest.CaptureFi
     assert main(["models", "gaze.fp16.onnx", "--save", str(tmp_path / "out")]) == 2
     assert "is there already" in capsys.readouterr().err
     assert main(["models", "--save", str(tmp_path)]) == 2
+    capsys.readouterr()
+    assert main(["models", "gaze.fp16.onnx", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["path"] is None
+    assert main(["models", str(tmp_path / "out" / "gaze.fp16.onnx"), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert Path(told["path"]).stat().st_size == told["size_bytes"] == len(saved.data)
 
 
 def test_models_gives_the_cards_as_json(bundled: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -107,7 +113,7 @@ def test_other_precisions_are_listed_with_their_network(
 ) -> None:
     card = json.loads((bundled / "gaze.json").read_text())
     card |= {"precision": "int8", "runs_on": ["onnxruntime"]}
-    card["figures"] = {"against_fp32": {"change_mean_deg": 0.314}}
+    card["figures"] = {"against_fp32": {"found": "all", "change_mean_deg": 0.314}}
     (bundled / "gaze.int8_cpu.json").write_text(json.dumps(card))
     (bundled / "gaze.int8_cpu.onnx").write_bytes((bundled / "gaze.onnx").read_bytes())
     assert main(["models"]) == 0
