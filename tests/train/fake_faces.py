@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from train.data.tables import IDENTITY, UNKNOWN
+from train.data.samples import IDENTITY, UNKNOWN
 from train.factors import FACTORS
 
 TINY = {

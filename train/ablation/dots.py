@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from train.data.tables import IDENTITY
+from train.data.samples import IDENTITY
 from train.factors import FACTORS
 from train.gaze.losses import EYES_PX
 from train.synth.outputs.shards import add_member, jpeg

@@ -30,8 +30,8 @@ from tqdm import tqdm
 from train.clip.identity_figures import MOST_CROPS, Faces, evaluate, most_frontal
 from train.commands import device_of
 from train.data.registry import open_dataset
+from train.data.samples import IDENTITY
 from train.data.tables import (
-    IDENTITY,
     GazeDataset,
     batch_rows,
     held_out_people,

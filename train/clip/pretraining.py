@@ -40,14 +40,8 @@ from train.clip.prompts import proxy_loss, side_weights
 from train.clip.zero_shot import zero_shot
 from train.commands import device_of
 from train.data.registry import open_dataset
-from train.data.tables import (
-    UNKNOWN,
-    GazeDataset,
-    batch_rows,
-    held_out_people,
-    jittered,
-    small_crops,
-)
+from train.data.samples import UNKNOWN
+from train.data.tables import GazeDataset, batch_rows, held_out_people, jittered, small_crops
 from train.factors import FACTORS, PROMPT, is_shown
 from train.loop.states import load_state, log_line, save_state, trim_log, write_halves
 from train.loop.weight_cards import CARD, write_card

@@ -38,7 +38,8 @@ from train.clip.prompts import (
 from train.clip.zero_shot import Figures, factor_figures
 from train.commands import device_of
 from train.data.registry import open_dataset
-from train.data.tables import UNKNOWN, GazeDataset, held_out_people
+from train.data.samples import UNKNOWN
+from train.data.tables import GazeDataset, held_out_people
 from train.factors import Dimension
 from train.loop.states import load_state, log_line, save_state, trim_log
 from train.loop.weight_cards import write_card

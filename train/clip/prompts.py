@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from train.clip.clip_models import Clip
-from train.data.tables import IDENTITY, UNKNOWN
+from train.data.samples import IDENTITY, UNKNOWN
 from train.factors import DIMENSIONS, FACTORS, PROMPT, Dimension, Factor
 
 Kind = Literal["hand", "coop", "cocoop", "pco"]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from train.clip.clip_models import Clip
 from train.clip.prompts import HandWritten, truth_probability
-from train.data.tables import UNKNOWN
+from train.data.samples import UNKNOWN
 from train.factors import FACTORS
 
 Figures = dict[str, Any]

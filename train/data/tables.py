@@ -26,11 +26,6 @@ from train.json_files import read_json
 
 Item = Mapping[str, Any]
 
-IDENTITY = 100
-"""Coefficients of a person's face shape."""
-UNKNOWN = 255
-"""A factor that is unknown, or that nobody can see in this picture."""
-
 _NOTED_EVERY_S = 60.0
 """A run that is killed loses this much work at most."""
 

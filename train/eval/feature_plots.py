@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from train.commands import device_of
 from train.data.registry import open_dataset
-from train.data.samples import DataError
-from train.data.tables import UNKNOWN, GazeDataset
+from train.data.samples import UNKNOWN, DataError
+from train.data.tables import GazeDataset
 from train.eval.probes import spread_of
 from train.eval.protocol import ProtocolError, predict
 from train.eval.verdicts import LEAST_RANK, MOST_COSINE, probed

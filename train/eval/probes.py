@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clipgaze_sdk.geometry import angles_from_vector, vector_from_angles
-from train.data.tables import UNKNOWN
+from train.data.samples import UNKNOWN
 from train.eval.protocol import errors_deg, spearman
 from train.factors import FACTORS
 

@@ -25,7 +25,7 @@ from train.clip.clip_models import (
     prepared,
     read_config,
 )
-from train.data.tables import UNKNOWN
+from train.data.samples import UNKNOWN
 from train.factors import FACTORS, is_shown
 from train.synth.chances import sample_person_factors, sample_picture_factors
 from train.synth.domains import DOMAINS
