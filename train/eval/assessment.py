@@ -9,6 +9,7 @@ import argparse
 import json
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from clipgaze_sdk import ClipGazeError
@@ -24,7 +25,7 @@ from train.gaze.checkpoints import CheckpointError
 
 def assess_all(
     runs: list[Path],
-    targets: dict[str, GazeDataset],
+    targets: Mapping[str, GazeDataset],
     out: Path,
     *,
     network: Path | None = None,

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from lightning.fabric import Fabric
-from lightning.fabric.strategies import DDPStrategy
+from lightning.fabric.strategies.ddp import DDPStrategy
 from torch.utils.data import DataLoader
 
 from train.data.samples import DataError
@@ -172,7 +172,7 @@ def make_fabric(recipe: Recipe, options: RunOptions) -> Fabric:
             accelerator=accelerator,
             devices=options.devices,
             strategy=DDPStrategy(find_unused_parameters=unused) if several else "auto",
-            precision=_precision(recipe, accelerator),  # type: ignore[arg-type]
+            precision=_precision(recipe, accelerator),
         )
     except (ValueError, RuntimeError) as error:
         raise FitError(

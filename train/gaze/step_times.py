@@ -12,12 +12,13 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from train.data.tables import GazeDataset
 from train.factors import FACTORS
 from train.gaze.fitting import make_fabric
 from train.gaze.methods import make_method
@@ -98,7 +99,7 @@ def timed(recipe: Recipe, source: Any, options: RunOptions, steps: int) -> dict[
             fabric,
             recipe,
             method,
-            source,
+            cast(GazeDataset, source),  # all of it: no subset is asked for
             Path(folder),
             options=options,
             config={},
