@@ -23,6 +23,16 @@ CLIPGAZE = [sys.executable, "-m", "clipgaze_sdk"]
 needs_signals = pytest.mark.skipif(sys.platform == "win32", reason="no such signals here")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def signals_that_arrive() -> Iterator[None]:
+    """Under nohup or in the background, signals are ignored, and so by what is started from here."""
+    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL}
+    before = {number: signal.signal(number, handler) for number, handler in usual.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @pytest.fixture(scope="module")
 def networks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_networks(tmp_path_factory.mktemp("networks"))
