@@ -25,7 +25,7 @@ needs_signals = pytest.mark.skipif(sys.platform == "win32", reason="no such sign
 
 @pytest.fixture(scope="module", autouse=True)
 def signals_that_arrive() -> Iterator[None]:
-    """Under nohup or in the background, signals are ignored, and so by what is started from here."""
+    """Under nohup or in the background they are ignored, and so in what is started from here."""
     usual = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL}
     before = {number: signal.signal(number, handler) for number, handler in usual.items()}
     yield
