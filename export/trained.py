@@ -1,32 +1,29 @@
 """What a training run leaves, made ready for export: a network that answers with a tuple.
 
-Two kinds of runs are read: those of ``train.loop.simple`` (the first networks, ``checkpoint.pt``
-and a
-log), and those of ``python -m train.gaze.fit`` (gaze models of any backbone, ``model.safetensors``
-and a
-card).
+Runs are those of ``train.front.detector``, ``train.front.landmarks`` and ``train.gaze.fit`` (any
+backbone): ``model.safetensors`` with a card beside it.
 """
 
 from __future__ import annotations
 
 import copy
 import json
-import pickle
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from export.model_files import ExportError
-from train.front.crops import GAZE, LANDMARK_CROP_SCALE
-from train.front.networks import STRIDES, DetectorNetwork, GazeNetwork, LandmarkNetwork
+from train.front.crops import LANDMARK_CROP_SCALE
+from train.front.networks import STRIDES, DetectorNetwork, LandmarkNetwork
 from train.front.pixels import MEAN, STD
-from train.gaze.checkpoints import MODEL, CheckpointError, load_model
+from train.gaze.checkpoints import load_model
 from train.gaze.models import SIZE_PX, GazeModel
-from train.loop.simple import load_average
+from train.loop.states import CheckpointError, load_weights
+from train.loop.weight_cards import MODEL, read_weights
 from train.synth.outputs.normalization import NORMALIZATION
 
 
@@ -34,7 +31,6 @@ from train.synth.outputs.normalization import NORMALIZATION
 class Task:
     """How one kind of network is exported."""
 
-    model: type[nn.Module]
     example: tuple[int, int, int, int]
     free: dict[int, str]
     """Dynamic dimensions of the input, by position."""
@@ -55,10 +51,14 @@ class Task:
         )
 
 
+NETWORKS: dict[str, type[nn.Module]] = {
+    "face_detector": DetectorNetwork,
+    "face_landmarks": LandmarkNetwork,
+}
+"""Of the front end; a gaze model's is in its run."""
 COMMON = {"color": "RGB", "mean": list(MEAN), "std": list(STD)}
 TASKS = {
     "face_detector": Task(
-        DetectorNetwork,
         (2, 3, 256, 320),
         {0: "batch", 2: "height", 3: "width"},
         {
@@ -72,7 +72,6 @@ TASKS = {
         "Not for identification.",
     ),
     "face_landmarks": Task(
-        LandmarkNetwork,
         (2, 3, 128, 128),
         {0: "batch"},
         {
@@ -87,16 +86,10 @@ TASKS = {
         "Profiles beyond 60 degrees and faces covered by hands or masks are weak.",
     ),
     "gaze": Task(
-        GazeNetwork,
         (2, 3, 96, 224),
         {0: "batch"},
         {"pitch_yaw": ["batch", 2], "log_sigma": ["batch"]},
-        {
-            **COMMON,
-            "focal_px": GAZE.focal_px,
-            "distance_mm": GAZE.distance_mm,
-            "center_px": list(GAZE.center_px),
-        },
+        {"focal_px": NORMALIZATION.focal_px, "distance_mm": NORMALIZATION.distance_mm},
         "Direction of gaze of any person in front of one camera.",
         "Trained on rendered people only. Not for medical use, nor for deciding about people.",
     ),
@@ -153,11 +146,12 @@ def _with_linear_layers_joined(model: GazeModel) -> GazeModel:
     model = copy.deepcopy(model)
     before: nn.Module = model.projection
     if isinstance(model.separator, nn.Sequential):
-        *first, last = model.separator
+        *first, module = model.separator.children()
+        last = cast(nn.Linear, module)
         model.separator = nn.Sequential(*first)
         _join_heads(model, last)
         if isinstance(before, nn.Linear):
-            model.separator[0] = _product(model.separator[0], before)
+            model.separator[0] = _product(cast(nn.Linear, model.separator[0]), before)
     elif isinstance(before, nn.Linear):
         _join_heads(model, before)
     model.projection = nn.Identity()
@@ -166,7 +160,7 @@ def _with_linear_layers_joined(model: GazeModel) -> GazeModel:
 
 def _join_heads(model: GazeModel, before: nn.Module) -> None:
     model.gaze = _product(model.gaze, before)
-    model.sigma[0] = _product(model.sigma[0], before)
+    model.sigma[0] = _product(cast(nn.Linear, model.sigma[0]), before)
 
 
 @torch.no_grad()
@@ -182,63 +176,51 @@ def _product(second: nn.Module, first: nn.Module) -> nn.Linear:
 
 
 def load_run(name: str, run: Path) -> Trained:
-    """The network of a run of either kind.
+    """The network of a run, for the task ``name``.
 
     Raises :class:`ExportError` for a folder without one, a damaged file or weights of another
     network.
     """
-    if (run / f"{MODEL}.safetensors").is_file():
-        return _fitted(name, run)
-    if not (run / "checkpoint.pt").is_file():
-        raise ExportError(
-            f"{run} holds neither checkpoint.pt (of python -m train.front.detector or "
-            f"train.front.landmarks) nor "
-            f"{MODEL}.safetensors (of python -m train.gaze.fit); check --run"
-        )
-    task = TASKS[name]
     try:
-        model = load_average(task.model(), run)
-    except (RuntimeError, KeyError, EOFError, pickle.UnpicklingError) as error:
-        text = " ".join(str(error).split())
+        weights, about = read_weights(run)
+        theirs = about["architecture"].get("network", "gaze")
+        if theirs != name:
+            raise ExportError(f"{run} is a run of a {theirs} network, not of {name}; check --run")
+        if name == "gaze":
+            return _gaze(run)
+        network = NETWORKS[name]()
+        load_weights(network, weights, run / f"{MODEL}.safetensors")
+    except FileNotFoundError as error:
         raise ExportError(
-            f"{run / 'checkpoint.pt'} is no finished {name} network ({text[:200]}); give the run "
-            "of this task"
+            f"{error}, or `python -m train.front.detector` or `train.front.landmarks`; check --run"
         ) from None
-    return Trained(_Named(model, list(task.outputs)).eval(), task, _last_log(run))
-
-
-def _last_log(run: Path) -> dict[str, Any]:
-    log = run / "log.jsonl"
-    lines = log.read_text().splitlines() if log.is_file() else []
-    return {"last_log": json.loads(lines[-1])} if lines else {}
-
-
-def _fitted(name: str, run: Path) -> Trained:
-    if name != "gaze":
-        raise ExportError(f"{run} is a run of train.gaze.fit, which trains gaze models, not {name}")
-    try:
-        model = load_model(run)
     except CheckpointError as error:
         raise ExportError(str(error)) from None
+    task = TASKS[name]
+    return Trained(_Named(network, list(task.outputs)).eval(), task, _said_by_card(run))
+
+
+def _gaze(run: Path) -> Trained:
+    model = load_model(run)
     architecture = model.architecture
     top, bottom = architecture.rows
     x, y = NORMALIZATION.center_px
+    task = TASKS["gaze"]
     task = replace(
-        TASKS["gaze"],
+        task,
         example=(2, 3, bottom - top, SIZE_PX),
         preprocessing={
             "color": "RGB",
             "mean": list(architecture.mean),
             "std": list(architecture.std),
-            "focal_px": NORMALIZATION.focal_px,
-            "distance_mm": NORMALIZATION.distance_mm,
+            **task.preprocessing,
             "center_px": [x, y - top],
         },
     )
-    return Trained(NormalizedGaze(model).eval(), task, _fit_card(run))
+    return Trained(NormalizedGaze(model).eval(), task, _said_by_card(run))
 
 
-def _fit_card(run: Path) -> dict[str, Any]:
+def _said_by_card(run: Path) -> dict[str, Any]:
     path = run / f"{MODEL}.json"
     if not path.is_file():
         return {}
@@ -247,4 +229,6 @@ def _fit_card(run: Path) -> dict[str, Any]:
     if "trained_on" in card:
         source = card["trained_on"]
         known["trained_on"] = source if isinstance(source, str) else json.dumps(source)
+    if "network" in card["architecture"]:
+        known["last_log"] = card.get("metrics", {})
     return known

@@ -24,6 +24,7 @@ COMMANDS: dict[str, str] = {
     "train.data": "check a data set: counts, ranges, signs, a contact sheet",
     "train.front.detector": "train the face detector",
     "train.front.landmarks": "train the landmark network",
+    "train.front.mean": "average the weights of runs of one front-end network",
     "train.gaze.fit": "train a gaze network by any of five methods",
     "train.gaze.finetune": "fine-tune a gaze network to a few pictures of one's own",
     "train.gaze.adapt": "adapt a run to a target with few labels (SDA), as the paper reports it",

@@ -1,4 +1,4 @@
-"""Checkpoints to ONNX: both kinds of runs, both kinds of batches, and what is refused."""
+"""Runs to ONNX: front end and gaze, both kinds of batches, and what is refused."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import onnxruntime
 import pytest
 import torch
 
-from clipgaze_sdk import GazeEstimator
+from clipgaze_sdk import GazeEstimator, ModelError
 from clipgaze_sdk.models.cards import ModelCard
 from export import conversion, export_onnx
 from export.model_files import load_network
-from export.trained import TASKS
+from export.trained import NETWORKS
 from tests.train.runs import fake_run
-from train.front.networks import LandmarkNetwork
-from train.gaze.checkpoints import load_model, write_weights
+from train.gaze.checkpoints import load_model
 from train.gaze.models import GazeModel
+from train.loop.weight_cards import write_weights
 from train.synth.outputs.normalization import NORMALIZATION
 from train.synth.outputs.shards import read_shard
 
@@ -107,16 +107,60 @@ def test_a_fixed_batch(tmp_path: Path):
     assert sigma.shape == (3,)
 
 
-def test_a_first_network_with_its_card(tmp_path: Path):
+def front_run(folder: Path, name: str) -> Path:
+    """A finished run of a front-end network with random weights."""
     torch.manual_seed(0)
-    torch.save({"average": LandmarkNetwork().state_dict()}, tmp_path / "checkpoint.pt")
-    (tmp_path / "log.jsonl").write_text('{"step": 7}\n')
+    folder.mkdir()
+    card = {
+        "architecture": {"network": name},
+        "trained_on": {"samples": 5},
+        "command": "python -m train.front.x",
+        "seed": 3,
+        "metrics": {"steps": 7.0},
+    }
+    write_weights(folder, "model", NETWORKS[name]().state_dict(), card)
+    return folder
+
+
+def test_a_front_end_network_with_its_card(tmp_path: Path):
+    run = front_run(tmp_path / "run", "face_landmarks")
     told = ("--trained-on", "nothing", "--command", "none", "--seed", "2")
-    path = exported(tmp_path, tmp_path / "out", *told, task="face_landmarks")
+    path = exported(run, tmp_path / "out", *told, task="face_landmarks")
     entries = json.loads(path.with_suffix(".json").read_text())
-    assert (entries["trained_on"], entries["seed"]) == ("nothing", 2)
-    assert entries["last_log"] == {"step": 7}
+    assert (entries["trained_on"], entries["command"], entries["seed"]) == ("nothing", "none", 2)
+    assert entries["last_log"] == {"steps": 7.0}
     assert load_network(path).card.task == "face_landmarks"
+    path = exported(run, tmp_path / "out", task="face_landmarks")
+    entries = json.loads(path.with_suffix(".json").read_text())
+    assert (json.loads(entries["trained_on"]), entries["seed"]) == ({"samples": 5}, 3)
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The three networks with random weights, exported with cards."""
+    folder = tmp_path_factory.mktemp("models")
+    runs = tmp_path_factory.mktemp("runs")
+    for name in NETWORKS:
+        exported(front_run(runs / name, name), folder, task=name)
+    exported(run_of(runs / "gaze", band=True), folder)
+    return folder
+
+
+def test_exported_networks_run_in_the_sdk(bundle: Path):
+    with GazeEstimator(bundle) as estimator:
+        result = estimator.estimate(np.zeros((240, 320, 3), np.uint8))
+    assert result.image_size_px == (320, 240)
+    card = json.loads((bundle / "gaze.json").read_text())
+    assert card["outputs"][0] == {"name": "pitch_yaw", "dtype": "float32", "shape": ["batch", 2]}
+
+
+def test_a_card_of_other_weights_is_refused(bundle: Path, tmp_path: Path):
+    for path in bundle.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    with (tmp_path / "gaze.onnx").open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(ModelError, match="SHA-256"):
+        GazeEstimator(tmp_path)
 
 
 def failure(*arguments: str) -> str:
@@ -127,16 +171,23 @@ def failure(*arguments: str) -> str:
 
 def test_runs_that_cannot_be_exported(tmp_path: Path):
     out = ("--out", str(tmp_path / "out"))
-    assert "holds neither checkpoint.pt" in failure("gaze", "--run", str(tmp_path), *out)
+    said = failure("gaze", "--run", str(tmp_path), *out)
+    assert "model.safetensors does not exist (there is nothing)" in said
     fitted = fake_run(tmp_path / "fitted")
     said = failure("face_detector", "--run", str(fitted), *out)
-    assert "is a run of train.gaze.fit, which trains gaze models, not face_detector" in said
+    assert "is a run of a gaze network, not of face_detector" in said
     assert "give --command" in failure("gaze", "--run", str(fitted), *out)
-    torch.save({"average": TASKS["gaze"].model().state_dict()}, tmp_path / "checkpoint.pt")
-    said = failure("face_landmarks", "--run", str(tmp_path), *out)
-    assert "is no finished face_landmarks network" in said
-    (tmp_path / "checkpoint.pt").write_bytes(b"x")
-    assert "is no finished gaze network" in failure("gaze", "--run", str(tmp_path), *out)
+    front = front_run(tmp_path / "front", "face_detector")
+    assert "of a face_detector network, not of gaze" in failure("gaze", "--run", str(front), *out)
+    weights = front / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-4] + b"....")
+    assert "SHA-256" in failure("face_detector", "--run", str(front), *out)
+    (front / "model.json").unlink()
+    write_weights(
+        front, "model", {"a": torch.zeros(1)}, {"architecture": {"network": "face_detector"}}
+    )
+    assert "is of another architecture" in failure("face_detector", "--run", str(front), *out)
+    (fitted / "model.json").unlink()
     weights = fitted / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
     assert "is damaged" in failure("gaze", "--run", str(fitted), *out)

@@ -9,9 +9,9 @@ import torch
 from train.ablation.dots import write_dots
 from train.data.registry import open_dataset
 from train.data.samples import GazeDataset
-from train.gaze.checkpoints import write_weights
 from train.gaze.models import GazeModel
 from train.gaze.recipes import find_recipe
+from train.loop.weight_cards import write_weights
 
 WIDTH = 16
 

@@ -31,11 +31,11 @@ from train.data.samples import DataError, GazeDataset
 from train.data.views import split_people
 from train.eval.protocol import Figures, assess
 from train.factors import DIMENSIONS
-from train.gaze.checkpoints import STATE, check_same
 from train.gaze.fitting import train_one
 from train.gaze.methods.clip_gaze import ClipGazeOptions, Guide, TextFeatures
 from train.gaze.recipes import Recipe, changed, find_recipe
-from train.gaze.trainer import RunOptions
+from train.loop.states import STATE, check_same
+from train.loop.training_loop import RunOptions
 
 HELD_OUT_SHARE = 0.1
 

@@ -44,8 +44,9 @@ from train.eval.protocol import Figures
 from train.eval.protocol_report import write_heat_map
 from train.eval.verdicts import check_claims, markdown, probed
 from train.gaze.adaptation import AdaptOptions, adapt
-from train.gaze.checkpoints import CheckpointError, commit
 from train.gaze.trainer import total_steps
+from train.loop.states import CheckpointError
+from train.loop.weight_cards import commit
 
 WARNING = (
     "**These are drawn dots, a CLIP that knows nothing and a few steps: this shows that the path "

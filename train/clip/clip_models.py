@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from train.data.tables import Column, GazeDataset, column
-from train.loop.states import whole
+from train.loop.weight_cards import read_halves
 
 CONFIG = "open_clip_config.json"
 WEIGHTS = "open_clip_model.safetensors"
@@ -296,9 +296,7 @@ def load_weights(model: nn.Module, path: Path) -> None:
 
     Raises :class:`RuntimeError` for weights of another architecture.
     """
-    from safetensors.torch import load_file
-
-    tensors = whole(load_file(path))
+    tensors = read_halves(path)
     if ROWS in tensors:
         table = torch.zeros_like(text_tower(model).token_embedding.weight)
         table[tensors.pop(ROWS).long()] = tensors[TOKENS]

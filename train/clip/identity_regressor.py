@@ -39,8 +39,8 @@ from train.data.tables import (
     resized,
     small_crops,
 )
-from train.loop.states import load_state, log_line, save_state, trim_log, whole, write_halves
-from train.loop.weight_cards import CARD, write_card
+from train.loop.states import load_state, log_line, save_state, trim_log
+from train.loop.weight_cards import CARD, read_halves, write_card, write_halves
 from train.synth.figure.facekit import FaceKit, load_facekit
 
 WEIGHTS = "identity.safetensors"
@@ -192,15 +192,13 @@ def identities_of(
 
 def load_identity(folder: Path, *, device: str = "cpu") -> IdentityRegressor:
     """The regressor of a run's folder, for use; raises :class:`FileNotFoundError` for none."""
-    from safetensors.torch import load_file
-
     if not (folder / CARD).is_file() or not (folder / WEIGHTS).is_file():
         raise FileNotFoundError(
             f"{folder} holds no {WEIGHTS} with {CARD}; make them by `python -m train.clip.identity`"
         )
     card = json.loads((folder / CARD).read_text())
     model = IdentityRegressor(card["backbone"], card["size_px"])
-    model.load_state_dict(whole(load_file(folder / WEIGHTS)))
+    model.load_state_dict(read_halves(folder / WEIGHTS))
     return model.eval().requires_grad_(False).to(device)
 
 

@@ -43,8 +43,8 @@ from train.data.registry import open_dataset
 from train.data.samples import UNKNOWN
 from train.data.tables import GazeDataset, batch_rows, held_out_people, jittered, small_crops
 from train.factors import FACTORS, PROMPT, is_shown
-from train.loop.states import load_state, log_line, save_state, trim_log, write_halves
-from train.loop.weight_cards import CARD, write_card
+from train.loop.states import load_state, log_line, save_state, trim_log
+from train.loop.weight_cards import CARD, write_card, write_halves
 from train.synth.outputs.captions import caption, phrases
 
 MOST_SCALE = math.log(100)

@@ -25,6 +25,7 @@ from torch.nn import functional
 from train.clip.clip_models import Clip
 from train.data.samples import IDENTITY, UNKNOWN
 from train.factors import DIMENSIONS, FACTORS, PROMPT, Dimension, Factor
+from train.loop.weight_cards import read_halves
 
 Kind = Literal["hand", "coop", "cocoop", "pco"]
 
@@ -381,8 +382,6 @@ def load_prompts(folder: Path, clip: Clip) -> Prompts:
     Raises :class:`FileNotFoundError` where there are none, and :class:`ValueError` where they were
     learnt with other CLIP weights or another table of factors.
     """
-    from safetensors.torch import load_file
-
     path = folder / "prompts.json"
     if not path.is_file():
         raise FileNotFoundError(
@@ -402,5 +401,5 @@ def load_prompts(folder: Path, clip: Clip) -> Prompts:
     )
     if about["factors"] != [f.name for f in prompts.factors]:
         raise ValueError(f"{folder} was learnt with another table of factors; tune prompts again")
-    prompts.load_state_dict(load_file(folder / "prompts.safetensors"))
+    prompts.load_state_dict(read_halves(folder / "prompts.safetensors"))
     return prompts.eval().requires_grad_(False)

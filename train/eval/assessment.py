@@ -20,7 +20,7 @@ from train.data.tables import GazeDataset
 from train.eval.network_files import assess_file, is_run, network_path
 from train.eval.protocol import Figures, ProtocolError, assess
 from train.eval.protocol_report import markdown, of_spread, summary, write_heat_map
-from train.gaze.checkpoints import CheckpointError
+from train.loop.states import CheckpointError
 
 
 def assess_all(

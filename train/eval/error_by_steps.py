@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from train.data.registry import open_dataset
-from train.gaze.checkpoints import architecture_of, below, read_tensors
+from train.gaze.checkpoints import architecture_of
 from train.gaze.fitting import gaze_errors
 from train.gaze.models import GazeModel, model_of
+from train.loop.states import below, read_tensors
 
 FITTED = 3
 """So many of the last states make the line."""

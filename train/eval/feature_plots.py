@@ -22,7 +22,8 @@ from train.eval.probes import spread_of
 from train.eval.protocol import ProtocolError, predict
 from train.eval.verdicts import LEAST_RANK, MOST_COSINE, probed
 from train.factors import FACTORS, factor
-from train.gaze.checkpoints import CheckpointError, load_model
+from train.gaze.checkpoints import load_model
+from train.loop.states import CheckpointError
 
 FEWEST = 50
 """Images from which on t-SNE is used."""

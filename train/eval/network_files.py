@@ -29,7 +29,7 @@ from train.eval.protocol import (
     predictions,
     whole_report,
 )
-from train.gaze.checkpoints import MODEL
+from train.loop.weight_cards import MODEL
 from train.synth.outputs.normalization import NORMALIZATION
 
 _SUFFIXES = (".onnx", ".engine")

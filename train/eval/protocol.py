@@ -24,9 +24,11 @@ from tqdm import tqdm
 
 from clipgaze_sdk.geometry import angle_between, vector_from_angles
 from train.data.tables import GazeDataset
-from train.gaze.checkpoints import MODEL, differences, load_model
+from train.gaze.checkpoints import load_model
 from train.gaze.models import GazeModel
 from train.gaze.trainer import collate
+from train.loop.states import differences
+from train.loop.weight_cards import MODEL
 
 Floats = NDArray[np.float64]
 Figures = dict[str, Any]

@@ -30,7 +30,8 @@ from train.eval.probes import (
 from train.eval.protocol import ProtocolError, predict, same_but_seed, spread
 from train.eval.protocol_report import cell, table
 from train.factors import FACTORS
-from train.gaze.checkpoints import CheckpointError, load_model
+from train.gaze.checkpoints import load_model
+from train.loop.states import CheckpointError
 
 Figures = dict[str, Any]
 

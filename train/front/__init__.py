@@ -1,4 +1,4 @@
-"""The front-end: the face detector and the landmark network, from cut-outs of rendered people.
+"""The front end: what trains the face detector and the landmark network.
 
-:mod:`.crops` composes what they see, :mod:`.networks` are the networks, one recipe a file.
+:mod:`.crops` composes what they see, :mod:`.networks` are the networks, a recipe is a file.
 """

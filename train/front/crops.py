@@ -1,9 +1,8 @@
-"""Training arrays composed from shards of cut-outs, with the SDK's own geometry.
+"""Training arrays composed from shards of foregrounds, with the SDK's own geometry.
 
-Each cut-out (``python -m train.synth write --product cutouts``) meets several backgrounds, sizes
-and sensors here.  Crops for the gaze network are made as the SDK makes them: landmarks (with the
-errors that a landmark network has) → head pose by PnP → normalisation → warp.  So what training
-sees is what run time sees.  Results are cached per shard as ``.npz`` files.
+Each foreground (``python -m train.synth write --product cutouts``: a person, cut out of the
+picture) meets several backgrounds, sizes and sensors here.  Crops are cut as the SDK cuts them, so
+what training sees is what run time sees.  Results are cached per shard as ``.npz`` files.
 """
 
 from __future__ import annotations
@@ -17,20 +16,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from clipgaze_sdk import Camera
 from clipgaze_sdk.geometry import (
     GazeNormalization,
-    angles_from_vector,
     box_from_landmarks,
     face_crop_from_landmarks,
-    head_pose_from_landmarks,
 )
 from train.factors import FACTORS
-from train.synth.outputs.disturb import assumed_matrix, noisy_landmarks
 from train.synth.outputs.hard_negatives import hard_negative, noise, scrambled
 from train.synth.outputs.light import composed, decode_light
 from train.synth.outputs.normalization import sampled
-from train.synth.outputs.records import affine
 from train.synth.outputs.shards import Sample, read_shard
 from train.synth.places.backgrounds import KINDS as PLACES
 from train.synth.places.backgrounds import Backgrounds
@@ -45,7 +39,6 @@ LANDMARK_STORE_PX = 192
 LANDMARK_STORE_SCALE = LANDMARK_CROP_SCALE * 1.5
 DETECTOR_PX = 320
 DETECTOR_MAX_FACES = 8
-GAZE_VARIANTS = 2
 
 _CHANCES = {f.name: f.chance for f in FACTORS}
 
@@ -86,16 +79,14 @@ def textured(rng: np.random.Generator, side: int) -> Light:
 
 
 def developed(
-    rng: np.random.Generator, light: Light, face_px: float, *, clean: bool = False, **known: bool
+    rng: np.random.Generator, light: Light, face_px: float, **known: bool
 ) -> NDArray[np.uint8]:
     """What some camera makes of linear light; faults come with the chances of the factor table.
 
-    ``known`` factors of the cut-out (``near_infrared``) are kept.
+    ``known`` factors of the foreground (``near_infrared``) are kept.
     """
     draws = rng.random(len(FAULTS))
     on = {name: bool(d < _CHANCES[name]) for name, d in zip(FAULTS, draws, strict=True)}
-    if clean:
-        on = dict.fromkeys(FAULTS, False)
     return expose(rng, light, sample_sensor(rng, {**on, **known}, face_px=face_px))
 
 
@@ -105,70 +96,31 @@ def scaled(rng: np.random.Generator, image: Light, *, lowest: float = 0.22) -> t
         return image, 1.0
     factor = float(np.exp(rng.uniform(np.log(lowest), 0)))
     size = round(image.shape[1] * factor), round(image.shape[0] * factor)
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA), size[0] / image.shape[1]
+    smaller = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    return np.asarray(smaller, np.float32), size[0] / image.shape[1]
 
 
-def premultiplied(cutout: Sample) -> Light:
-    """(height, width, 4) linear light and coverage of a cut-out; refuses other products."""
-    if cutout.alpha is None:
+def premultiplied(foreground: Sample) -> Light:
+    """(height, width, 4) linear light and coverage of a foreground; refuses other products."""
+    if foreground.alpha is None:
         raise ValueError(
-            f"sample {cutout.key} has no coverage; training composes cut-outs: write them with "
+            f"sample {foreground.key} has no coverage; foregrounds are composed: write them with "
             "`python -m train.synth write --product cutouts`"
         )
-    alpha = cutout.alpha.astype(np.float32)[..., None] / np.float32(255)
-    return np.dstack([decode_light(cutout.rgb), alpha])
+    alpha = foreground.alpha.astype(np.float32)[..., None] / np.float32(255)
+    return np.dstack([decode_light(foreground.rgb), alpha])
 
 
 def pictured(
-    rng: np.random.Generator, cutout: Sample, pool: Backgrounds, *, lowest: float, clean: bool
+    rng: np.random.Generator, foreground: Sample, pool: Backgrounds, *, lowest: float
 ) -> tuple[NDArray[np.uint8], float]:
-    """A camera's picture of a cut-out before some place, and how much smaller it is."""
-    rgba, factor = premultiplied(cutout), 1.0
-    if not clean:
-        rgba, factor = scaled(rng, rgba, lowest=lowest)
-    behind = backdrop(rng, pool, rgba.shape[1], rgba.shape[0], cutout.labels["backdrop"])
-    infrared = bool(cutout.labels["factors"]["near_infrared"])
-    face_px = cutout.labels["face_px"] * factor
+    """A camera's picture of a foreground before some place, and how much smaller it is."""
+    rgba, factor = scaled(rng, premultiplied(foreground), lowest=lowest)
+    behind = backdrop(rng, pool, rgba.shape[1], rgba.shape[0], foreground.labels["backdrop"])
+    infrared = bool(foreground.labels["factors"]["near_infrared"])
+    face_px = foreground.labels["face_px"] * factor
     light = composed(rgba, behind)
-    return developed(rng, light, face_px, clean=clean, near_infrared=infrared), factor
-
-
-def gaze_arrays(
-    shard: Path, seed: int, *, variants: int = GAZE_VARIANTS, clean: bool = False
-) -> Arrays:
-    """Eye bands (N, 96, 224, 3) uint8 RGB and their (pitch, yaw) in the normalised camera.
-
-    ``clean`` leaves out errors of camera and landmarks (for measuring them apart).
-    """
-    rng = np.random.default_rng([seed, 11, _number(shard)])
-    pool = Backgrounds()
-    crops, labels, keys, openness, poses = [], [], [], [], []
-    for cutout in read_shard(shard):
-        mark = cutout.labels
-        for _ in range(variants):
-            image, factor = pictured(rng, cutout, pool, lowest=0.22, clean=clean)
-            matrix = affine(factor) @ np.array(mark["camera_matrix"])
-            marks = (np.array(mark["landmarks_px"]) + 0.5) * factor - 0.5
-            if not clean:
-                marks = noisy_landmarks(rng, marks, np.array(mark["visible"][:68], bool))
-                matrix = assumed_matrix(rng, matrix)
-            camera = Camera(matrix, size_px=(image.shape[1], image.shape[0]))
-            pose = head_pose_from_landmarks(marks, camera)
-            turn = GAZE.rotation(pose.translation_mm, pose.camera_from_head)
-            warp = GAZE.image_from_crop(camera, pose.translation_mm, turn)
-            crops.append(sampled(image, warp, GAZE.size_px))
-            labels.append(angles_from_vector(turn @ np.array(mark["gaze"])))
-            facing = turn @ np.array(mark["camera_from_head"]) @ np.array([0, 0, -1.0])
-            poses.append(angles_from_vector(facing))
-            openness.append(mark["openness"])
-            keys.append(mark["index"])
-    return {
-        "crops": np.stack(crops),
-        "labels": np.array(labels, np.float32),
-        "head": np.array(poses, np.float32),
-        "openness": np.array(openness, np.float32),
-        "index": np.array(keys, np.int64),
-    }
+    return developed(rng, light, face_px, near_infrared=infrared), factor
 
 
 def landmark_arrays(shard: Path, seed: int) -> Arrays:
@@ -181,7 +133,7 @@ def landmark_arrays(shard: Path, seed: int) -> Arrays:
     crops, points, visible, openness, empty = [], [], [], [], []
     side = LANDMARK_STORE_PX
     for picture in read_shard(shard):
-        image, factor = pictured(rng, picture, pool, lowest=0.15, clean=False)
+        image, factor = pictured(rng, picture, pool, lowest=0.15)
         marks = (np.array(picture.labels["landmarks_px"]) + 0.5) * factor - 0.5
         irises = (np.array(picture.labels["irises_px"]) + 0.5) * factor - 0.5
         warp = face_crop_from_landmarks(marks, size_px=side, scale=LANDMARK_STORE_SCALE)
@@ -230,7 +182,8 @@ def _put_negative(
     angle, zoom = rng.normal(0, 0.4), size / thing.shape[0]
     if zoom < 0.6:  # average before the warp
         small = max(round(size), 8)
-        thing = cv2.resize(thing, (small, small), interpolation=cv2.INTER_AREA)
+        smaller = cv2.resize(thing, (small, small), interpolation=cv2.INTER_AREA)
+        thing = np.asarray(smaller, np.float32)
         zoom = size / small
     turn = zoom * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     middle = np.full(2, (thing.shape[0] - 1) / 2)
@@ -306,7 +259,7 @@ def _paste(
     if factor < 0.6:  # average before the warp, so that small faces do not alias
         before = max(round(rgba.shape[0] * factor), 16) / rgba.shape[0]
         to = round(rgba.shape[1] * before), round(rgba.shape[0] * before)
-        rgba = cv2.resize(rgba, to, interpolation=cv2.INTER_AREA)
+        rgba = np.asarray(cv2.resize(rgba, to, interpolation=cv2.INTER_AREA), np.float32)
     angle = (
         float(np.clip(rng.normal(0, 0.2), -0.8, 0.8))
         if rng.random() < 0.7
@@ -349,7 +302,6 @@ def _number(shard: Path) -> int:
 
 
 KINDS: dict[str, Callable[[Path, int], Arrays]] = {
-    "gaze": gaze_arrays,
     "landmarks": landmark_arrays,
     "detector": detector_arrays,
 }

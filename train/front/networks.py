@@ -1,4 +1,4 @@
-"""The first networks: detector, landmarks, gaze.  Small dense CNNs that a CPU trains in minutes.
+"""The front end's networks, detector and landmarks: small dense CNNs that a CPU trains in minutes.
 
 Each takes float32 RGB images (batch, 3, height, width), already normalised, and returns a dict
 whose keys are the output names of its ONNX file.
@@ -43,38 +43,6 @@ def conv(
     if act:
         layers.append(nn.ReLU(inplace=True))
     return nn.Sequential(*layers)
-
-
-class GazeNetwork(nn.Module):
-    """Gaze from the 96 × 224 eye band of a normalised face.
-
-    The uncertainty head reads detached features, so that it describes the gaze without changing it.
-    """
-
-    def __init__(self, width: int = 24) -> None:
-        super().__init__()
-        w = width
-        self.body = nn.Sequential(
-            conv(3, w, 2),
-            Block(w, 2 * w),
-            Block(2 * w, 4 * w),
-            Block(4 * w, 7 * w),
-            Block(7 * w, 8 * w),
-            conv(8 * w, 64, size=1),
-            nn.Sequential(nn.Dropout2d(0.15), nn.Flatten()),
-            nn.Linear(64 * 3 * 7, 192),
-            nn.ReLU(inplace=True),
-            nn.Dropout(0.4),
-        )
-        self.gaze = nn.Linear(192, 2)
-        self.sigma = nn.Sequential(nn.Linear(192, 64), nn.ReLU(inplace=True), nn.Linear(64, 1))
-
-    def forward(self, image: Tensor) -> dict[str, Tensor]:
-        feature = self.body(image)
-        return {
-            "pitch_yaw": self.gaze(feature),
-            "log_sigma": self.sigma(feature.detach()).squeeze(-1) - 2.5,
-        }
 
 
 class LandmarkNetwork(nn.Module):
@@ -125,7 +93,7 @@ class DetectorNetwork(nn.Module):
         )
         self.head = nn.Sequential(conv(head, head), conv(head, head))
         self.out = nn.Conv2d(head, 15, 1)
-        nn.init.constant_(self.out.bias[:1], -4.0)
+        nn.init.constant_(self.out.bias[:1], -4.0)  # type: ignore[index]
         self.scale = nn.Parameter(torch.ones(3))
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:

@@ -29,10 +29,12 @@ from train.data.samples import DataError
 from train.data.tables import GazeDataset
 from train.eval.protocol import Figures, ProtocolError, errors_deg, predict, read_card, spread
 from train.eval.protocol_report import cell, of_spread, table
-from train.gaze.checkpoints import MODEL, CheckpointError, check_same, load_model, write_weights
+from train.gaze.checkpoints import load_model
 from train.gaze.models import GazeModel
 from train.gaze.trainer import collate
 from train.gaze.tuning import MOST_LABELS, head_gaze, tune, tune_head
+from train.loop.states import CheckpointError, check_same
+from train.loop.weight_cards import MODEL, write_weights
 
 Layers = Literal["last", "head", "all"]
 LEARNING_RATE: Mapping[Layers, float] = {"last": 1e-3, "head": 3e-4, "all": 1e-4}

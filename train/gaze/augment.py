@@ -24,7 +24,7 @@ from train.gaze.losses import gaze_angles, gaze_vector
 SIZE_PX = 224
 FOCAL_PX, CENTER_PX = 960.0, 111.5
 """Of the normalised face crop."""
-MIRRORED = tuple(EYE_POINTS.index(MIRRORED_POINTS[k]) for k in EYE_POINTS)
+MIRRORED = torch.tensor([EYE_POINTS.index(MIRRORED_POINTS[k]) for k in EYE_POINTS])
 """Which point each of EYE_POINTS becomes in a mirror."""
 
 Batch = dict[str, Tensor]
@@ -32,7 +32,8 @@ Batch = dict[str, Tensor]
 
 def mirror_angles(angles: Tensor) -> Tensor:
     """(pitch, yaw) (..., 2) of the mirrored picture: yaw negates."""
-    return angles * torch.tensor([1.0, -1.0], device=angles.device, dtype=angles.dtype)
+    pitch, yaw = angles.unbind(-1)
+    return torch.stack([pitch, -yaw], -1)
 
 
 def mirror(batch: Mapping[str, Tensor], which: Tensor) -> Batch:
@@ -47,7 +48,7 @@ def mirror(batch: Mapping[str, Tensor], which: Tensor) -> Batch:
         if key in batch:
             out[key] = torch.where(which[:, None], mirror_angles(batch[key]), batch[key])
     if "points" in batch:
-        points = batch["points"][:, list(MIRRORED)]
+        points = batch["points"][:, MIRRORED.to(batch["points"].device, non_blocking=True)]
         points = torch.stack([2 * CENTER_PX - points[..., 0], points[..., 1]], -1)
         out["points"] = torch.where(which[:, None, None], points, batch["points"])
     if "openness" in batch:
@@ -59,8 +60,9 @@ def rotation(turn: Tensor) -> Tensor:
     """(B, 3, 3) of rotation vectors (B, 3) in radians."""
     x, y, z = turn.unbind(-1)
     zero = torch.zeros_like(x)
-    cross = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).unflatten(-1, (3, 3))
-    return torch.linalg.matrix_exp(cross)
+    cross = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1)
+    turned: Tensor = torch.linalg.matrix_exp(cross.reshape(*x.shape, 3, 3))
+    return turned
 
 
 def turn_labels(angles: Tensor, new_from_old: Tensor) -> Tensor:
@@ -90,10 +92,12 @@ def turn_images(
         for low, high in (rows, (0, SIZE_PX))
     )
     y, x = (y - CENTER_PX) / FOCAL_PX, (x - CENTER_PX) / FOCAL_PX
-    ray = torch.stack([*torch.meshgrid(x, y, indexing="xy"), torch.ones(len(y), size).to(device)])
+    ray = torch.stack(
+        [*torch.meshgrid(x, y, indexing="xy"), torch.ones(len(y), size, device=device)]
+    )
     scale = torch.stack([zoom, zoom, torch.ones_like(zoom)], -1)
     # Of a new pixel's ray, the old pixel: transposed, as R⁻¹ = Rᵀ, with the zoom undone first.
-    old = ((new_from_old.mT / scale[:, None]) @ ray.flatten(1)).unflatten(-1, ray.shape[1:])
+    old = ((new_from_old.mT / scale[:, None]) @ ray.flatten(1)).reshape(-1, *ray.shape)
     place = old[:, :2] / old[:, 2:] * FOCAL_PX + CENTER_PX
     grid = ((2 * place + 1) / SIZE_PX - 1).permute(0, 2, 3, 1)
     return F.grid_sample(image, grid, padding_mode="border", align_corners=False)
@@ -140,9 +144,9 @@ class Augmentation:
         if self.mirrored:
             out = mirror(out, flipped)
         turn = draw.normal(3) * torch.tensor([0.006, 0.006, 0.03]) * self.strength
-        zoom = torch.exp(0.04 * self.strength * draw.normal()).to(draw.device)
+        zoom = torch.exp(0.04 * self.strength * draw.normal()).to(draw.device, non_blocking=True)
         # Drawn and made on the CPU: small, and alike whatever the device.
-        new_from_old = rotation(turn).to(draw.device)
+        new_from_old = rotation(turn).to(draw.device, non_blocking=True)
         for key in ("gaze", "head"):
             if key in out:
                 out[key] = turn_labels(out[key], new_from_old)
@@ -179,11 +183,11 @@ class _Draws:
 
     def chance(self, share: float) -> Tensor:
         """(B,) bool on the device."""
-        return (self.uniform() < share).to(self.device)
+        return (self.uniform() < share).to(self.device, non_blocking=True)
 
     def rows(self, share: float) -> Tensor:
         """Numbers of the chosen rows, on the device, without waiting for it."""
-        return (self.uniform() < share).nonzero()[:, 0].to(self.device)
+        return (self.uniform() < share).nonzero()[:, 0].to(self.device, non_blocking=True)
 
 
 def _hidden(x: Tensor, draw: _Draws, strength: float) -> Tensor:
@@ -191,12 +195,12 @@ def _hidden(x: Tensor, draw: _Draws, strength: float) -> Tensor:
     height, width = x.shape[-2:]
     there = draw.chance(0.25 * strength)[:, None]
     middle, half = draw.uniform(2), 0.03 + 0.14 * draw.uniform(2)
-    color = draw.uniform(3).to(x.device)[:, :, None, None]
+    color = draw.uniform(3).to(x.device, non_blocking=True)[:, :, None, None]
     inside = []
     for axis, length in ((0, height), (1, width)):
         place = (torch.arange(length) + 0.5) / length
         near = (place[None] - middle[:, axis, None]).abs() < half[:, axis, None]
-        inside.append(near.to(x.device) & there)
+        inside.append(near.to(x.device, non_blocking=True) & there)
     patch = inside[0][:, None, :, None] & inside[1][:, None, None, :]
     return torch.where(patch, color, x)
 
@@ -217,8 +221,8 @@ def _coarse(x: Tensor, draw: _Draws, strength: float) -> Tensor:
 def _colored(x: Tensor, draw: _Draws, strength: float) -> Tensor:
     """Exposure, tint, contrast; a tenth lose their colour."""
     tint = 0.2 * draw.normal(1) + 0.07 * draw.normal(3)
-    gain = torch.exp(strength * tint).to(x.device)[:, :, None, None]
-    contrast = torch.exp(0.15 * strength * draw.normal(1, 1, 1)).to(x.device)
+    gain = torch.exp(strength * tint).to(x.device, non_blocking=True)[:, :, None, None]
+    contrast = torch.exp(0.15 * strength * draw.normal(1, 1, 1)).to(x.device, non_blocking=True)
     grey = draw.chance(0.1 * strength).view(-1, 1, 1, 1)
     x = x * gain
     middle = x.mean((1, 2, 3), keepdim=True)
@@ -229,10 +233,12 @@ def _colored(x: Tensor, draw: _Draws, strength: float) -> Tensor:
 def _noisy(x: Tensor, draw: _Draws, strength: float) -> Tensor:
     """Grain of a level of its own per picture: one tile, rolled to another place in each."""
     height, width = x.shape[-2:]
-    level = (0.06 * strength * draw.uniform() * (draw.uniform() < 0.5)).to(x.device)
+    level = (0.06 * strength * draw.uniform() * (draw.uniform() < 0.5)).to(
+        x.device, non_blocking=True
+    )
     down, right = (draw.uniform(2) * torch.tensor([height, width])).long().unbind(1)
-    tile = torch.randn(3, height, width, generator=draw.generator).to(x.device)
-    rows = ((torch.arange(height) + down[:, None]) % height).to(x.device)
-    columns = ((torch.arange(width) + right[:, None]) % width).to(x.device)
+    tile = torch.randn(3, height, width, generator=draw.generator).to(x.device, non_blocking=True)
+    rows = ((torch.arange(height) + down[:, None]) % height).to(x.device, non_blocking=True)
+    columns = ((torch.arange(width) + right[:, None]) % width).to(x.device, non_blocking=True)
     grain = tile[:, rows[:, :, None], columns[:, None, :]].transpose(0, 1)
     return x + grain * level.view(-1, 1, 1, 1)

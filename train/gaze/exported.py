@@ -20,8 +20,6 @@ from torch import Tensor, nn
 from clipgaze_sdk.models import files as sdk_files
 from train.gaze.models import GazeModel
 
-KEY = "exported"
-"""Entry of a weights' header that names the ONNX file and its SHA-256."""
 JOINED = ("projection.", "separator.2.", "gaze.", "sigma.0.")
 
 
@@ -30,7 +28,7 @@ class ExportedMismatch(ValueError):
 
 
 def rest_of(model: GazeModel, onnx_file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """What ``onnx_file``, exported from this model, does not hold, and the entry :data:`KEY`.
+    """What ``onnx_file``, exported from this model, lacks, and the card's entry about it.
 
     Raises :class:`ExportedMismatch` for a file of another network.
     """

@@ -26,10 +26,12 @@ from train.data.registry import open_dataset
 from train.data.samples import DataError, GazeDataset
 from train.eval.protocol import Figures, ProtocolError, errors_deg, read_card, spread
 from train.eval.protocol_report import cell, table
-from train.gaze.checkpoints import MODEL, CheckpointError, commit, load_model, write_weights
+from train.gaze.checkpoints import load_model
 from train.gaze.models import GazeModel
 from train.gaze.trainer import collate
 from train.gaze.tuning import MOST_LABELS, average, last_stage, tune
+from train.loop.states import CheckpointError
+from train.loop.weight_cards import MODEL, commit, write_weights
 
 Layers = Literal["head", "stage", "all"]
 FEWEST_LABELS = 4

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import platform
 import sys
 from dataclasses import replace
@@ -17,20 +16,22 @@ from typing import Any
 import numpy as np
 import torch
 from lightning.fabric import Fabric
-from lightning.fabric.strategies.ddp import DDPStrategy
 from torch.utils.data import DataLoader
 
 from train.data.samples import DataError
 from train.data.tables import GazeDataset
-from train.gaze.checkpoints import MODEL, CheckpointError, below, commit, load_model
+from train.gaze.checkpoints import load_model
 from train.gaze.losses import angular_error
 from train.gaze.methods import make_method
 from train.gaze.methods.clip_gaze import CachedImages, ClipGazeOptions, Guide, PersonTexts
 from train.gaze.methods.pure_gaze import PureGazeOptions
 from train.gaze.models import GazeModel, ModelError
 from train.gaze.recipes import Recipe, changed, find_recipe
-from train.gaze.trainer import FitError, RunOptions, Trainer, collate
-from train.loop.weight_cards import running_command
+from train.gaze.trainer import Trainer, collate
+from train.loop import devices
+from train.loop.states import CheckpointError, below
+from train.loop.training_loop import FitError, RunOptions
+from train.loop.weight_cards import MODEL, commit, running_command
 
 MOST_PITCH, MOST_YAW = 1.6, 3.15
 """Radians; labels beyond are degrees, or columns that are not angles."""
@@ -54,7 +55,7 @@ def train_one(
     """
     out = Path(out)
     fabric = make_fabric(recipe, options) if fabric is None else fabric
-    recipe = replace(recipe, precision=_precision(recipe, fabric.device.type))
+    recipe = replace(recipe, precision=devices.precision_on(recipe.precision, fabric.device.type))
     labels = source.labels()
     check_labels(source.name, labels["gaze"])
     if recipe.batch % fabric.world_size:
@@ -161,23 +162,9 @@ def gaze_errors(
 
 def make_fabric(recipe: Recipe, options: RunOptions) -> Fabric:
     """Devices and precision; call ``launch()`` first where there are several devices."""
-    several = options.devices > 1 or int(os.environ.get("WORLD_SIZE", "1")) > 1
     # The decoder's turn of PureGaze leaves the model's parameters without gradient.
     unused = isinstance(recipe.method, PureGazeOptions)
-    accelerator = options.accelerator
-    if accelerator == "auto":
-        accelerator = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        return Fabric(
-            accelerator=accelerator,
-            devices=options.devices,
-            strategy=DDPStrategy(find_unused_parameters=unused) if several else "auto",
-            precision=_precision(recipe, accelerator),
-        )
-    except (ValueError, RuntimeError) as error:
-        raise FitError(
-            f"{options.devices} device(s) of kind {options.accelerator} cannot be had: {error}"
-        ) from None
+    return devices.make_fabric(options, recipe.precision, unused_parameters=unused)
 
 
 def check_labels(name: str, gaze: Any) -> None:
@@ -196,14 +183,6 @@ def check_labels(name: str, gaze: Any) -> None:
             f"{bad.sum()} of {len(gaze)} gaze labels of {name} are {what}; the first is sample "
             f"{first}: {gaze[first].tolist()}. `python -m train.data check` tells more"
         )
-
-
-def _precision(recipe: Recipe, device: str) -> Any:
-    if recipe.precision != "auto":
-        if recipe.precision == "16-mixed" and device == "cpu":
-            raise FitError("16-mixed needs a GPU; set precision to bf16-mixed or 32-true")
-        return recipe.precision
-    return "bf16-mixed" if device == "cuda" else "32-true"
 
 
 def _make_folder(out: Path) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from train.gaze.checkpoints import MODEL, load_model, write_weights
+from train.gaze.checkpoints import load_model
 from train.gaze.exported import rest_of
-from train.loop.weight_cards import check_commit
+from train.loop.weight_cards import MODEL, check_commit, write_weights
 
 
 def ship(run: Path, onnx_file: Path, out: Path) -> Path:

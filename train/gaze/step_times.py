@@ -25,7 +25,8 @@ from train.gaze.methods import make_method
 from train.gaze.methods.clip_gaze import CachedImages, Guide, PersonTexts
 from train.gaze.models import SIZE_PX, GazeModel
 from train.gaze.recipes import Recipe, find_recipe
-from train.gaze.trainer import RunOptions, Trainer
+from train.gaze.trainer import Trainer
+from train.loop.training_loop import RunOptions
 
 PEOPLE = 64
 
@@ -106,7 +107,7 @@ def timed(recipe: Recipe, source: Any, options: RunOptions, steps: int) -> dict[
             card={},
             guide=guide if method.needs_clip else None,
         )
-    trainer._train_mode()
+    trainer.train_mode()
     spent: dict[str, float] = defaultdict(float)
     mark = _clock(fabric.device)
     model.register_forward_pre_hook(lambda *_: _put(spent, "enter", mark))
@@ -119,7 +120,7 @@ def timed(recipe: Recipe, source: Any, options: RunOptions, steps: int) -> dict[
         _put(spent, "backward", mark)
 
     fabric.backward = backward  # type: ignore[method-assign,assignment]
-    batches = iter(trainer._loader())
+    batches = iter(trainer.batches())
     for step in range(steps + 3):
         if step == 3:
             spent.clear()

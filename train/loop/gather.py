@@ -41,7 +41,8 @@ def gather(tensor: Tensor) -> Tensor:
     """All processes' rows of a tensor that has the same shape in each; alone, the tensor itself."""
     if not dist.is_available() or not dist.is_initialized() or dist.get_world_size() == 1:
         return tensor
-    return _Gather.apply(tensor)
+    whole: Tensor = _Gather.apply(tensor)
+    return whole
 
 
 class BatchSampler(Sampler[list[int]]):

@@ -55,7 +55,7 @@ class Muon(torch.optim.AdamW):
         groups = [{"params": rest, "muon": False}, {"params": convolutions, "muon": True}]
         super().__init__([g for g in groups if g["params"]], **options)
 
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """One step; the gradients of what Muon moved are gone afterwards."""
         if closure is not None:
             raise ValueError("Muon takes no closure: compute gradients, then step()")
@@ -88,7 +88,7 @@ class Muon(torch.optim.AdamW):
 def orthogonalized(matrix: Tensor) -> Tensor:
     """``matrix`` (M, N) with singular values of 0.7 to 1.2, where they were not tiny."""
     a, b, c = NEWTON_SCHULZ
-    x = matrix / (matrix.norm() + 1e-7)
+    x: Tensor = matrix / (matrix.norm() + 1e-7)
     tall = x.shape[0] > x.shape[1]
     x = x.mT if tall else x
     for _ in range(ITERATIONS):

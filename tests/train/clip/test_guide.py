@@ -21,8 +21,9 @@ from train.gaze.fitting import train_one
 from train.gaze.methods.clip_gaze import ClipGazeOptions
 from train.gaze.recipes import changed, find_recipe
 from train.gaze.step_times import RandomCrops
-from train.gaze.trainer import RunOptions, collate
-from train.loop.states import write_halves
+from train.gaze.trainer import collate
+from train.loop.training_loop import RunOptions
+from train.loop.weight_cards import write_halves
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 

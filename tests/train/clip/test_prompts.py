@@ -308,7 +308,7 @@ def test_killed_tuning_goes_on_exactly(
     prompt_tuning.run(_options(tmp_path / "parts", "pco"), clip, faces)
     name = "seed0/prompts.safetensors"
     assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
-    with pytest.raises(ValueError, match="other options: epochs 3, now 4"):
+    with pytest.raises(ValueError, match="epochs: began with 3, now 4"):
         prompt_tuning.run(_options(tmp_path / "parts", "pco", epochs=4), clip, faces)
 
 

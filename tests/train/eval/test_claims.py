@@ -27,7 +27,8 @@ from train.eval.probes import (
 from train.eval.protocol import ProtocolError
 from train.eval.verdicts import check_claims, markdown, probed, read_metrics, verdicts
 from train.factors import FACTORS
-from train.gaze.checkpoints import load_model, write_weights
+from train.gaze.checkpoints import load_model
+from train.loop.weight_cards import write_weights
 
 PEOPLE, PICTURES = 40, 20
 

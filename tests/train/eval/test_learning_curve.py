@@ -9,7 +9,7 @@ from train.eval import learning_curve
 from train.eval.error_by_steps import Point, logged, slope, state_model
 from train.gaze.fitting import train_one
 from train.gaze.recipes import changed, find_recipe
-from train.gaze.trainer import RunOptions
+from train.loop.training_loop import RunOptions
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),

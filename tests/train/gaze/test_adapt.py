@@ -15,7 +15,8 @@ from tests.train.runs import dots, fake_run
 from train.gaze import adaptation as module
 from train.gaze.adapt import main
 from train.gaze.adaptation import AdaptError, AdaptOptions, adapt, drawn
-from train.gaze.checkpoints import CheckpointError, load_model
+from train.gaze.checkpoints import load_model
+from train.loop.states import CheckpointError
 
 FEW = {"labels": 12, "draws": 2, "steps": 30}
 

@@ -12,9 +12,10 @@ pytest.importorskip("lightning", reason="training tests need the extra [train]")
 from export import export_onnx
 from tests.train.runs import fake_run
 from train.gaze import exported
-from train.gaze.checkpoints import CheckpointError, load_model
+from train.gaze.checkpoints import load_model
 from train.gaze.shipped import ship
 from train.loop import weight_cards
+from train.loop.states import CheckpointError
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 

@@ -10,32 +10,27 @@ import pytest
 import torch
 from lightning.fabric import Fabric
 from lightning.fabric.strategies import DDPStrategy
+from safetensors.torch import load_file, save_file
 from torch import nn
 
+from tests.train.gaze_sources import WIDTH, WithLandmarks, guide_for, small_recipe
 from tests.train.runs import fake_run
-from train.data.samples import EYE_POINTS
 from train.gaze import fit, step_bench, trainer
-from train.gaze.checkpoints import (
-    STATE,
-    CheckpointError,
-    below,
-    differences,
-    load_model,
-    read_tensors,
-)
-from train.gaze.fitting import FitError, gaze_errors, train_one
+from train.gaze.checkpoints import load_model
+from train.gaze.fitting import gaze_errors, train_one
 from train.gaze.methods import make_method
-from train.gaze.methods.base import Untouched
-from train.gaze.methods.clip_gaze import CachedImages, ClipGazeOptions, Guide, PersonTexts
+from train.gaze.methods.clip_gaze import CachedImages, Guide, PersonTexts
 from train.gaze.models import GazeModel
-from train.gaze.recipes import Recipe, RecipeError, changed, find_recipe
+from train.gaze.recipes import RecipeError, find_recipe
 from train.gaze.step_times import RandomCrops, random_guide
-from train.gaze.trainer import RunOptions, Trainer, collate, learning_rate
+from train.gaze.trainer import Trainer, collate
+from train.loop import states
 from train.loop.gather import BatchSampler, gather
+from train.loop.states import STATE, CheckpointError, below, differences, read_tensors
+from train.loop.training_loop import FitError, RunOptions, Untouched
 
-WIDTH = 16
 QUIET = RunOptions(accelerator="cpu", progress=False, tensorboard=False, log_every=2)
-EVERY_STEP = replace(QUIET, save_every_s=-1.0)
+EVERY_STEP = replace(QUIET, max_save_gap_s=0.0)
 
 # Lightning and torch deprecate parts of each other, and warn of few workers.
 pytestmark = [
@@ -48,16 +43,6 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def source():
     return RandomCrops(10, people=3)
-
-
-def small_recipe(name="erm", **settings):
-    texts = {"backbone": "small", "width": WIDTH, "band": "true", "batch": 4, "steps": 5}
-    return changed(find_recipe(name), {k: str(v) for k, v in {**texts, **settings}.items()})
-
-
-def guide_for(recipe, source):
-    is_clip = isinstance(recipe.method, ClipGazeOptions)
-    return random_guide(source, recipe.width, factors=5) if is_clip else None
 
 
 def weights(folder):
@@ -85,22 +70,6 @@ def kill_after(monkeypatch, step):
             raise Killed
 
     monkeypatch.setattr(Trainer, "one_step", one_step)
-
-
-class WithLandmarks(RandomCrops):
-    """The same noise, with eyes' landmarks."""
-
-    def __getitem__(self, index):
-        generator = torch.Generator().manual_seed(index)
-        points = 224 * torch.rand(len(EYE_POINTS), 2, generator=generator)
-        head = 0.2 * torch.randn(2, generator=generator)
-        known = {"points": points, "openness": torch.tensor([0.5, 0.7]), "head": head}
-        return super().__getitem__(index) | known
-
-    def labels(self):
-        items = [self[k] for k in range(len(self))]
-        known = {k: torch.stack([i[k] for i in items]).numpy() for k in ("points", "head")}
-        return super().labels() | known
 
 
 @pytest.mark.parametrize("name", ["erm", "pure_gaze", "clip_gaze", "landmarks", "muon"])
@@ -141,9 +110,9 @@ def test_a_kill_while_writing_leaves_the_old_state(source, tmp_path, monkeypatch
             raise Killed
         real(tensors, path, metadata=metadata)
 
-    real = trainer.write_tensors.__globals__["save_file"]
+    real = states.save_file
     with monkeypatch.context() as patch:
-        patch.setattr("train.gaze.checkpoints.save_file", save_file)
+        patch.setattr("train.loop.states.save_file", save_file)
         with pytest.raises(Killed):
             train_one(recipe, source, tmp_path / "parts", options=EVERY_STEP)
     train_one(recipe, source, tmp_path / "parts", options=QUIET)
@@ -253,7 +222,7 @@ def work(fabric, source, folder):
     for name in NAMES:
         found = gradients(fabric, find_recipe(name), source)
         if fabric.is_global_zero:
-            torch.save(found, folder / f"{name}.pt")
+            save_file(found, folder / f"{name}.safetensors")
     for name in ("clip_gaze", "pure_gaze"):
         recipe = small_recipe(name, freeze_batch_norm="true", steps=3)
         train_one(
@@ -275,7 +244,7 @@ def test_two_processes_are_as_one(source, tmp_path):
     one = Fabric(accelerator="cpu", devices=1)
     for name in NAMES:
         expected = gradients(one, find_recipe(name), source)
-        found = torch.load(tmp_path / f"{name}.pt", weights_only=True)
+        found = load_file(tmp_path / f"{name}.safetensors")
         for key, value in expected.items():
             assert torch.allclose(found[key], value, rtol=1e-3, atol=1e-6), (name, key)
         assert max(float(v.abs().max()) for v in expected.values()) > 1e-3
@@ -343,13 +312,13 @@ def test_labels_are_not_rounded_with_the_network(source, tmp_path, monkeypatch):
 
     def to_device(self, batch):
         batch = real(self, batch)
-        forward = self.method.loss
+        forward = self.learner.loss
 
         def loss(inner, step, turn=0):
             seen.append(torch.equal(inner["gaze"], batch["gaze"]))
             return forward(inner, step, turn)
 
-        monkeypatch.setattr(self.method, "loss", loss)
+        monkeypatch.setattr(self.learner, "loss", loss)
         return batch
 
     monkeypatch.setattr(trainer.Trainer, "to_device", to_device)
@@ -368,19 +337,6 @@ def test_it_learns_where_to_look(tmp_path):
     recipe = small_recipe(steps=30, batch=8, learning_rate=0.004, augment=0.2, ema=0.5)
     train_one(recipe, source, tmp_path, options=QUIET)
     assert np.degrees(gaze_errors(load_model(tmp_path), source).mean()) < 6  # of 17 at first
-
-
-def test_learning_rates():
-    one = Recipe(learning_rate=1.0, warmup=0.2)
-    rates = [learning_rate(one, step, 100) for step in range(100)]
-    assert rates.index(max(rates)) in (19, 20)
-    assert max(rates) == pytest.approx(1)
-    assert rates[0] < 0.06
-    assert rates[-1] < 0.002
-    assert learning_rate(replace(one, schedule="constant"), 0, 100) == 1
-    cosine = replace(one, schedule="cosine")
-    assert learning_rate(cosine, 9, 100) == pytest.approx(0.5)
-    assert learning_rate(cosine, 60, 100) == pytest.approx(0.5)
 
 
 # What is refused
@@ -408,8 +364,8 @@ def test_weights_of_another_architecture_are_refused(source, tmp_path):
     train_one(small_recipe(steps=1), source, tmp_path, options=QUIET)
     tensors, about = read_tensors(tmp_path / "model.safetensors")
     about["architecture"]["width"] = 32
-    trainer.write_tensors(tmp_path / "wide.safetensors", tensors, about)
-    with pytest.raises(CheckpointError, match=r"has shape .*16.*expected .*32"):
+    states.write_tensors(tmp_path / "wide.safetensors", tensors, about)
+    with pytest.raises(CheckpointError, match="width 32, and a last layer of 2 x 16"):
         load_model(tmp_path, "wide")
     (tmp_path / "broken.safetensors").write_bytes(b"no tensors")
     with pytest.raises(CheckpointError, match="is damaged"):
@@ -492,7 +448,7 @@ def test_state_names(source, tmp_path):
     """The state holds the decoder and both optimisers; the weights only the gaze model."""
     train_one(small_recipe("pure_gaze", steps=1), source, tmp_path, options=QUIET)
     tensors, about = read_tensors(tmp_path / STATE)
-    assert below(tensors, "method.decoder.")
+    assert below(tensors, "learner.decoder.")
     assert below(tensors, "optimizer.0.")
     assert below(tensors, "optimizer.1.")
     assert about["step"] == 1

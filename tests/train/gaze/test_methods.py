@@ -19,7 +19,6 @@ from train.gaze.augment import (
     turn_points,
 )
 from train.gaze.methods import make_method
-from train.gaze.methods.base import Untouched
 from train.gaze.methods.clip_gaze import CachedImages, ClipGaze, ClipGazeOptions, PersonTexts
 from train.gaze.methods.pure_gaze import Decoder, PureGazeOptions
 from train.gaze.models import BAND, OWN, GazeModel, ModelError, model_of
@@ -27,6 +26,7 @@ from train.gaze.recipes import RECIPES, RecipeError, changed, find_recipe
 from train.gaze.step_times import RandomCrops, random_guide
 from train.gaze.trainer import collate
 from train.gaze.tuning import head_gaze
+from train.loop.training_loop import Untouched
 
 WIDTH = 16
 

@@ -12,9 +12,7 @@ from train.data.samples import EYE_POINTS
 from train.gaze import losses
 from train.gaze.augment import CENTER_PX, SIZE_PX
 from train.gaze.models import GazeModel, Outputs
-
-Scalars = dict[str, Tensor]
-"""Detached numbers to log."""
+from train.loop.training_loop import Learner, Scalars, Untouched
 
 TensorBatch = Mapping[str, Tensor]
 """Batch of ``train.data.samples``, and with CLIP ``image_features`` and ``text_features``."""
@@ -33,16 +31,7 @@ MOST_OUTSIDE = 1.1
 """Points farther from the crop's middle, in half widths, are not asked for."""
 
 
-class Untouched:
-    """A batch that Fabric does not see into: it would round labels to bfloat16, by 0.06°."""
-
-    __slots__ = ("batch",)
-
-    def __init__(self, batch: TensorBatch) -> None:
-        self.batch = batch
-
-
-class Method(nn.Module):
+class Method(Learner):
     """A gaze model and the loss that trains it.
 
     ``turns`` names what is optimised in turn in every step: each turn has an optimiser of its own,
@@ -51,11 +40,10 @@ class Method(nn.Module):
     """
 
     needs_clip: ClassVar[bool] = False
-    turns: ClassVar[tuple[str, ...]] = ("model",)
+    model: GazeModel
 
     def __init__(self, model: GazeModel) -> None:
-        super().__init__()
-        self.model = model
+        super().__init__(model)
         self.landmarks_weight = 0.0
         self.anatomy: nn.Module | None = None
         self.gather: Callable[[Tensor], Tensor] = lambda tensor: tensor
@@ -78,7 +66,8 @@ class Method(nn.Module):
         points = said[:, : 2 * count].unflatten(1, (count, 2))
         truth = (batch["points"] - CENTER_PX) / (SIZE_PX / 2)
         weight = torch.ones(count, device=f.device)
-        weight[[EYE_POINTS.index(k) for k in (68, 69)]] = IRISES
+        for iris in (68, 69):
+            weight[EYE_POINTS.index(iris)] = IRISES
         inside = (truth.abs().amax(-1) < MOST_OUTSIDE) * weight  # of NaN: no
         openness, head = batch["openness"], batch["head"]
         # Unknown labels become numbers before they meet a gradient: 0 · NaN is NaN.

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from train.gaze import losses
-from train.gaze.methods.base import Method, Scalars, TensorBatch
+from train.gaze.methods.base import Method, TensorBatch
 from train.gaze.models import GazeModel, Outputs
+from train.loop.training_loop import Scalars
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from train.gaze import losses
-from train.gaze.methods.base import Method, Scalars, TensorBatch
+from train.gaze.methods.base import Method, TensorBatch
 from train.gaze.models import GazeModel, Outputs
+from train.loop.training_loop import Scalars
 
 PROMPTS = ("hand", "coop", "cocoop", "pco")
 """Kinds of ``train.clip.prompts``."""
@@ -92,7 +93,9 @@ class CachedImages:
     def features(self, batch: TensorBatch) -> Tensor:
         """Looked up."""
         device = batch["gaze"].device
-        return self.table[batch["index"].to(self.table.device)].to(device, torch.float32)
+        return self.table[batch["index"].to(self.table.device)].to(
+            device, torch.float32, non_blocking=True
+        )
 
 
 class PersonTexts:
@@ -109,7 +112,7 @@ class PersonTexts:
     def features(self, person: Tensor, image_features: Tensor | None = None) -> Tensor:
         """Looked up, on the people's device."""
         if self.table.device != person.device:
-            self.table = self.table.to(person.device)
+            self.table = self.table.to(person.device, non_blocking=True)
         return self.table[0] if len(self.table) == 1 else self.table[person]
 
 

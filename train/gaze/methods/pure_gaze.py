@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from train.gaze import losses
-from train.gaze.methods.base import Method, Scalars, TensorBatch
+from train.gaze.methods.base import Method, TensorBatch
 from train.gaze.models import SIZE_PX, GazeModel, Outputs
+from train.loop.training_loop import Scalars
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,9 @@ from typing import Any, Literal, get_args
 from train.gaze.methods import MethodOptions
 from train.gaze.methods.erm import ErmOptions
 from train.loop.muon import OptimizerKind
+from train.loop.schedules import Schedule
 
 Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
-Schedule = Literal["one_cycle", "cosine", "constant"]
 
 
 _CHOICES = (("precision", Precision), ("schedule", Schedule), ("optimizer", OptimizerKind))

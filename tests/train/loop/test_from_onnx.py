@@ -7,7 +7,7 @@ import torch
 
 from export.conversion import converted
 from export.trained import TASKS, Trained, _Named
-from train.front.networks import DetectorNetwork, GazeNetwork, LandmarkNetwork
+from train.front.networks import DetectorNetwork, LandmarkNetwork
 from train.loop.from_onnx import OnnxMismatch, load_onnx
 
 
@@ -35,7 +35,6 @@ def exported(network, task, path):
     [
         ("face_landmarks", LandmarkNetwork, (128, 128)),
         ("face_detector", DetectorNetwork, (64, 96)),
-        ("gaze", GazeNetwork, (96, 224)),
     ],
 )
 def test_it_computes_what_the_file_does(name, make, size, tmp_path):
@@ -61,13 +60,14 @@ def test_it_computes_what_the_file_does(name, make, size, tmp_path):
 
 
 def test_another_network_is_refused(tmp_path):
-    path = exported(shaken(GazeNetwork(), (96, 224)), TASKS["gaze"], tmp_path / "gaze.onnx")
-    wide = GazeNetwork(width=32)
+    network = shaken(LandmarkNetwork(), (128, 128))
+    path = exported(network, TASKS["face_landmarks"], tmp_path / "old.onnx")
+    wide = LandmarkNetwork(width=32)
     before = {k: v.clone() for k, v in wide.state_dict().items()}
     with pytest.raises(OnnxMismatch, match="expected"):
-        load_onnx(wide, path, torch.randn(2, 3, 96, 224))
+        load_onnx(wide, path, torch.randn(2, 3, 128, 128))
     assert all(torch.equal(v, before[k]) for k, v in wide.state_dict().items())
     with pytest.raises(OnnxMismatch):
-        load_onnx(LandmarkNetwork(), path, torch.randn(2, 3, 128, 128))
+        load_onnx(DetectorNetwork(), path, torch.randn(2, 3, 128, 128))
     with pytest.raises(FileNotFoundError, match="no such file"):
-        load_onnx(wide, tmp_path / "none.onnx", torch.randn(2, 3, 96, 224))
+        load_onnx(wide, tmp_path / "none.onnx", torch.randn(2, 3, 128, 128))
