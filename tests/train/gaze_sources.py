@@ -7,7 +7,7 @@ import torch
 from train.data.samples import EYE_POINTS
 from train.gaze.methods.clip_gaze import ClipGazeOptions
 from train.gaze.recipes import changed, find_recipe
-from train.gaze.step_times import RandomCrops, random_guide
+from train.gaze.step_times import RandomCrops, random_teacher
 
 WIDTH = 16
 
@@ -17,9 +17,9 @@ def small_recipe(name="erm", **settings):
     return changed(find_recipe(name), {k: str(v) for k, v in {**texts, **settings}.items()})
 
 
-def guide_for(recipe, source):
+def teacher_for(recipe, source):
     is_clip = isinstance(recipe.method, ClipGazeOptions)
-    return random_guide(source, recipe.width, factors=5) if is_clip else None
+    return random_teacher(source, recipe.width, factors=5) if is_clip else None
 
 
 class WithLandmarks(RandomCrops):

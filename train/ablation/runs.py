@@ -22,17 +22,17 @@ from clipgaze_sdk.writing import write_files
 from train.ablation.plan import PROMPT_RUNS, Preset, Variant
 from train.ablation.report import HELD_OUT, SHORT
 from train.clip.clip_models import Clip, load_clip
-from train.clip.guide import GuideOptions, make_guide
 from train.clip.prompt_tuning import Options as PromptOptions
 from train.clip.prompt_tuning import run as tune_prompts
 from train.clip.prompts import factor_rows
+from train.clip.teacher import TeacherOptions, make_teacher
 from train.data.registry import open_dataset, parse_spec
 from train.data.samples import DataError, GazeDataset
 from train.data.views import split_people
 from train.eval.protocol import Figures, assess
 from train.factors import DIMENSIONS
 from train.gaze.fitting import train_one
-from train.gaze.methods.clip_gaze import ClipGazeOptions, Guide, TextFeatures
+from train.gaze.methods.clip_gaze import ClipGazeOptions, ClipTeacher, TextFeatures
 from train.gaze.recipes import Recipe, changed, find_recipe
 from train.loop.states import STATE, check_same
 from train.loop.training_loop import RunOptions
@@ -66,7 +66,7 @@ class Place:
 
 
 class SomeFactors:
-    """Text features of some factors of a guide's."""
+    """Text features of some factors of a teacher's."""
 
     def __init__(self, texts: TextFeatures, rows: Sequence[int]) -> None:
         self.texts, self.rows = texts, list(rows)
@@ -88,7 +88,7 @@ class Bench:
     """Of the source."""
     preset: Preset
     place: Place
-    _guide: tuple[str, Guide] | None = None
+    _teacher: tuple[str, ClipTeacher] | None = None
     _clip: Clip | None = None
 
     @property
@@ -128,23 +128,23 @@ class Bench:
             (self.base / STATE).unlink(missing_ok=True)
         return done
 
-    def guide(self, variant: Variant, recipe: Recipe) -> Guide | None:
+    def teacher(self, variant: Variant, recipe: Recipe) -> ClipTeacher | None:
         """What CLIP says for a variant; the last one is kept."""
         if not isinstance(recipe.method, ClipGazeOptions):
             return None
         key = f"{variant.prompts} {variant.dimensions}"
-        if self._guide is None or self._guide[0] != key:
+        if self._teacher is None or self._teacher[0] != key:
             with locked(self.place.out / "features.lock"):
-                self._guide = key, self._make_guide(variant, recipe.method)
-        return self._guide[1]
+                self._teacher = key, self._make_teacher(variant, recipe.method)
+        return self._teacher[1]
 
-    def _make_guide(self, variant: Variant, method: ClipGazeOptions) -> Guide:
+    def _make_teacher(self, variant: Variant, method: ClipGazeOptions) -> ClipTeacher:
         prompts = None
         if variant.prompts != "hand":
             seed = self.preset.prompt_seeds[0]
             prompts = self.prompts(variant.prompts) / f"seed{seed}"
         place = self.place
-        options = GuideOptions(
+        options = TeacherOptions(
             place.clip,
             place.out / "cache",
             prompts,
@@ -152,13 +152,13 @@ class Bench:
             place.workers,
             place.identity,
         )
-        guide = make_guide(self.source, method, options)
-        name = f"{guide.name}, {variant.prompts}"
-        texts = guide.texts
+        teacher = make_teacher(self.source, method, options)
+        name = f"{teacher.name}, {variant.prompts}"
+        texts = teacher.texts
         if set(variant.dimensions) != set(DIMENSIONS):
             texts = SomeFactors(texts, factor_rows(variant.dimensions))
             name += f", factors of {', '.join(variant.dimensions)}"
-        return replace(guide, texts=texts, name=name)
+        return replace(teacher, texts=texts, name=name)
 
     def prompts(self, name: str) -> Path:
         """Folder of tuned prompts, which are tuned now if they are not there."""
@@ -302,9 +302,9 @@ def run_one(bench: Bench, variant: Variant, seed: int) -> Figures | None:
         done = read_done(folder, config)  # by another process, in the meantime
         if done is not None:
             return done
-        guide = bench.guide(variant, recipe)
+        teacher = bench.teacher(variant, recipe)
         options = run_options(bench.place)
-        metrics = train_one(recipe, bench.source, folder, guide=guide, options=options)
+        metrics = train_one(recipe, bench.source, folder, teacher=teacher, options=options)
         if not metrics["finished"]:
             return None
         data = {

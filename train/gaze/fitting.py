@@ -23,7 +23,7 @@ from train.data.tables import GazeDataset
 from train.gaze.checkpoints import load_model
 from train.gaze.losses import angular_error
 from train.gaze.methods import make_method
-from train.gaze.methods.clip_gaze import CachedImages, ClipGazeOptions, Guide, PersonTexts
+from train.gaze.methods.clip_gaze import CachedImages, ClipGazeOptions, ClipTeacher, PersonTexts
 from train.gaze.methods.pure_gaze import PureGazeOptions
 from train.gaze.models import GazeModel, ModelError
 from train.gaze.recipes import Recipe, changed, find_recipe
@@ -42,14 +42,14 @@ def train_one(
     source: GazeDataset,
     out: Path | str,
     *,
-    guide: Guide | None = None,
+    teacher: ClipTeacher | None = None,
     options: RunOptions = RunOptions(),  # noqa: B008 - frozen
     held_out: GazeDataset | None = None,
     fabric: Fabric | None = None,
 ) -> dict[str, float]:
     """Train a recipe on a data set; returns its metrics, and leaves the files of this module.
 
-    ``guide`` is what CLIP-Gaze needs; ``held_out`` adds ``held_out_deg``, the averaged weights'
+    ``teacher`` is what CLIP-Gaze needs; ``held_out`` adds ``held_out_deg``, the averaged weights'
     mean error on it; ``fabric`` is one that was launched already.  Raises :class:`FitError` or
     another :class:`ValueError` for what cannot be, before the first step.
     """
@@ -89,10 +89,10 @@ def train_one(
             )
         method.add_landmarks(recipe.landmarks)
     if method.needs_clip:
-        _check_guide(guide, source, recipe)
+        _check_teacher(teacher, source, recipe)
     else:
-        guide = None
-    config, card = _config(recipe, source, guide), _card(recipe, model, source, guide, fabric)
+        teacher = None
+    config, card = _config(recipe, source, teacher), _card(recipe, model, source, teacher, fabric)
     trainer = Trainer(
         fabric,
         recipe,
@@ -102,7 +102,7 @@ def train_one(
         options=options,
         config=config,
         card=card,
-        guide=guide,
+        teacher=teacher,
     )
     metrics = trainer.run()
     if held_out is not None and metrics["finished"] and fabric.is_global_zero:
@@ -192,13 +192,14 @@ def _make_folder(out: Path) -> None:
         raise FitError(f"{out} cannot be the run's folder ({error}); give another") from None
 
 
-def _check_guide(guide: Guide | None, source: GazeDataset, recipe: Recipe) -> None:
+def _check_teacher(teacher: ClipTeacher | None, source: GazeDataset, recipe: Recipe) -> None:
     """Look one sample up, and compare sizes."""
-    if guide is None:
+    if teacher is None:
         raise FitError(
-            f"{recipe.name} needs CLIP's features: give --clip (from Python: guide=make_guide(…))"
+            f"{recipe.name} needs CLIP's features: give --clip "
+            "(from Python: teacher=make_teacher(…))"
         )
-    images, texts = guide.images, guide.texts
+    images, texts = teacher.images, teacher.texts
     if isinstance(images, CachedImages) and len(images.table) != len(source):
         raise FitError(
             f"image features are of {len(images.table)} samples, {source.name} has {len(source)}; "
@@ -209,7 +210,7 @@ def _check_guide(guide: Guide | None, source: GazeDataset, recipe: Recipe) -> No
             f"text features are of {len(texts.table)} people, {source.name} has "
             f"{len(source.people)}; make them again"
         )
-    found = guide.of(collate([source[0]]))
+    found = teacher.of(collate([source[0]]))
     for name, value in found.items():
         if value.shape[-1] != recipe.width:
             raise FitError(
@@ -218,7 +219,7 @@ def _check_guide(guide: Guide | None, source: GazeDataset, recipe: Recipe) -> No
             )
 
 
-def _config(recipe: Recipe, source: GazeDataset, guide: Guide | None) -> dict[str, Any]:
+def _config(recipe: Recipe, source: GazeDataset, teacher: ClipTeacher | None) -> dict[str, Any]:
     """What a run must be gone on with."""
     return {
         "recipe": recipe.to_dict(),
@@ -228,7 +229,7 @@ def _config(recipe: Recipe, source: GazeDataset, guide: Guide | None) -> dict[st
             "people": len(source.people),
             "signature": source.signature(),
         },
-        "clip": guide.name if guide is not None else None,
+        "clip": teacher.name if teacher is not None else None,
         "init": _weights_sha256(Path(recipe.init)) if recipe.init else None,
     }
 
@@ -238,9 +239,13 @@ def _weights_sha256(folder: Path) -> str:
 
 
 def _card(
-    recipe: Recipe, model: GazeModel, source: GazeDataset, guide: Guide | None, fabric: Fabric
+    recipe: Recipe,
+    model: GazeModel,
+    source: GazeDataset,
+    teacher: ClipTeacher | None,
+    fabric: Fabric,
 ) -> dict[str, Any]:
-    config = _config(recipe, source, guide)
+    config = _config(recipe, source, teacher)
     return {
         **model.card(),
         "trained_on": config["source"],
@@ -269,7 +274,7 @@ def _recipe_of(args: argparse.Namespace) -> Recipe:
 
 
 def _prepared(args: argparse.Namespace, fabric: Fabric, recipe: Recipe) -> tuple[Any, Any, Any]:
-    """Source, guide and held-out data set."""
+    """Source, teacher and held-out data set."""
     from train.data.cache import cached
     from train.data.registry import open_dataset
 
@@ -277,13 +282,13 @@ def _prepared(args: argparse.Namespace, fabric: Fabric, recipe: Recipe) -> tuple
     if args.decoded:
         source = cached(source, args.decoded)
     held_out = open_dataset(args.held_out) if args.held_out else None
-    guide = None
+    teacher = None
     if isinstance(recipe.method, ClipGazeOptions):
         if args.clip is None:
             raise FitError(f"{recipe.name} needs CLIP: give --clip, such as ViT-B-16:openai")
-        from train.clip.guide import GuideOptions, make_guide
+        from train.clip.teacher import TeacherOptions, make_teacher
 
-        about = GuideOptions(
+        about = TeacherOptions(
             args.clip,
             args.cache or args.out.with_name(args.out.name + "-features"),
             args.prompts,
@@ -292,8 +297,8 @@ def _prepared(args: argparse.Namespace, fabric: Fabric, recipe: Recipe) -> tuple
             args.identity,
         )
         with fabric.rank_zero_first():  # which makes the cache that the others read
-            guide = make_guide(source, recipe.method, about)
-    return source, guide, held_out
+            teacher = make_teacher(source, recipe.method, about)
+    return source, teacher, held_out
 
 
 def run(args: argparse.Namespace) -> int:
@@ -309,7 +314,7 @@ def run(args: argparse.Namespace) -> int:
         recipe = _recipe_of(args)
         fabric = make_fabric(recipe, options)
         fabric.launch()
-        source, guide, held_out = _prepared(args, fabric, recipe)
+        source, teacher, held_out = _prepared(args, fabric, recipe)
     except (ValueError, FileNotFoundError) as error:
         return _refused(error)
     try:
@@ -317,7 +322,7 @@ def run(args: argparse.Namespace) -> int:
             recipe,
             source,
             args.out,
-            guide=guide,
+            teacher=teacher,
             options=options,
             held_out=held_out,
             fabric=fabric,

@@ -22,7 +22,7 @@ from train.data.tables import GazeDataset
 from train.factors import FACTORS
 from train.gaze.fitting import make_fabric
 from train.gaze.methods import make_method
-from train.gaze.methods.clip_gaze import CachedImages, Guide, PersonTexts
+from train.gaze.methods.clip_gaze import CachedImages, ClipTeacher, PersonTexts
 from train.gaze.models import SIZE_PX, GazeModel
 from train.gaze.recipes import Recipe, find_recipe
 from train.gaze.trainer import Trainer
@@ -72,17 +72,19 @@ class RandomCrops:
         return f"{len(self)}-{float(self.gaze.sum()):.6f}"
 
 
-def random_guide(source: RandomCrops, width: int = 512, factors: int = len(FACTORS)) -> Guide:
+def random_teacher(
+    source: RandomCrops, width: int = 512, factors: int = len(FACTORS)
+) -> ClipTeacher:
     """Features of no meaning, by person."""
     generator = torch.Generator().manual_seed(3)
     images = torch.randn(len(source), width, generator=generator)
     texts = torch.randn(len(source.people), factors, width, generator=generator)
-    return Guide(CachedImages(images), PersonTexts(texts), "random features")
+    return ClipTeacher(CachedImages(images), PersonTexts(texts), "random features")
 
 
 def timed(recipe: Recipe, source: Any, options: RunOptions, steps: int) -> dict[str, float]:
     """Mean seconds of each part of a step, after three steps to warm up."""
-    guide = random_guide(source, recipe.width)
+    teacher = random_teacher(source, recipe.width)
     fabric = make_fabric(recipe, options)
     recipe = replace(recipe, steps=10_000)
     torch.backends.cudnn.benchmark = True
@@ -105,7 +107,7 @@ def timed(recipe: Recipe, source: Any, options: RunOptions, steps: int) -> dict[
             options=options,
             config={},
             card={},
-            guide=guide if method.needs_clip else None,
+            teacher=teacher if method.needs_clip else None,
         )
     trainer.train_mode()
     spent: dict[str, float] = defaultdict(float)

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, default_collate
 from train.data.tables import GazeDataset
 from train.gaze.augment import Augmentation
 from train.gaze.methods import Method
-from train.gaze.methods.clip_gaze import Guide
+from train.gaze.methods.clip_gaze import ClipTeacher
 from train.gaze.recipes import Recipe
 from train.loop.gather import BatchSampler, gather
 from train.loop.states import About
@@ -61,7 +61,7 @@ class Trainer(TrainingLoop):
         options: RunOptions,
         config: About,
         card: About,
-        guide: Guide | None = None,
+        teacher: ClipTeacher | None = None,
     ) -> None:
         super().__init__(
             fabric,
@@ -73,7 +73,7 @@ class Trainer(TrainingLoop):
             card=card,
         )
         method.gather = gather
-        self.recipe, self.source, self.guide = recipe, source, guide
+        self.recipe, self.source, self.teacher = recipe, source, teacher
         seen = method.model.architecture
         self.augment = Augmentation(
             recipe.augment, seed=recipe.seed, rows=seen.rows, half=seen.half
@@ -108,7 +108,7 @@ class Trainer(TrainingLoop):
         batch = {
             k: v if k == "index" else v.to(device, non_blocking=True) for k, v in batch.items()
         }
-        described: dict[str, Tensor] = self.guide.of(batch) if self.guide is not None else {}
+        described: dict[str, Tensor] = self.teacher.of(batch) if self.teacher is not None else {}
         size = len(batch["image"])
         batch = self.augment(
             batch, self.step, first=self.fabric.global_rank * size, total=self.recipe.batch

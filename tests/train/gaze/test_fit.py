@@ -13,16 +13,16 @@ from lightning.fabric.strategies import DDPStrategy
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from tests.train.gaze_sources import WIDTH, WithLandmarks, guide_for, small_recipe
+from tests.train.gaze_sources import WIDTH, WithLandmarks, small_recipe, teacher_for
 from tests.train.runs import fake_run
 from train.gaze import fit, step_bench, trainer
 from train.gaze.checkpoints import load_model
 from train.gaze.fitting import gaze_errors, train_one
 from train.gaze.methods import make_method
-from train.gaze.methods.clip_gaze import CachedImages, Guide, PersonTexts
+from train.gaze.methods.clip_gaze import CachedImages, ClipTeacher, PersonTexts
 from train.gaze.models import GazeModel
 from train.gaze.recipes import RecipeError, find_recipe
-from train.gaze.step_times import RandomCrops, random_guide
+from train.gaze.step_times import RandomCrops, random_teacher
 from train.gaze.trainer import Trainer, collate
 from train.loop import states
 from train.loop.gather import BatchSampler, gather
@@ -78,14 +78,14 @@ def test_a_killed_run_goes_on_exactly(name, source, tmp_path, monkeypatch):
     recipe = small_recipe("erm", **apart[name]) if name in apart else small_recipe(name)
     if name == "landmarks":
         source = WithLandmarks(10, people=3)
-    guide = guide_for(recipe, source)
-    train_one(recipe, source, tmp_path / "whole", guide=guide, options=QUIET)
+    teacher = teacher_for(recipe, source)
+    train_one(recipe, source, tmp_path / "whole", teacher=teacher, options=QUIET)
     with monkeypatch.context() as patch:
         kill_after(patch, 3)
         with pytest.raises(Killed):
-            train_one(recipe, source, tmp_path / "parts", guide=guide, options=EVERY_STEP)
+            train_one(recipe, source, tmp_path / "parts", teacher=teacher, options=EVERY_STEP)
     assert read_tensors(tmp_path / "parts" / STATE)[1]["step"] == 3
-    metrics = train_one(recipe, source, tmp_path / "parts", guide=guide, options=QUIET)
+    metrics = train_one(recipe, source, tmp_path / "parts", teacher=teacher, options=QUIET)
     assert metrics["finished"] == 1
     assert same(weights(tmp_path / "whole"), weights(tmp_path / "parts"))
     whole, parts = (read_tensors(tmp_path / f / STATE) for f in ("whole", "parts"))
@@ -146,7 +146,7 @@ def test_a_run_starts_from_anothers_backbone(source, tmp_path):
     base, run = tmp_path / "base", tmp_path / "run"
     train_one(small_recipe(steps=2), source, base, options=QUIET)
     recipe = small_recipe("clip_gaze", steps=1, init=base, learning_rate=1e-9, ema=0)
-    train_one(recipe, source, run, guide=guide_for(recipe, source), options=QUIET)
+    train_one(recipe, source, run, teacher=teacher_for(recipe, source), options=QUIET)
     old, new = weights(base), weights(run)
     learnt = [k for k in old if k.startswith("backbone") and k.endswith("weight")]
     assert learnt
@@ -159,7 +159,7 @@ def test_a_run_starts_from_anothers_backbone(source, tmp_path):
     for name in ("model.safetensors", "model.json"):
         (tmp_path / "other" / name).replace(base / name)
     with pytest.raises(CheckpointError, match="init: began with"):
-        train_one(recipe, source, run, guide=guide_for(recipe, source), options=QUIET)
+        train_one(recipe, source, run, teacher=teacher_for(recipe, source), options=QUIET)
 
 
 def test_a_run_starts_from_a_backbone_without_signed_features(source, tmp_path):
@@ -207,7 +207,7 @@ def gradients(fabric, recipe, source):
         len(source), batch=4, steps=1, seed=0, rank=fabric.global_rank, world=fabric.world_size
     )
     batch = collate([source[k] for k in next(iter(sampler))])
-    batch |= random_guide(source, WIDTH, factors=5).of(batch)
+    batch |= random_teacher(source, WIDTH, factors=5).of(batch)
     loss, _ = module(Untouched(batch))
     fabric.backward(loss)
     return {n: p.grad.clone() for n, p in method.named_parameters()}
@@ -229,7 +229,7 @@ def work(fabric, source, folder):
             recipe,
             source,
             folder / f"two-{name}",
-            guide=guide_for(recipe, source),
+            teacher=teacher_for(recipe, source),
             options=QUIET,
             fabric=fabric,
         )
@@ -251,7 +251,7 @@ def test_two_processes_are_as_one(source, tmp_path):
     for name in ("clip_gaze", "pure_gaze"):
         recipe = small_recipe(name, freeze_batch_norm="true", steps=3)
         folder = tmp_path / f"one-{name}"
-        train_one(recipe, source, folder, guide=guide_for(recipe, source), options=QUIET)
+        train_one(recipe, source, folder, teacher=teacher_for(recipe, source), options=QUIET)
         a, b = weights(folder), weights(tmp_path / f"two-{name}")
         frozen = [k for k in a if "running" in k or "num_batches" in k]
         assert all(torch.equal(a[k], b[k]) for k in frozen)
@@ -396,15 +396,15 @@ def test_paths_and_precision_that_cannot_be_are_refused(source, tmp_path):
 def test_features_that_do_not_fit_are_refused(source, tmp_path):
     recipe = small_recipe("clip_gaze")
 
-    def refused(guide, what):
+    def refused(teacher, what):
         with pytest.raises(FitError, match=what):
-            train_one(recipe, source, tmp_path / "run", guide=guide, options=QUIET)
+            train_one(recipe, source, tmp_path / "run", teacher=teacher, options=QUIET)
 
-    good = random_guide(source, WIDTH, factors=5)
+    good = random_teacher(source, WIDTH, factors=5)
     refused(None, "needs CLIP's features: give --clip")
-    refused(random_guide(source, 8), "image_features are 8 wide .* set width=8")
-    refused(Guide(CachedImages(torch.ones(3, WIDTH)), good.texts, "x"), "of 3 samples")
-    refused(Guide(good.images, PersonTexts(torch.ones(2, 5, WIDTH)), "x"), "of 2 people")
+    refused(random_teacher(source, 8), "image_features are 8 wide .* set width=8")
+    refused(ClipTeacher(CachedImages(torch.ones(3, WIDTH)), good.texts, "x"), "of 3 samples")
+    refused(ClipTeacher(good.images, PersonTexts(torch.ones(2, 5, WIDTH)), "x"), "of 2 people")
 
 
 def test_losses_that_are_not_finite_stop_the_run(source, tmp_path, monkeypatch):

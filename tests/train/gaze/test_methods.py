@@ -23,7 +23,7 @@ from train.gaze.methods.clip_gaze import CachedImages, ClipGaze, ClipGazeOptions
 from train.gaze.methods.pure_gaze import Decoder, PureGazeOptions
 from train.gaze.models import BAND, OWN, GazeModel, ModelError, model_of
 from train.gaze.recipes import RECIPES, RecipeError, changed, find_recipe
-from train.gaze.step_times import RandomCrops, random_guide
+from train.gaze.step_times import RandomCrops, random_teacher
 from train.gaze.trainer import collate
 from train.gaze.tuning import head_gaze
 from train.loop.training_loop import Untouched
@@ -39,7 +39,7 @@ def source():
 @pytest.fixture(scope="module")
 def batch(source):
     samples = collate([source[k] for k in range(4)])
-    return samples | random_guide(source, WIDTH, factors=5).of(samples)
+    return samples | random_teacher(source, WIDTH, factors=5).of(samples)
 
 
 def small(band=True, separator=True):

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.train.front.front_recipes import detector_recipe, landmark_recipe
-from tests.train.gaze_sources import WithLandmarks, guide_for, small_recipe
+from tests.train.gaze_sources import WithLandmarks, small_recipe, teacher_for
 from tests.train.one_device import MetaFabric, refused, steps_on_meta
 from train.front.training import FrontLearner, FrontTraining
 from train.gaze.methods import make_method
@@ -61,7 +61,7 @@ def test_gaze(name, tmp_path: Path) -> None:
         options=RunOptions(),
         config={},
         card={},
-        guide=guide_for(recipe, source),
+        teacher=teacher_for(recipe, source),
     )
     assert {"loss", "error_deg"} <= steps_on_meta(trainer).keys()
 

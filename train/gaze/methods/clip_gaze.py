@@ -117,7 +117,7 @@ class PersonTexts:
 
 
 @dataclass(frozen=True, slots=True)
-class Guide:
+class ClipTeacher:
     """What CLIP says, in training only."""
 
     images: ImageFeatures

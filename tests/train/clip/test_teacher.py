@@ -13,8 +13,8 @@ from tests.train.fake_faces import tiny_clip_folder
 from tests.train.made_data import make_rendered
 from train.clip import identity_regressor as identity
 from train.clip.clip_models import load_clip
-from train.clip.guide import GuideOptions, make_guide
 from train.clip.prompts import PersonTextFeatures, load_prompts, make_prompts, save_prompts
+from train.clip.teacher import TeacherOptions, make_teacher
 from train.data.cache import cached
 from train.data.registry import open_dataset
 from train.gaze.fitting import train_one
@@ -52,23 +52,25 @@ def tuned(kind, folder, out):
 
 
 def test_hand_written_prompts_are_the_same_for_all(folder, source, tmp_path):
-    guide = make_guide(source, ClipGazeOptions(prompts="hand"), GuideOptions(str(folder), tmp_path))
+    teacher = make_teacher(
+        source, ClipGazeOptions(prompts="hand"), TeacherOptions(str(folder), tmp_path)
+    )
     batch = collate([source[4], source[1]])
-    found = guide.of(batch)
+    found = teacher.of(batch)
     clip = load_clip(str(folder))
     expected = clip.encode_images(batch["image"])
     assert torch.allclose(found["image_features"], expected, atol=1e-3)  # kept in float16
     assert found["text_features"].ndim == 2
-    assert "hand" in guide.name
+    assert "hand" in teacher.name
 
 
 @pytest.mark.parametrize("kind", ["coop", "pco"])
 def test_learnt_prompts_are_a_table_of_people(kind, folder, source, tmp_path):
     prompts = tuned(kind, folder, tmp_path / kind)
-    options = GuideOptions(str(folder), tmp_path, prompts)
-    guide = make_guide(source, ClipGazeOptions(prompts=kind), options)
+    options = TeacherOptions(str(folder), tmp_path, prompts)
+    teacher = make_teacher(source, ClipGazeOptions(prompts=kind), options)
     batch = collate([source[4], source[1], source[0]])
-    found = guide.of(batch)["text_features"]
+    found = teacher.of(batch)["text_features"]
     own = load_prompts(prompts, load_clip(str(folder)))
     personal = PersonTextFeatures(own, torch.from_numpy(source.identities()))
     assert torch.allclose(found, personal.features(batch["person"]), atol=1e-3)
@@ -78,26 +80,26 @@ def test_learnt_prompts_are_a_table_of_people(kind, folder, source, tmp_path):
 
 def test_prompts_that_are_missing_or_of_another_kind_are_refused(folder, source, tmp_path):
     with pytest.raises(ValueError, match="kind pco are learnt: give their folder"):
-        make_guide(source, ClipGazeOptions(), GuideOptions(str(folder), tmp_path))
-    options = GuideOptions(str(folder), tmp_path, tuned("coop", folder, tmp_path / "coop"))
+        make_teacher(source, ClipGazeOptions(), TeacherOptions(str(folder), tmp_path))
+    options = TeacherOptions(str(folder), tmp_path, tuned("coop", folder, tmp_path / "coop"))
     with pytest.raises(ValueError, match=r"of kind coop; the recipe's are pco: .*prompts=coop"):
-        make_guide(source, ClipGazeOptions(), options)
+        make_teacher(source, ClipGazeOptions(), options)
 
 
 def test_identities_of_photographs_are_told_by_the_regressor(folder, tmp_path):
     photographs = RandomCrops(6, people=3)
     prompts = tuned("pco", folder, tmp_path / "pco")
-    options = GuideOptions(str(folder), tmp_path, prompts)
+    options = TeacherOptions(str(folder), tmp_path, prompts)
     with pytest.raises(ValueError, match=r"no identity of 3 of 3 people.*--identity DIR"):
-        make_guide(photographs, ClipGazeOptions(), options)
+        make_teacher(photographs, ClipGazeOptions(), options)
     regressor = identity.IdentityRegressor("mobilenetv3_small_050", 32)
     told = tmp_path / "identity"
     told.mkdir()
     write_halves(regressor, told / identity.WEIGHTS)
     about = {"backbone": regressor.backbone, "size_px": regressor.size_px}
     (told / identity.CARD).write_text(json.dumps(about))
-    guide = make_guide(photographs, ClipGazeOptions(), replace(options, identity=told))
-    found = guide.of(collate([photographs[4], photographs[0]]))["text_features"]
+    teacher = make_teacher(photographs, ClipGazeOptions(), replace(options, identity=told))
+    found = teacher.of(collate([photographs[4], photographs[0]]))["text_features"]
     known = identity.people_identities(photographs, identity.load_identity(told))
     assert np.ptp(known, axis=0).max() > 0
     own = load_prompts(prompts, load_clip(str(folder)))
@@ -110,10 +112,10 @@ def test_of_eye_bands_clip_says_nothing(folder, tmp_path):
     bands = make_rendered(tmp_path / "bands", seed=4, product="bands")
     source = open_dataset([f"rendered:{bands}", f"rendered:{crops}"])
     assert source.labels()["whole"].tolist() == [False] * 8 + [True] * 8
-    options = GuideOptions(str(folder), tmp_path / "cache")
-    guide = make_guide(source, ClipGazeOptions(prompts="hand"), options)
+    options = TeacherOptions(str(folder), tmp_path / "cache")
+    teacher = make_teacher(source, ClipGazeOptions(prompts="hand"), options)
     batch = collate([source[3], source[9], source[12]])
-    found = guide.of(batch)["image_features"]
+    found = teacher.of(batch)["image_features"]
     assert found[0].isnan().all()
     expected = load_clip(str(folder)).encode_images(batch["image"][1:])
     assert torch.allclose(found[1:], expected, atol=1e-3)
@@ -126,13 +128,13 @@ def test_of_eye_bands_clip_says_nothing(folder, tmp_path):
         | {"batch": "4", "steps": "3"},
     )
     run = RunOptions(accelerator="cpu", progress=False, tensorboard=False)
-    metrics = train_one(recipe, source, tmp_path / "run", guide=guide, options=run)
+    metrics = train_one(recipe, source, tmp_path / "run", teacher=teacher, options=run)
     assert np.isfinite([metrics[k] for k in ("distil", "separate", "rank", "loss")]).all()
     with pytest.raises(ValueError, match="eye bands alone"):
-        make_guide(open_dataset(f"rendered:{bands}"), ClipGazeOptions(prompts="hand"), options)
+        make_teacher(open_dataset(f"rendered:{bands}"), ClipGazeOptions(prompts="hand"), options)
     cocoop = replace(options, prompts=tuned("cocoop", folder, tmp_path / "cocoop"))
     with pytest.raises(ValueError, match="take another kind"):
-        make_guide(source, ClipGazeOptions(prompts="cocoop"), cocoop)
+        make_teacher(source, ClipGazeOptions(prompts="cocoop"), cocoop)
 
 
 @pytest.mark.parametrize("kind", ["hand", "cocoop", "pco"])
@@ -140,8 +142,8 @@ def test_clip_gaze_trains_from_end_to_end(kind, folder, source, tmp_path):
     settings = {"prompts": kind, "backbone": "small", "width": "16", "band": "true"}
     recipe = changed(find_recipe("clip_gaze"), settings | {"batch": "2", "steps": "2"})
     prompts = None if kind == "hand" else tuned(kind, folder, tmp_path / kind)
-    guide = make_guide(source, recipe.method, GuideOptions(str(folder), tmp_path, prompts))
+    teacher = make_teacher(source, recipe.method, TeacherOptions(str(folder), tmp_path, prompts))
     options = RunOptions(accelerator="cpu", progress=False, tensorboard=False)
-    metrics = train_one(recipe, source, tmp_path / "run", guide=guide, options=options)
+    metrics = train_one(recipe, source, tmp_path / "run", teacher=teacher, options=options)
     assert np.isfinite([metrics[k] for k in ("distil", "separate", "rank", "loss")]).all()
     assert metrics["finished"] == 1

@@ -16,7 +16,7 @@ from train.data.tables import GazeDataset
 from train.gaze.methods.clip_gaze import (
     CachedImages,
     ClipGazeOptions,
-    Guide,
+    ClipTeacher,
     PersonTexts,
     TextFeatures,
 )
@@ -25,7 +25,7 @@ _PEOPLE_AT_ONCE = 16
 
 
 @dataclass(frozen=True, slots=True)
-class GuideOptions:
+class TeacherOptions:
     """Which CLIP, which prompts, and where its features are kept."""
 
     clip: str
@@ -39,7 +39,9 @@ class GuideOptions:
     """Folder that ``python -m train.clip.identity`` wrote, for photographs and PCO's prompts."""
 
 
-def make_guide(source: GazeDataset, method: ClipGazeOptions, options: GuideOptions) -> Guide:
+def make_teacher(
+    source: GazeDataset, method: ClipGazeOptions, options: TeacherOptions
+) -> ClipTeacher:
     """Features of every picture (cached on disk) and the texts' features of every person.
 
     Raises :class:`ValueError` where prompts are missing, or of another kind than the recipe's, or
@@ -69,7 +71,7 @@ def make_guide(source: GazeDataset, method: ClipGazeOptions, options: GuideOptio
         )
     images = CachedImages(_features(clip, source, options))
     name = f"{clip.name} ({clip.fingerprint}), prompts {kind}"
-    return Guide(images, _texts(source, prompts, options), name)
+    return ClipTeacher(images, _texts(source, prompts, options), name)
 
 
 def _whole(source: GazeDataset) -> NDArray[np.bool_]:
@@ -77,7 +79,7 @@ def _whole(source: GazeDataset) -> NDArray[np.bool_]:
     return np.asarray(source.labels().get("whole", np.ones(len(source))), bool)
 
 
-def _features(clip: Clip, source: GazeDataset, options: GuideOptions) -> Tensor:
+def _features(clip: Clip, source: GazeDataset, options: TeacherOptions) -> Tensor:
     """(N, width) of every picture; NaN of eye bands, in which CLIP sees too little of a face."""
     whole = _whole(source)
     if not whole.any():
@@ -92,7 +94,7 @@ def _features(clip: Clip, source: GazeDataset, options: GuideOptions) -> Tensor:
     return torch.from_numpy(table)
 
 
-def _texts(source: GazeDataset, prompts: Prompts, options: GuideOptions) -> TextFeatures:
+def _texts(source: GazeDataset, prompts: Prompts, options: TeacherOptions) -> TextFeatures:
     """A table by person, which spares every step a look at the CPU; CoCoOp's cannot be one."""
     if prompts.kind == "cocoop":
         return PersonTextFeatures(prompts)
