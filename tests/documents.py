@@ -106,8 +106,7 @@ def door(line: str) -> tuple[argparse.ArgumentParser, list[str]] | None:
         return None
     folder = ROOT / name.replace(".", "/")
     module = importlib.import_module(f"{name}.__main__" if folder.is_dir() else name)
-    make = getattr(module, "make_parser", None) or getattr(module, "_parser", None)
-    return (make(), rest) if make else None
+    return module.make_parser(), rest
 
 
 def options_of(parser: argparse.ArgumentParser) -> set[str]:
