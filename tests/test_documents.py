@@ -314,6 +314,15 @@ def test_every_link_leads_somewhere(document: str) -> None:
             assert anchor in anchors(linked.resolve().relative_to(ROOT).as_posix()), target
 
 
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_path_that_is_told_is_there(document: str) -> None:
+    room = r"(?:sdk|cpp_ext|train|export|samples|tests|scripts|docs)/[\w./-]+"
+    paths = {span for span in code_spans(document) if re.fullmatch(room, span)}
+    patterns = {path for path in paths if re.search("NAME|XXXX", path)}
+    missing = {path for path in paths - patterns if not (ROOT / path).exists()}
+    assert not missing
+
+
 def test_every_page_that_code_names_is_there() -> None:
     code = [
         path

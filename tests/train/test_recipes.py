@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import os
 import shlex
 import shutil
@@ -15,7 +17,7 @@ from tests.documents import ROOT, door
 RECIPES = sorted((ROOT / "train" / "recipes").glob("*.sh"))
 RECORD = """#!/bin/sh
 for word in "$@"; do printf '%s\\t' "$word" >> "$RECORDED"; done
-echo >> "$RECORDED"
+printf '\\f' >> "$RECORDED"
 """
 
 
@@ -40,8 +42,16 @@ def recorded(script: Path, folder: Path) -> list[list[str]]:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    lines = (folder / "calls").read_text(encoding="utf-8").splitlines()
-    return [line.split("\t")[:-1] for line in lines]
+    calls = (folder / "calls").read_text(encoding="utf-8").split("\f")[:-1]
+    return [call.split("\t")[:-1] for call in calls]
+
+
+def check_program(text: str) -> None:
+    """A program on the command line is Python, and what it imports is there."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ImportFrom):
+            module = importlib.import_module(str(node.module))
+            assert all(hasattr(module, alias.name) for alias in node.names), text
 
 
 @pytest.mark.parametrize("script", RECIPES, ids=lambda script: script.name)
@@ -54,6 +64,9 @@ def test_every_command_of_a_recipe_is_one_that_its_program_takes(
     calls = recorded(script, tmp_path)
     assert len(calls) >= 7
     for words in calls:
+        if words[0] == "-c":
+            check_program(words[1])
+            continue
         known = door(shlex.join(["python", *words]))
         assert known, words
         parser, rest = known
