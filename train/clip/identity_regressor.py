@@ -39,7 +39,7 @@ from train.data.tables import (
     resized,
     small_crops,
 )
-from train.loop.states import load_state, log_line, save_state, trim_log
+from train.loop.states import SaveClock, load_state, log_line, save_state, trim_log
 from train.loop.weight_cards import CARD, read_halves, write_card, write_halves
 from train.synth.figure.facekit import FaceKit, load_facekit
 
@@ -49,7 +49,6 @@ FRONTAL_RAD = math.radians(25)
 """Most angle between where a face points and the camera, for training."""
 
 _LOG_EVERY = 20
-_SAVE_EVERY_S = 120.0
 
 
 class IdentityRegressor(nn.Module):
@@ -258,7 +257,7 @@ def _learn(
     about = load_state(options.out, model, optimizer, fixed)
     step, before = (int(about["step"]), float(about["seconds"])) if about else (0, 0.0)
     trim_log(options.out, step)
-    started = saved = time.monotonic()
+    started, clock = time.monotonic(), SaveClock()
     bar = tqdm(total=options.steps, initial=step, disable=None, unit="step")
 
     def save() -> float:
@@ -275,9 +274,9 @@ def _learn(
         bar.update()
         if step % _LOG_EVERY == 0:
             log_line(options.out, {"step": step} | {k: round(v, 4) for k, v in losses.items()})
-        if time.monotonic() - saved > _SAVE_EVERY_S:
-            save()
-            saved = time.monotonic()
+        if clock.due():
+            with clock.saving():
+                save()
     bar.close()
     return save(), step
 

@@ -43,7 +43,7 @@ from train.data.registry import open_dataset
 from train.data.samples import UNKNOWN
 from train.data.tables import GazeDataset, batch_rows, held_out_people, jittered, small_crops
 from train.factors import FACTORS, PROMPT, is_shown
-from train.loop.states import load_state, log_line, save_state, trim_log
+from train.loop.states import SaveClock, load_state, log_line, save_state, trim_log
 from train.loop.weight_cards import CARD, write_card, write_halves
 from train.synth.outputs.captions import caption, phrases
 
@@ -51,7 +51,6 @@ MOST_SCALE = math.log(100)
 """CLIP's own bound of the logarithm of its scale."""
 
 _LOG_EVERY = 20
-_SAVE_EVERY_S = 120.0
 
 
 @dataclass(frozen=True)
@@ -272,7 +271,7 @@ def pretrain(options: Options, dataset: GazeDataset) -> Path:
     about = load_state(options.out, trainer.model, trainer.optimizer, fixed)
     step, seconds = (int(about["step"]), float(about["seconds"])) if about else (0, 0.0)
     trim_log(options.out, step)
-    started = saved = time.monotonic()
+    started, clock = time.monotonic(), SaveClock()
     before = seconds
     sums: dict[str, float] = {}
     counted = 0
@@ -297,9 +296,9 @@ def pretrain(options: Options, dataset: GazeDataset) -> Path:
             line["scale"] = round(float(trainer.model.logit_scale.detach().exp()), 2)
             log_line(options.out, line | {k: round(v / counted, 4) for k, v in sums.items()})
             sums, counted = {}, 0
-        if time.monotonic() - saved > _SAVE_EVERY_S:
-            save()
-            saved = time.monotonic()
+        if clock.due():
+            with clock.saving():
+                save()
     bar.close()
     save()
     return _write(options, dataset, trainer, test_rows, step, seconds)

@@ -138,7 +138,7 @@ def test_killed_training_goes_on_exactly(tmp_path: Path, monkeypatch: pytest.Mon
             raise KeyboardInterrupt
         return real(*given)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(identity, "_SAVE_EVERY_S", 0.0)
+    monkeypatch.setattr("train.loop.states.SaveClock.due", lambda clock: True)
     monkeypatch.setattr(identity, "_step", killed)
     with pytest.raises(KeyboardInterrupt):
         train_identity(_options(tmp_path / "parts"), faces)

@@ -453,3 +453,14 @@ def test_state_names(source, tmp_path):
     assert below(tensors, "optimizer.1.")
     assert about["step"] == 1
     assert not any("decoder" in k for k in weights(tmp_path))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", ["erm", "pure_gaze", "clip_gaze"])
+def test_steps_on_a_gpu(name, source, tmp_path):
+    recipe = small_recipe(name, steps=4)
+    options = replace(QUIET, accelerator="cuda")
+    metrics = train_one(recipe, source, tmp_path, guide=guide_for(recipe, source), options=options)
+    assert metrics["finished"] == 1
+    assert np.isfinite(metrics["loss"])
+    assert all(torch.isfinite(v).all() for v in weights(tmp_path).values())
