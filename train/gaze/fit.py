@@ -27,7 +27,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--source", required=True, action="append", help="NAME:PATH; several are joined")
     add("--out", type=Path, required=True, help="folder of the run")
     add("--held-out", help="NAME:PATH whose mean error is told at the end")
-    add("--clip", help="NAME:PRETRAINED of open_clip, or a folder of train.clip.pretrain")
+    add("--clip", help="NAME:PRETRAINED of open_clip, NAME:FILE.safetensors, or a model's folder")
     add("--prompts", type=Path, help="folder of train.clip.tune_prompts, for learnt prompts")
     add("--identity", type=Path, help="folder of train.clip.identity, for PCO on photographs")
     add("--cache", type=Path, help="folder of CLIP's features (beside --out by default)")
