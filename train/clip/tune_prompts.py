@@ -29,7 +29,11 @@ def make_parser() -> argparse.ArgumentParser:
     """The command's options."""
     parser = command_parser("train.clip.tune_prompts", __doc__)
     add = parser.add_argument
-    add("--clip", required=True, help="NAME:PRETRAINED of open_clip, NAME:FILE.safetensors, or a model's folder")
+    add(
+        "--clip",
+        required=True,
+        help="NAME:PRETRAINED of open_clip, NAME:FILE.safetensors, or a model's folder",
+    )
     add("--source", required=True, nargs="+", help="rendered:DIR")
     add("--kind", required=True, choices=KINDS, help="written by hand, or what the context is of")
     add("--out", type=Path, required=True, help="a folder per seed is made in it")
