@@ -460,7 +460,9 @@ def test_state_names(source, tmp_path):
 def test_steps_on_a_gpu(name, source, tmp_path):
     recipe = small_recipe(name, steps=4)
     options = replace(QUIET, accelerator="cuda")
-    metrics = train_one(recipe, source, tmp_path, guide=guide_for(recipe, source), options=options)
+    metrics = train_one(
+        recipe, source, tmp_path, teacher=teacher_for(recipe, source), options=options
+    )
     assert metrics["finished"] == 1
     assert np.isfinite(metrics["loss"])
     assert all(torch.isfinite(v).all() for v in weights(tmp_path).values())
