@@ -10,11 +10,12 @@ STAGES = ("detect", "landmarks", "pose", "normalize", "gaze")
 
 
 class Call:
-    """The wall-clock time of each stage since it was made, and what there is to warn of."""
+    """The wall-clock time of each stage since it was made, and what happened in them."""
 
     def __init__(self) -> None:
         self._start = time.perf_counter()
         self._seconds = dict.fromkeys(STAGES, 0.0)
+        self.detector_ran = False
         self.saw_invalid_numbers = False
         """A network gave numbers that are not finite, or far beyond what they can mean."""
 

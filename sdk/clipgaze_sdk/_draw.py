@@ -12,7 +12,6 @@ from ._errors import InputError
 from ._images import checked_image
 from ._opencv import cv2
 from ._results import FaceResult, FrameResult
-from .geometry import draw_arrow_offset
 
 _ARROW = (0, 190, 255)  # BGR, amber: apart from skin, sky and screens
 _BOX = (255, 255, 255)
@@ -20,6 +19,8 @@ _POINT = (120, 255, 120)
 _OUTLINE = (0, 0, 0)  # under every line, so that each shows on dark and on light
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _EYES = slice(36, 48)  # both eyes' contours among the 68 landmarks
+
+_Image = NDArray[np.uint8]
 
 
 def draw_result(
@@ -58,11 +59,9 @@ def draw_result(
     return canvas
 
 
-def _line_px(canvas: NDArray[np.uint8], face: FaceResult) -> int:
+def _line_px(canvas: _Image, face: FaceResult) -> int:
     """Thickness by the picture, held back on small faces so that they stay visible."""
-    by_picture = min(canvas.shape[:2]) / 300.0
-    by_face = _box_side_px(face) / 30.0
-    return max(1, int(min(by_picture, by_face) + 0.5))
+    return max(1, int(min(min(canvas.shape[:2]) / 300.0, _box_side_px(face) / 30.0) + 0.5))
 
 
 def _outlined(line_px: int) -> int:
@@ -74,22 +73,22 @@ def _box_side_px(face: FaceResult) -> float:
     return max(x1 - x0, y1 - y0, 1.0)
 
 
-def _draw_box(canvas: NDArray[np.uint8], face: FaceResult, line_px: int) -> None:
+def _draw_box(canvas: _Image, face: FaceResult, line_px: int) -> None:
     corners = _pixel(face.bbox_px[:2]), _pixel(face.bbox_px[2:])
     cv2.rectangle(canvas, *corners, _OUTLINE, _outlined(line_px), cv2.LINE_AA)
     cv2.rectangle(canvas, *corners, _BOX, line_px, cv2.LINE_AA)
 
 
-def _draw_landmarks(canvas: NDArray[np.uint8], face: FaceResult, line_px: int) -> None:
+def _draw_landmarks(canvas: _Image, face: FaceResult, line_px: int) -> None:
     for point in face.landmarks_px:
-        _draw_dot(canvas, _pixel(point), line_px, _POINT)
+        _draw_dot(canvas, point, line_px, _POINT)
     for point in face.irises_px:
-        _draw_dot(canvas, _pixel(point), line_px + 1, _ARROW)
+        _draw_dot(canvas, point, line_px + 1, _ARROW)
 
 
-def _draw_arrow(canvas: NDArray[np.uint8], face: FaceResult, line_px: int) -> None:
+def _draw_arrow(canvas: _Image, face: FaceResult, line_px: int) -> None:
     eyes = face.landmarks_px[_EYES].mean(axis=0)
-    offset = draw_arrow_offset(face.gaze.pitch_rad, face.gaze.yaw_rad, _box_side_px(face))
+    offset = face.gaze.vector[:2] * _box_side_px(face)
     tail, tip = _pixel(eyes), _pixel(eyes + offset)
     thick_px = line_px + max(1, line_px // 2)
     length_px = math.hypot(*offset)
@@ -97,28 +96,27 @@ def _draw_arrow(canvas: NDArray[np.uint8], face: FaceResult, line_px: int) -> No
         head = min(0.5, 5.0 * thick_px / length_px)
         cv2.arrowedLine(canvas, tail, tip, _OUTLINE, _outlined(thick_px), cv2.LINE_AA, 0, head)
         cv2.arrowedLine(canvas, tail, tip, _ARROW, thick_px, cv2.LINE_AA, 0, head)
-    _draw_dot(canvas, tail, max(2, round(1.5 * thick_px)), _ARROW)
+    _draw_dot(canvas, eyes, max(2, round(1.5 * thick_px)), _ARROW)
 
 
 def _draw_dot(
-    canvas: NDArray[np.uint8], centre: tuple[int, int], radius_px: int, colour: tuple[int, ...]
+    canvas: _Image, point: NDArray[Any], radius_px: int, colour: tuple[int, int, int]
 ) -> None:
+    centre = _pixel(point)
     rim_px = max(1, radius_px // 3)
     cv2.circle(canvas, centre, radius_px + rim_px, _OUTLINE, cv2.FILLED, cv2.LINE_AA)
     cv2.circle(canvas, centre, radius_px, colour, cv2.FILLED, cv2.LINE_AA)
 
 
-def _draw_label(canvas: NDArray[np.uint8], face: FaceResult) -> None:
+def _draw_label(canvas: _Image, face: FaceResult) -> None:
     """Write the angles above the box, or where the picture ends below it."""
     height, width = canvas.shape[:2]
     text = label_text(face)
     scale = max(0.35, min(min(height, width) / 900.0, _box_side_px(face) / 260.0))
+    (text_width, _), _ = cv2.getTextSize(text, _FONT, scale, max(1, round(scale * 1.6)))
+    scale = max(0.2, scale * min(1.0, (width - 8) / text_width))
     weight = max(1, round(scale * 1.6))
     (text_width, text_height), below = cv2.getTextSize(text, _FONT, scale, weight)
-    if text_width > width - 8:
-        scale = max(0.2, scale * (width - 8) / text_width)
-        weight = max(1, round(scale * 1.6))
-        (text_width, text_height), below = cv2.getTextSize(text, _FONT, scale, weight)
     pad = max(2, text_height // 4)
     (x0, y0), (_, y1) = _pixel(face.bbox_px[:2]), _pixel(face.bbox_px[2:])
     x = max(pad, min(x0 + pad, width - text_width - pad))

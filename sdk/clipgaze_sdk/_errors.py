@@ -13,8 +13,6 @@ Every message says what was given, what was expected and what to do.
 
 from __future__ import annotations
 
-__all__ = ["BackendError", "ClipGazeError", "ConfigurationError", "InputError", "ModelError"]
-
 
 class ClipGazeError(Exception):
     """Base of every error of this package."""

@@ -7,9 +7,9 @@ import os
 import threading
 import warnings
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from types import MappingProxyType, TracebackType
+from types import MappingProxyType
 from typing import NamedTuple, NoReturn
 
 import numpy as np
@@ -26,8 +26,9 @@ from .faces.crop_network import CropRequest
 from .faces.detector import FaceDetector
 from .faces.gaze_network import GazeCrop, GazeNetwork, gaze_from_network
 from .faces.hysteresis import CropHysteresis
-from .faces.landmarks import FaceObservation, LandmarkNetwork
+from .faces.landmarks import LandmarkNetwork
 from .faces.pipeline import FacePipeline
+from .faces.tracks import Track
 from .geometry import HeadPose, head_pose_from_landmarks
 from .geometry.camera import Camera
 from .models.cards import ModelCard
@@ -35,7 +36,6 @@ from .models.files import TASKS, resolve_models
 
 _IMAGES_AT_ONCE = 8
 """Of a batch; more would only cost memory."""
-
 
 _CLOSED = "the estimator is closed; make a new GazeEstimator."
 _FORKED = (
@@ -51,19 +51,13 @@ class _Frame(NamedTuple):
     camera: Camera
     """At the size of the image."""
     camera_is_assumed: bool
-
-
-class _Seen(NamedTuple):
-    """One observed face; of a stream, with its identity."""
-
-    face: FaceObservation
-    track_id: int | None
+    timestamp_s: float | None
 
 
 class _Posed(NamedTuple):
     """One face on its way through the gaze stage."""
 
-    seen: _Seen
+    track: Track
     head_pose: HeadPose
     crop: GazeCrop
 
@@ -113,21 +107,19 @@ class GazeEstimator:
         _check_model(model)
         _check_camera(camera)
         _check_type("options", options, EstimatorOptions, "EstimatorOptions(...).")
-        self._options = options or EstimatorOptions()
+        self._options = options = options or EstimatorOptions()
         self._camera = camera
-        wanted = tuple(
-            t for t in TASKS if t != "face_detector" or self._options.detector == "bundled"
-        )
-        models = resolve_models(model, tasks=wanted, precision=self._options.precision)
+        wanted = tuple(t for t in TASKS if t != "face_detector" or options.detector == "bundled")
+        models = resolve_models(model, tasks=wanted, precision=options.precision)
         self._cards = MappingProxyType({task: file.card for task, file in models.items()})
         with ExitStack() as loaded:  # closed again if a later one cannot be loaded
-            detector = FaceDetector(models.get("face_detector"), self._options)
+            detector = FaceDetector(models.get("face_detector"), options)
             loaded.callback(detector.close)
-            landmarks = LandmarkNetwork(models["face_landmarks"], self._options)
+            landmarks = LandmarkNetwork(models["face_landmarks"], options)
             loaded.callback(landmarks.close)
-            self._gaze = GazeNetwork(models["gaze"], self._options)
+            self._gaze = GazeNetwork(models["gaze"], options)
             loaded.pop_all()
-        self._pipeline = FacePipeline(detector, landmarks, self._options)
+        self._pipeline = FacePipeline(detector, landmarks, options)
         self._gaze_crops: CropHysteresis[GazeCrop] = CropHysteresis(self._gaze.size_px)
         self._lock = threading.Lock()
         self._closed_because: str | None = None
@@ -173,11 +165,11 @@ class GazeEstimator:
         with self._lock:
             self._check_open()
             call = Call()
-            frame = self._checked(image, camera)
-            if timestamp_s is None:
+            frame = self._checked(image, camera, timestamp_s)
+            if frame.timestamp_s is None:
                 (result,) = self._independent([frame], call)
             else:
-                result = self._next_frame(frame, self._checked_timestamp(timestamp_s), call)
+                result = self._next_frame(frame, call)
             self._warn_of_invalid_numbers(call)
         return result
 
@@ -250,70 +242,56 @@ class GazeEstimator:
             self._check_open()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _checked(self, image: object, camera: Camera | None = None) -> _Frame:
+    def _checked(
+        self, image: object, camera: Camera | None = None, timestamp_s: float | None = None
+    ) -> _Frame:
         checked, size_px = checked_image(image, self._options.color)
-        if camera is not None:
-            return _Frame(checked, camera.scaled_to(*size_px), False)
-        return _Frame(checked, self._camera_for(size_px), self._camera is None)
+        sized = self._camera_for(size_px) if camera is None else camera.scaled_to(*size_px)
+        assumed = camera is None and self._camera is None
+        return _Frame(checked, sized, assumed, self._checked_timestamp(timestamp_s))
 
     def _independent(self, frames: Sequence[_Frame], call: Call) -> list[FrameResult]:
         sizes_px = [frame.camera.size_px for frame in frames]
         observed = self._pipeline.find([frame.image for frame in frames], sizes_px, call)
-        seen = [[_Seen(face, None) for face in faces] for faces in observed]
-        return self._results(frames, seen, call, detector_ran=True)
+        return self._results(frames, [[Track(None, face) for face in of] for of in observed], call)
 
-    def _next_frame(self, frame: _Frame, timestamp_s: float, call: Call) -> FrameResult:
+    def _next_frame(self, frame: _Frame, call: Call) -> FrameResult:
         before, self._stream_camera = self._stream_camera, frame.camera
         same = before is frame.camera or (before and before.to_dict() == frame.camera.to_dict())
         if not same:
             self._gaze_crops.clear()  # whose rotations are of the camera before
-        tracks, detector_ran = self._pipeline.follow(frame.image, frame.camera.size_px, call)
-        seen = [_Seen(track.seen, track.track_id) for track in tracks]
-        (result,) = self._results(
-            [frame], [seen], call, detector_ran=detector_ran, timestamp_s=timestamp_s
-        )
-        self._last_timestamp_s = timestamp_s
+        tracks = self._pipeline.follow(frame.image, frame.camera.size_px, call)
+        (result,) = self._results([frame], [tracks], call)
+        self._last_timestamp_s = frame.timestamp_s
         return result
 
     def _results(
-        self,
-        frames: Sequence[_Frame],
-        seen: Sequence[Sequence[_Seen]],
-        call: Call,
-        *,
-        detector_ran: bool,
-        timestamp_s: float | None = None,
+        self, frames: Sequence[_Frame], tracks: Sequence[Sequence[Track]], call: Call
     ) -> list[FrameResult]:
-        faces = self._faces(frames, seen, call)
+        faces = self._faces(frames, tracks, call)
         return [
             FrameResult(
-                faces=tuple(sorted(of_frame, key=_negative_area)),
+                faces=tuple(sorted(of_frame, key=_area, reverse=True)),
                 image_size_px=frame.camera.size_px,
                 camera=frame.camera,
                 camera_is_assumed=frame.camera_is_assumed,
-                timestamp_s=timestamp_s,
-                detector_ran=detector_ran,
+                timestamp_s=frame.timestamp_s,
+                detector_ran=call.detector_ran,
                 timings_ms=call.timings_ms(images=len(frames)),
             )
             for frame, of_frame in zip(frames, faces, strict=True)
         ]
 
     def _faces(
-        self, frames: Sequence[_Frame], seen: Sequence[Sequence[_Seen]], call: Call
+        self, frames: Sequence[_Frame], tracks: Sequence[Sequence[Track]], call: Call
     ) -> list[list[FaceResult]]:
         """Return the results of each image's faces; the gaze network sees all as one batch."""
         with call.stage("pose"):
-            posed = [
-                self._posed(frame.camera, faces) for frame, faces in zip(frames, seen, strict=True)
-            ]
+            cameras = [frame.camera for frame in frames]
+            posed = [self._posed(*of) for of in zip(cameras, tracks, strict=True)]
         if not any(posed):
             return [[] for _ in frames]
         with call.stage("normalize"):
@@ -326,28 +304,26 @@ class GazeEstimator:
         call.saw_invalid_numbers |= any(None in faces for faces in found)
         return [[face for face in faces if face is not None] for faces in found]
 
-    def _posed(self, camera: Camera, observed: Sequence[_Seen]) -> list[_Posed]:
+    def _posed(self, camera: Camera, tracks: Sequence[Track]) -> list[_Posed]:
         """Return those of an image's faces that have a pose, and where their crops are."""
-        faces, crops = [], []
-        for seen in observed:
-            try:
-                pose = head_pose_from_landmarks(seen.face.landmarks_px, camera)
-                crop = self._gaze.crop_of(pose, camera)
-            except (InputError, np.linalg.LinAlgError):  # whatever was seen, it is no face
-                continue
-            faces.append((seen, pose))
-            crops.append((seen.track_id, crop))
-        chosen = self._gaze_crops.choose(crops)
-        return [_Posed(*face, crop) for face, crop in zip(faces, chosen, strict=True)]
+        posed = []
+        for track in tracks:
+            # An error means that whatever was seen is no face.
+            with suppress(InputError, np.linalg.LinAlgError):
+                pose = head_pose_from_landmarks(track.seen.landmarks_px, camera)
+                posed.append(_Posed(track, pose, self._gaze.crop_of(pose, camera)))
+        crops = self._gaze_crops.choose((face.track.track_id, face.crop) for face in posed)
+        return [face._replace(crop=crop) for face, crop in zip(posed, crops, strict=True)]
 
     def _camera_for(self, size_px: tuple[int, int]) -> Camera:
         if self._sized_camera is None or self._sized_camera.size_px != size_px:
-            fov_deg = self._options.horizontal_fov_deg
-            camera = self._camera or Camera.from_fov(*size_px, fov_deg)
+            camera = self._camera or Camera.from_fov(*size_px, self._options.horizontal_fov_deg)
             self._sized_camera = camera.scaled_to(*size_px)
         return self._sized_camera
 
-    def _checked_timestamp(self, timestamp_s: float) -> float:
+    def _checked_timestamp(self, timestamp_s: float | None) -> float | None:
+        if timestamp_s is None:
+            return None
         value = real_number(timestamp_s)
         if not math.isfinite(value):
             raise InputError(
@@ -387,8 +363,7 @@ def _face_result(
     )
     if gaze is None:
         return None
-    face, track_id = posed.seen
-    visibility = face.visibility
+    face, visibility = posed.track.seen, posed.track.seen.visibility
     return FaceResult(
         bbox_px=face.box_px,
         confidence=face.presence,
@@ -397,14 +372,14 @@ def _face_result(
         head_pose=posed.head_pose,
         eye_openness=face.openness.astype(np.float32),
         gaze=gaze,
-        track_id=track_id,
+        track_id=posed.track.track_id,
         visibility=None if visibility is None else visibility.astype(np.float32),
     )
 
 
-def _negative_area(face: FaceResult) -> float:
+def _area(face: FaceResult) -> float:
     x0, y0, x1, y1 = face.bbox_px.tolist()
-    return -float((x1 - x0) * (y1 - y0))
+    return float((x1 - x0) * (y1 - y0))
 
 
 def _check_type(name: str, value: object, kinds: type | tuple[type, ...], expected: str) -> None:

@@ -22,7 +22,8 @@ def checked_image(image: object, color: ColorOrder) -> tuple[NDArray[np.uint8], 
     Raises:
         InputError: it is no such array.
     """
-    expected = "(H * 3 / 2, W)" if color == "nv12" else "(H, W, 3)"
+    nv12 = color == "nv12"
+    expected = "(H * 3 / 2, W)" if nv12 else "(H, W, 3)"
     if image is None:
         raise InputError(
             f"image is None; expected {expected} uint8. cv2.imread returns None for a file that it "
@@ -45,24 +46,17 @@ def checked_image(image: object, color: ColorOrder) -> tuple[NDArray[np.uint8], 
             f"image has shape {image.shape}; expected sides of at most {_MAX_SIDE_PX} pixels. "
             "Shrink it, or cut it into parts."
         )
-    if color == "nv12":
-        size = _nv12_size(image.shape)
-    else:
-        if image.ndim != 3 or image.shape[2] != 3:
-            raise InputError(
-                f"image has shape {image.shape}; expected (H, W, 3). {_shape_hint(image.shape)}"
-            )
-        size = (image.shape[1], image.shape[0])
-    return np.ascontiguousarray(image), size
-
-
-def _nv12_size(shape: tuple[int, ...]) -> tuple[int, int]:
-    if len(shape) != 2 or shape[0] % 3 or shape[1] % 2:
+    rows, columns, *channels = image.shape if image.ndim > 1 else (0, 0)
+    if nv12 and (channels or rows % 3 or columns % 2):
         raise InputError(
-            f"image has shape {shape}; expected (H * 3 / 2, W) with even H and W for "
+            f"image has shape {image.shape}; expected (H * 3 / 2, W) with even H and W for "
             'color="nv12". Pass options=EstimatorOptions(color="bgr") for (H, W, 3) images.'
         )
-    return shape[1], shape[0] // 3 * 2
+    if not nv12 and channels != [3]:
+        raise InputError(
+            f"image has shape {image.shape}; expected (H, W, 3). {_shape_hint(image.shape)}"
+        )
+    return np.ascontiguousarray(image), (columns, rows // 3 * 2 if nv12 else rows)
 
 
 def _shape_hint(shape: tuple[int, ...]) -> str:

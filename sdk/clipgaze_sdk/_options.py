@@ -63,11 +63,9 @@ class EstimatorOptions:
     in [0, 1]; one that is followed already is let go below 0.6 times as much."""
     min_face_px: float = 20.0
     """Faces whose box has a longer side below this are dropped, pixels, at least 1."""
-
     flip_augment: bool = False
     """Show the landmark network and the gaze network each face also mirrored, and take the mean of
     both answers: steadier, for twice the time of these two networks."""
-
     precision: Precision | None = None
     """Of all networks (YuNet is as its file is): "int8" is the fastest on a CPU; "fp16" is for
     GPUs, and slower than "fp32" on ONNX Runtime's CPU.  None is "fp32" where the estimator's
@@ -77,8 +75,7 @@ class EstimatorOptions:
     def __post_init__(self) -> None:
         _check_choice("color", self.color, get_args(ColorOrder))
         _check_choice("detector", self.detector, get_args(DetectorName))
-        if self.precision is not None:
-            _check_choice("precision", self.precision, get_args(Precision))
+        _check_choice("precision", self.precision, (None, *get_args(Precision)))
         for name, high in _COUNTS.items():
             object.__setattr__(self, name, checked_count(name, getattr(self, name), high=high))
         for name, (low, most) in _RANGES.items():
@@ -101,8 +98,8 @@ class EstimatorOptions:
             )
 
 
-def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
-    if not isinstance(value, str) or value not in choices:
+def _check_choice(name: str, value: object, choices: tuple[str | None, ...]) -> None:
+    if not isinstance(value, str | None) or value not in choices:
         raise ConfigurationError(
             f"{name} is {shown(value)}; expected one of {', '.join(map(repr, choices))}."
         )

@@ -21,7 +21,11 @@ from clipgaze_sdk import (
     InputError,
     ModelError,
 )
-from clipgaze_sdk.geometry import angles_from_vector, face_crop, head_pose_from_landmarks
+from clipgaze_sdk.geometry import (
+    angles_from_vector,
+    face_crop_from_landmarks,
+    head_pose_from_landmarks,
+)
 from tests.fake_networks import draw_faces, write_card, write_networks
 
 SIZE = (640, 480)
@@ -150,7 +154,7 @@ def test_points(points: Any) -> None:
         camera.undistort,
         angles_from_vector,
         lambda v: head_pose_from_landmarks(v, camera),
-        lambda v: face_crop(v, (0, 0), (0, 1), size_px=8, scale=1.0),
+        lambda v: face_crop_from_landmarks(v, size_px=8, scale=1.0),
     ):
         with pytest.raises(InputError):
             call(points)

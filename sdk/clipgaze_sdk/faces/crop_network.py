@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -48,32 +49,18 @@ class CropNetwork:
     """
 
     def __init__(self, model: ModelFile, options: EstimatorOptions) -> None:
-        self._options = options
-        self._mean, self._std = model.card.mean_std()
-        self.size_px = _crop_size(model.card)
+        self._flip_augment = options.flip_augment
+        self.size_px = width, height = _crop_size(model.card)
         """(width, height) of a crop."""
+        mean, std = model.card.mean_std()
+        sample = partial(sample_crops, width=width, height=height, mean=mean, std=std)
+        self._sample = partial(sample, color=options.color, threads=options.threads)
         self._backend = load_backend(model, threads=options.threads)
 
     def crops(self, requests: Sequence[CropRequest]) -> _Floats:
         """Return all crops (N, 3, H, W) of all requests, in their order."""
-        width, height = self.size_px
-        parts = [
-            sample_crops(
-                image,
-                image_from_crop,
-                width=width,
-                height=height,
-                mean=self._mean,
-                std=self._std,
-                color=self._options.color,
-                threads=self._options.threads,
-            )
-            for image, image_from_crop in requests
-            if len(image_from_crop)
-        ]
-        if len(parts) == 1:
-            return parts[0]
-        return np.concatenate(parts) if parts else np.empty((0, 3, height, width), np.float32)
+        parts = [self._sample(*request) for request in requests]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def outputs(self, crops: _Floats) -> Mapping[str, _Floats]:
         """Return what the network says of crops (N, 3, H, W), N at least 1, by output.
@@ -86,7 +73,7 @@ class CropNetwork:
             ModelError: there is not an answer for each crop.
         """
         said = self._backend.run(crops)
-        if self._options.flip_augment:
+        if self._flip_augment:
             # Copies, since a backend may write its next answers into the same memory.
             said = {name: np.array(values) for name, values in said.items()}
             mirrored = self._backend.run(np.ascontiguousarray(crops[..., ::-1]))

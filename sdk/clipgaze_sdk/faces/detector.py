@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .._errors import BackendError, ModelError
-from .._options import ColorOrder, EstimatorOptions
+from .._options import EstimatorOptions
 from ..backends import load_backend
 from ..kernels import decode_detections, letterbox_normalize, nms
 from ..models.cards import ModelCard
@@ -35,16 +36,6 @@ class Detections:
     """(n, 5, 2) right eye, left eye, nose tip, right and left mouth corner; the person's."""
 
 
-class DetectionModel(Protocol):
-    """What finds faces, before what is too small goes."""
-
-    def detect(self, image: NDArray[np.uint8], color: ColorOrder) -> NDArray[np.float64]:
-        """Return (n, 15) rows: x0, y0, x1, y1, score, five points x, y; pixels of the image."""
-
-    def close(self) -> None:
-        """Release the network; a second call does nothing."""
-
-
 class FaceDetector:
     """The model that the options ask for; what is too small, off, or not a number goes.
 
@@ -58,14 +49,12 @@ class FaceDetector:
     """
 
     def __init__(self, model: ModelFile | None, options: EstimatorOptions) -> None:
-        self._model: DetectionModel = (
-            YuNetDetector(options) if model is None else NetworkDetector(model, options)
-        )
+        self._model = YuNetDetector(options) if model is None else NetworkDetector(model, options)
         self._options = options
 
     def find(self, image: NDArray[np.uint8]) -> Detections:
         """Return the faces of a checked image, the most certain first."""
-        rows = self._model.detect(image, self._options.color)
+        rows = self._model.detect(image)
         rows = rows[np.all(np.isfinite(rows), axis=1)]
         long_side = np.maximum(rows[:, 2] - rows[:, 0], rows[:, 3] - rows[:, 1])
         rows = rows[long_side >= self._options.min_face_px]
@@ -84,49 +73,38 @@ class NetworkDetector:
     def __init__(self, model: ModelFile, options: EstimatorOptions) -> None:
         card = model.card
         self._options = options
-        self._mean, self._std = card.mean_std()
+        mean, std = card.mean_std()
+        letterbox = partial(letterbox_normalize, mean=mean, std=std, threads=options.threads)
+        self._letterbox = partial(letterbox, color=options.color)
         sides = card.numbers("long_side_px")
         self._long_sides = [_whole(card, "long_side_px", n) for n in sides or (0.0,)]
         self._multiple = _whole(card, "multiple_px", card.number("multiple_px"))
         self._strides = [_whole(card, "strides", n) for n in card.numbers("strides")]
         self._backend = load_backend(model, threads=options.threads)
 
-    def detect(self, image: NDArray[np.uint8], color: ColorOrder) -> NDArray[np.float64]:
-        """Return (n, 15) rows in pixels of the image; see :class:`DetectionModel`.
+    def detect(self, image: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """Return (n, 15) rows: x0, y0, x1, y1, score, five points x, y; pixels of the image.
 
         A card may name several long sides: faces that fill the image are found in the smaller one.
         """
-        found = [self._detect_at(long_side, image, color) for long_side in self._long_sides]
+        found = [self._detect_at(long_side, image) for long_side in self._long_sides]
         if len(found) == 1:
             return found[0]
         together = np.concatenate(found)
-        kept = nms(
-            together[:, :4].astype(np.float32),
-            together[:, 4].astype(np.float32),
-            iou_threshold=self._options.nms_iou,
-            max_detections=4 * self._options.max_faces,
-        )
-        return together[kept]
+        boxes, scores = together[:, :4].astype(np.float32), together[:, 4].astype(np.float32)
+        iou, most = self._options.nms_iou, 4 * self._options.max_faces
+        return together[nms(boxes, scores, iou_threshold=iou, max_detections=most)]
 
-    def _detect_at(
-        self, long_side: int, image: NDArray[np.uint8], color: ColorOrder
-    ) -> NDArray[np.float64]:
-        rows = image.shape[0] // 3 * 2 if color == "nv12" else image.shape[0]
-        shrink = long_side / max(rows, image.shape[1])
+    def _detect_at(self, long_side: int, image: NDArray[np.uint8]) -> NDArray[np.float64]:
+        rows, columns = image.shape[:2]
+        if self._options.color == "nv12":
+            rows = rows // 3 * 2
+        shrink = long_side / max(rows, columns)
         height, width = (
             max(math.ceil(round(n * shrink) / self._multiple), 1) * self._multiple
-            for n in (rows, image.shape[1])
+            for n in (rows, columns)
         )
-        batch, scale = letterbox_normalize(
-            image,
-            width=width,
-            height=height,
-            mean=self._mean,
-            std=self._std,
-            color=color,
-            output_color="rgb",
-            threads=self._options.threads,
-        )
+        batch, scale = self._letterbox(image, width=width, height=height)
         outputs = self._backend.run(batch)
         try:
             found = decode_detections(
@@ -164,6 +142,7 @@ class YuNetDetector:
     def __init__(self, options: EstimatorOptions) -> None:
         from .._opencv import cv2, opencv_path, quiet_opencv
 
+        self._color = options.color
         self._path = Path(str(options.detector_path))
         if not os.path.isfile(self._path):  # which says no to names of any length
             raise ModelError(
@@ -185,15 +164,15 @@ class YuNetDetector:
                 "detector at its default."
             ) from error
 
-    def detect(self, image: NDArray[np.uint8], color: ColorOrder) -> NDArray[np.float64]:
-        """Return (n, 15) rows in pixels of the image: box, score, five points."""
+    def detect(self, image: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """Return (n, 15) rows as :meth:`NetworkDetector.detect` does."""
         from .._opencv import cv2
 
         if self._network is None:
             raise BackendError(f"the detector {str(self._path)!r} is closed; make a new estimator.")
         bgr: Any = image
-        if color != "bgr":
-            code = cv2.COLOR_YUV2BGR_NV12 if color == "nv12" else cv2.COLOR_RGB2BGR
+        if self._color != "bgr":
+            code = cv2.COLOR_YUV2BGR_NV12 if self._color == "nv12" else cv2.COLOR_RGB2BGR
             bgr = cv2.cvtColor(image, code)
         height, width = bgr.shape[:2]
         shrink = min(_YUNET_SIDE_PX / max(height, width), 1.0)

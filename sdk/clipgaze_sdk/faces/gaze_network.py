@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from .._errors import ConfigurationError, ModelError
 from .._options import EstimatorOptions
 from .._results import Gaze
-from ..geometry import Camera, GazeNormalization, HeadPose
-from ..geometry.angles import vector_from_angles
+from ..geometry import Camera, GazeNormalization, HeadPose, angles_from_vector, vector_from_angles
 from ..models.files import ModelFile
 from .crop_network import CropNetwork
 from .hysteresis import Crop
@@ -34,14 +33,11 @@ class GazeNetwork(CropNetwork):
     def __init__(self, model: ModelFile, options: EstimatorOptions) -> None:
         card = model.card
         super().__init__(model, options)
+        focal_px, distance_mm = card.number("focal_px"), card.number("distance_mm")
         center_x, center_y = card.numbers("center_px", 2)
+        center_px = (center_x, center_y)
         try:
-            self.normalization = GazeNormalization(
-                focal_px=card.number("focal_px"),
-                distance_mm=card.number("distance_mm"),
-                size_px=self.size_px,
-                center_px=(center_x, center_y),
-            )
+            self.normalization = GazeNormalization(focal_px, distance_mm, self.size_px, center_px)
         except ConfigurationError as error:
             raise ModelError(f"card {str(card.path)!r}: {error}") from error
 
@@ -83,10 +79,10 @@ def gaze_from_network(
         return None
     vector = rotation.T @ vector_from_angles(pitch_yaw)
     vector = np.asarray(vector / np.linalg.norm(vector), dtype=np.float64)
-    x, y, z = (float(v) for v in vector)
+    pitch_rad, yaw_rad = angles_from_vector(vector).tolist()
     return Gaze(
-        pitch_rad=math.atan2(0.0 - y, math.hypot(x, z)),
-        yaw_rad=math.atan2(0.0 - x, 0.0 - z),
+        pitch_rad=pitch_rad,
+        yaw_rad=yaw_rad,
         vector=vector,
         origin_mm=head_pose.translation_mm,
         uncertainty_rad=math.exp(min(log_sigma, _LOG_PI)),

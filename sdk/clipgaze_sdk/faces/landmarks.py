@@ -53,21 +53,18 @@ class LandmarkNetwork(CropNetwork):
                 f"card {str(model.card.path)!r} has crops of {width}x{height} px; those of a "
                 "landmark network are square. Take the card that came with the model."
             )
-        self._crop_scale = model.card.number("crop_scale")
+        self._scale = model.card.number("crop_scale")
 
     def crop_around(self, landmarks_px: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return ``image_from_crop`` (3, 3) for a face whose landmarks are known."""
-        return face_crop_from_landmarks(
-            landmarks_px, size_px=self.size_px[0], scale=self._crop_scale
-        )
+        return face_crop_from_landmarks(landmarks_px, size_px=self.size_px[0], scale=self._scale)
 
     def crop_of_detection(
         self, box_px: NDArray[np.float64], points_px: NDArray[np.float64]
     ) -> NDArray[np.float64]:
         """Return ``image_from_crop`` (3, 3) for a face whose box and five points are known."""
-        return face_crop_from_detection(
-            box_px, points_px, size_px=self.size_px[0], scale=self._crop_scale
-        )
+        size_px = self.size_px[0]
+        return face_crop_from_detection(box_px, points_px, size_px=size_px, scale=self._scale)
 
     def observe(self, requests: Sequence[CropRequest]) -> list[list[FaceObservation]]:
         """Return an observation for each crop of each request.

@@ -38,6 +38,7 @@ class FacePipeline:
     ) -> list[list[FaceObservation]]:
         """Return the faces of each image, independent of the followed faces."""
         with call.stage("detect"):
+            call.detector_ran = True
             found = [self._detector.find(image) for image in images]
         with call.stage("landmarks"):
             requests = [self._request(*pair) for pair in zip(images, found, strict=True)]
@@ -47,10 +48,8 @@ class FacePipeline:
             for faces, size in zip(observations, sizes_px, strict=True)
         ]
 
-    def follow(
-        self, image: NDArray[np.uint8], size_px: _Size, call: Call
-    ) -> tuple[tuple[Track, ...], bool]:
-        """Return the followed faces of a stream's next image, and whether the detector ran."""
+    def follow(self, image: NDArray[np.uint8], size_px: _Size, call: Call) -> tuple[Track, ...]:
+        """Return the followed faces of a stream's next image."""
         if size_px != self._size_px:
             self._tracks.clear()
             self._size_px = size_px
@@ -66,8 +65,9 @@ class FacePipeline:
         self._frames_since_detection += 1
         due = self._frames_since_detection >= self._options.detect_interval
         if self._tracks.tracks and not due:
-            return self._tracks.tracks, False
+            return self._tracks.tracks
         with call.stage("detect"):
+            call.detector_ran = True
             found = self._detector.find(image)
             self._frames_since_detection = 0
             new = self._tracks.unknown(found.boxes_px)
@@ -76,7 +76,7 @@ class FacePipeline:
                 of_new = Detections(found.boxes_px[new], found.points_px[new])
                 (observed,) = self._refine([self._request(image, of_new)], call)
                 self._tracks.add(distinct_faces(observed, size_px, self._options))
-        return self._tracks.tracks, True
+        return self._tracks.tracks
 
     def reset(self) -> None:
         """Let every followed face go; identities go on counting."""
@@ -116,12 +116,10 @@ class FacePipeline:
 
     def _observe(self, requests: Sequence[CropRequest], call: Call) -> list[list[FaceObservation]]:
         observations = self._landmarks.observe(requests)
-        if any(not face.is_finite for faces in observations for face in faces):
-            call.saw_invalid_numbers = True
+        call.saw_invalid_numbers |= not all(face.is_finite for of in observations for face in of)
         return observations
 
 
 def _seen_twice(first: FaceObservation, second: FaceObservation) -> FaceObservation:
-    if not second.is_finite:
-        return second
-    return replace(second, presence=(first.presence + second.presence) / 2)
+    presence = (first.presence + second.presence) / 2 if second.is_finite else second.presence
+    return replace(second, presence=presence)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import cast
 
 import numpy as np
@@ -53,19 +54,8 @@ def sample_crops(
         image = cast("NDArray[np.uint8]", cv2.cvtColor(image, cv2.COLOR_YUV2BGR_NV12))
         color = "bgr"
 
-    def warp(source: NDArray[np.uint8], maps: NDArray[np.float64]) -> NDArray[np.float32]:
-        return warp_normalize(
-            source,
-            maps,
-            width=width,
-            height=height,
-            mean=mean,
-            std=std,
-            color=color,
-            output_color="rgb",
-            threads=threads,
-        )
-
+    warp = partial(warp_normalize, width=width, height=height, mean=mean, std=std)
+    warp = partial(warp, color=color, threads=threads)
     plain = [i for i, factor in enumerate(factors) if factor == 1]
     if plain:
         out[plain] = warp(image, homographies[plain])
@@ -94,10 +84,7 @@ def _shrink_factor(homography: NDArray[np.float64], width: int, height: int) -> 
 
 
 def _shrunk_region(
-    image: NDArray[np.uint8],
-    homography: NDArray[np.float64],
-    size: tuple[int, int],
-    factor: int,
+    image: NDArray[np.uint8], homography: NDArray[np.float64], size: tuple[int, int], factor: int
 ) -> tuple[NDArray[np.uint8], int, int]:
     """Return the part of the image that a crop looks at, shrunk, and its first column and row."""
     from .._opencv import cv2

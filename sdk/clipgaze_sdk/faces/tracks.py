@@ -29,11 +29,11 @@ _MIN_SPREAD = 0.2
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Track:
-    """One followed face."""
+    """One face, as it was seen last."""
 
-    track_id: int
+    track_id: int | None
+    """None where it is not followed, as faces of single images."""
     seen: FaceObservation
-    """Its last observation."""
 
 
 class FaceTracks:

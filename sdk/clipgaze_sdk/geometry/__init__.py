@@ -9,16 +9,13 @@ from __future__ import annotations
 
 from .angles import angle_between as angle_between
 from .angles import angles_from_vector as angles_from_vector
-from .angles import draw_arrow_offset as draw_arrow_offset
 from .angles import mirror_angles as mirror_angles
 from .angles import vector_from_angles as vector_from_angles
 from .camera import Camera as Camera
 from .crops import box_from_landmarks as box_from_landmarks
-from .crops import face_crop as face_crop
 from .crops import face_crop_from_detection as face_crop_from_detection
 from .crops import face_crop_from_landmarks as face_crop_from_landmarks
 from .face_model import FACE_MODEL_MM as FACE_MODEL_MM
-from .face_model import MIRRORED_LANDMARKS as MIRRORED_LANDMARKS
 from .face_model import MIRRORED_POINTS as MIRRORED_POINTS
 from .head_pose import HeadPose as HeadPose
 from .head_pose import head_pose_from_landmarks as head_pose_from_landmarks

@@ -61,15 +61,6 @@ def mirror_angles(pitch_yaw: ArrayLike) -> NDArray[np.float64]:
     return _with_last_axis(pitch_yaw, 2, "pitch_yaw") * (1.0, -1.0)
 
 
-def draw_arrow_offset(pitch_rad: float, yaw_rad: float, length: float) -> tuple[float, float]:
-    """Return where the tip of a gaze arrow is from its start, (dx, dy) in pixels, y down.
-
-    An arrow that lies in the image plane has the given length.
-    """
-    x, y, _ = vector_from_angles([pitch_rad, yaw_rad])
-    return length * float(x), length * float(y)
-
-
 def _with_last_axis(value: ArrayLike, length: int, name: str) -> NDArray[np.float64]:
     array = float_array(name, value)
     if array.ndim == 0 or array.shape[-1] != length:

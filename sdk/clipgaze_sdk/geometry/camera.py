@@ -15,6 +15,8 @@ from .._errors import ConfigurationError, InputError
 from .._frozen import FrozenRecord, frozen
 from .points import array_of_points
 
+_Floats = NDArray[np.float64]
+
 _DISTORTION_LENGTHS = (0, 4, 5, 8, 12, 14)
 _NEWTON_STEPS = 15
 _CONVERGED_PX = 1e-9
@@ -92,8 +94,7 @@ class Camera(FrozenRecord):
         """
         from .camera_files import read_camera_file
 
-        matrix, distortion, size_px = read_camera_file(path)
-        return cls(matrix, distortion, size_px=size_px)
+        return read_camera_file(path)
 
     def save(self, path: str | Path, *, form: Literal["ros", "opencv"] = "opencv") -> None:
         """Write the camera as YAML; :meth:`load` reads it back exactly.
@@ -103,13 +104,7 @@ class Camera(FrozenRecord):
         """
         from .camera_files import write_camera_file
 
-        write_camera_file(
-            path,
-            matrix=self.matrix,
-            distortion=self.distortion,
-            size_px=self.size_px,
-            form=form,
-        )
+        write_camera_file(path, self, form)
 
     def project(self, points_mm: ArrayLike) -> NDArray[np.float64]:
         """Return the pixels (N, 2) of points (N, 3) in the camera frame, of any unit.
@@ -206,9 +201,7 @@ class Camera(FrozenRecord):
         x = (ideal_px[:, 0] - cx - skew * y) / fx
         return np.stack([x, y, np.ones_like(x)], axis=1)
 
-    def _distorted(
-        self, ideal: NDArray[np.float64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def _distorted(self, ideal: _Floats) -> tuple[_Floats, _Floats]:
         """Return the pixels (N, 2) of z = 1 points (N, 2), and their derivative (N, 2, 2)."""
         from .._opencv import cv2
 
@@ -219,9 +212,8 @@ class Camera(FrozenRecord):
         # Unit intrinsics: OpenCV ignores the skew, so the matrix is applied here.
         bent, jacobian = cv2.projectPoints(points, zero, zero, np.eye(3), self.distortion)
         slope = np.asarray(jacobian, dtype=np.float64)[:, 3:5].reshape(-1, 2, 2)
-        linear = self.matrix[:2, :2]
         pixels = self._pixels(np.asarray(bent, dtype=np.float64).reshape(-1, 2))
-        return pixels, linear @ slope
+        return pixels, self.matrix[:2, :2] @ slope
 
 
 def _numbers(name: str, value: ArrayLike) -> NDArray[np.float64]:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .points import finite_array, finite_pixels, landmark_pixels
+from .points import finite_array, landmark_pixels
 
+_Floats = NDArray[np.float64]
 _EYES = slice(36, 48)
 _MOUTH = slice(48, 68)
 _BROWS = slice(17, 27)
@@ -21,43 +22,25 @@ _BOX_ASPECT = 0.78
 """Width over height of an upright box with forehead, between a frontal face and a half profile."""
 
 
-def face_crop(
-    points_px: ArrayLike,
-    eyes_px: ArrayLike,
-    mouth_px: ArrayLike,
-    *,
-    size_px: int,
-    scale: float,
-) -> NDArray[np.float64]:
-    """Return the similarity that cuts an upright square around points.
-
-    "Up" is the direction from the mouth to the eyes.  The square is centred on the points'
-    bounding box in that rotated frame, and its side is ``scale`` times the box's longer side.
-
-    Args:
-        points_px: (N, 2) image pixels, N at least 1.
-        eyes_px: (2,) middle of the eyes.
-        mouth_px: (2,) middle of the mouth.
-        size_px: side of the crop, pixels.
-        scale: side of the square in units of the box's longer side.
-    """
-    points = finite_pixels(points_px, "points_px")
-    right, down = _face_axes(eyes_px, mouth_px)
-    along = np.stack([points @ right, points @ down], axis=1)
-    low, high = along.min(axis=0), along.max(axis=0)
-    middle = (low + high) / 2.0
-    center = right * middle[0] + down * middle[1]
-    side = scale * float(np.max(high - low))
-    return _similarity(center, right, down, side=side, size_px=size_px)
-
-
 def face_crop_from_landmarks(
     landmarks_px: ArrayLike, *, size_px: int, scale: float
 ) -> NDArray[np.float64]:
-    """Return :func:`face_crop` of landmarks (68, 2) in Multi-PIE order; more are left out."""
+    """Return the similarity that cuts an upright square around landmarks.
+
+    "Up" is the direction from the mouth to the eyes.  The square is centred on the landmarks'
+    bounding box in that rotated frame, and its side is ``scale`` times the box's longer side.
+
+    Args:
+        landmarks_px: (68, 2) in Multi-PIE order; more are left out.
+        size_px: side of the crop, pixels.
+        scale: side of the square in units of the box's longer side.
+    """
     points = landmark_pixels(landmarks_px)
-    eyes, mouth = points[_EYES].mean(axis=0), points[_MOUTH].mean(axis=0)
-    return face_crop(points, eyes, mouth, size_px=size_px, scale=scale)
+    axes = _face_axes(points[_EYES], points[_MOUTH])
+    along = points @ axes
+    low, high = along.min(axis=0), along.max(axis=0)
+    side = scale * float(np.max(high - low))
+    return _similarity(axes @ ((low + high) / 2.0), axes, side=side, size_px=size_px)
 
 
 def face_crop_from_detection(
@@ -76,14 +59,14 @@ def face_crop_from_detection(
     """
     x0, y0, x1, y1 = finite_array(box_px, (4,), "box_px")
     points = finite_array(points_px, (5, 2), "points_px")
-    right, down = _face_axes(points[:2].mean(axis=0), points[3:].mean(axis=0))
+    axes = _face_axes(points[:2], points[3:])
     # An ellipse of width a and height b fills its upright box of size w by h when turned by the
     # roll: w^2 + h^2 = a^2 + b^2, whatever the roll.
     height = float(np.hypot(x1 - x0, y1 - y0)) / float(np.hypot(1.0, _BOX_ASPECT))
     below_brows = height / (1.0 + _FOREHEAD)
-    center = np.array([x0 + x1, y0 + y1]) / 2.0 + down * (height - below_brows) / 2.0
+    center = np.array([x0 + x1, y0 + y1]) / 2.0 + axes[:, 1] * (height - below_brows) / 2.0
     side = scale * max(below_brows, _BOX_ASPECT * height)
-    return _similarity(center, right, down, side=side, size_px=size_px)
+    return _similarity(center, axes, side=side, size_px=size_px)
 
 
 def box_from_landmarks(landmarks_px: ArrayLike) -> NDArray[np.float32]:
@@ -92,31 +75,22 @@ def box_from_landmarks(landmarks_px: ArrayLike) -> NDArray[np.float32]:
     It is (4,) float32 x0, y0, x1, y1, of landmarks (68, 2) in Multi-PIE order.
     """
     points = landmark_pixels(landmarks_px)
-    _, down = _face_axes(points[_EYES].mean(axis=0), points[_MOUTH].mean(axis=0))
+    down = _face_axes(points[_EYES], points[_MOUTH])[:, 1]
     depth = points @ down
     forehead = points[_BROWS] - down * _FOREHEAD * float(depth.max() - depth[_BROWS].min())
     everything = np.vstack([points, forehead])
     return np.concatenate([everything.min(axis=0), everything.max(axis=0)]).astype(np.float32)
 
 
-def _face_axes(
-    eyes_px: ArrayLike, mouth_px: ArrayLike
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return unit (right, down) of an upright face; the image's own axes if eyes meet mouth."""
-    down = finite_array(mouth_px, (2,), "mouth_px") - finite_array(eyes_px, (2,), "eyes_px")
+def _face_axes(eyes_px: _Floats, mouth_px: _Floats) -> _Floats:
+    """Return right and down of a face as columns (2, 2); the image's own if eyes meet mouth."""
+    down = mouth_px.mean(axis=0) - eyes_px.mean(axis=0)
     length = float(np.linalg.norm(down))
-    down = down / length if length > 1e-6 else np.array([0.0, 1.0])
-    return np.array([down[1], -down[0]]), down
+    x, y = down / length if length > 1e-6 else (0.0, 1.0)
+    return np.array([[y, x], [-x, y]])
 
 
-def _similarity(
-    center: NDArray[np.float64],
-    right: NDArray[np.float64],
-    down: NDArray[np.float64],
-    *,
-    side: float,
-    size_px: int,
-) -> NDArray[np.float64]:
-    step = max(side, 1e-3) / size_px
-    corner = center - (right + down) * step * (size_px - 1) / 2.0
-    return np.vstack([np.column_stack([right * step, down * step, corner]), (0.0, 0.0, 1.0)])
+def _similarity(center: _Floats, axes: _Floats, *, side: float, size_px: int) -> _Floats:
+    axes = axes * (max(side, 1e-3) / size_px)
+    corner = center - axes.sum(axis=1) * (size_px - 1) / 2.0
+    return np.vstack([np.column_stack([axes, corner]), (0.0, 0.0, 1.0)])

@@ -39,15 +39,11 @@ FACE_MODEL_MM = np.array([
 """(68, 3) float64, Multi-PIE order."""
 FACE_MODEL_MM.flags.writeable = False
 
-MIRRORED_LANDMARKS = np.array([
+MIRRORED_POINTS = np.array([
     *range(16, -1, -1), *range(26, 16, -1), *range(27, 31), *range(35, 30, -1),
     *range(45, 41, -1), 47, 46, *range(39, 35, -1), 41, 40,
-    *range(54, 47, -1), *range(59, 54, -1), *range(64, 59, -1), *range(67, 64, -1),
+    *range(54, 47, -1), *range(59, 54, -1), *range(64, 59, -1), *range(67, 64, -1), 69, 68,
 ])
 # fmt: on
-"""(68,) for each landmark, the index of its partner on the other side of the face."""
-MIRRORED_LANDMARKS.flags.writeable = False
-
-MIRRORED_POINTS = np.array([*MIRRORED_LANDMARKS, 69, 68])
-"""(70,) the same for the landmarks and then both irises."""
+"""(70,) for each landmark and then iris, the index of its partner on the face's other side."""
 MIRRORED_POINTS.flags.writeable = False

@@ -21,6 +21,8 @@ from .camera import Camera
 from .face_model import FACE_MODEL_MM
 from .points import landmark_pixels
 
+_Floats = NDArray[np.float64]
+
 _STABLE = np.array([0, 1, 2, 3, 13, 14, 15, 16, *range(17, 37), 39, 42, 45])
 """What pins a head down: the jaw line up to the ears, brows, nose and eye corners.
 
@@ -106,9 +108,7 @@ def head_pose_from_landmarks(landmarks_px: ArrayLike, camera: Camera) -> HeadPos
     return HeadPose(rotation, translation)
 
 
-def _orthographic_pose(
-    model: NDArray[np.float64], seen: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _orthographic_pose(model: _Floats, seen: _Floats) -> tuple[_Floats, _Floats]:
     """Return the pose whose scaled orthographic view is nearest, for z = 1 rays (N, 2)."""
     # Ray directions near the face instead of the optical axis: a face in a corner of a wide image
     # is seen from its side, which an orthographic view along the axis would take for a turn.
@@ -119,8 +119,8 @@ def _orthographic_pose(
     centred = model - model.mean(axis=0), flat - flat.mean(axis=0)
     affine = np.linalg.lstsq(*centred, rcond=None)[0].T  # (2, 3)
     u, scales, vt = np.linalg.svd(affine, full_matrices=False)
-    first_rows = u @ vt
-    view_from_head = np.vstack([first_rows, np.cross(first_rows[0], first_rows[1])])
+    right, down = u @ vt
+    view_from_head = np.stack([right, down, np.cross(right, down)])
     distance = 1.0 / max(float(scales.mean()), 1e-9)
     center = np.append(flat.mean(axis=0), 1.0) * distance - view_from_head @ model.mean(axis=0)
     center = camera_from_view @ center
@@ -128,7 +128,7 @@ def _orthographic_pose(
     return camera_from_view @ view_from_head, center
 
 
-def _turn_to(direction: NDArray[np.float64]) -> NDArray[np.float64]:
+def _turn_to(direction: _Floats) -> _Floats:
     """Return the shortest rotation that takes the z axis to a direction in front."""
     x, y, z = direction / np.linalg.norm(direction)
     k = 1.0 / (1.0 + z)
@@ -136,12 +136,8 @@ def _turn_to(direction: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _refined(
-    rotation: NDArray[np.float64],
-    translation: NDArray[np.float64],
-    model: NDArray[np.float64],
-    seen: NDArray[np.float64],
-    size: float,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    rotation: _Floats, translation: _Floats, model: _Floats, seen: _Floats, size: float
+) -> tuple[_Floats, _Floats]:
     """Return the pose after a Levenberg-Marquardt descent of Huber's loss."""
     limit = _OUTLIER * size
     damping = 1e-3
@@ -171,12 +167,8 @@ def _refined(
 
 
 def _linearized(
-    rotation: NDArray[np.float64],
-    translation: NDArray[np.float64],
-    model: NDArray[np.float64],
-    seen: NDArray[np.float64],
-    limit: float,
-) -> tuple[float, NDArray[np.float64], NDArray[np.float64]]:
+    rotation: _Floats, translation: _Floats, model: _Floats, seen: _Floats, limit: float
+) -> tuple[float, _Floats, _Floats]:
     """Return Huber's cost, and J^T W J (6, 6) and J^T W r (6,) of the reprojection error.
 
     The six parameters: a rotation vector applied on the left of ``rotation``, then the translation.
@@ -189,30 +181,22 @@ def _linearized(
     error = np.sqrt(np.sum(residual**2, axis=1))
     weight = limit / np.maximum(error, limit)
     loss = np.where(error <= limit, 0.5 * error**2, limit * (error - 0.5 * limit))
-    jacobian = np.zeros((len(model), 2, 6))
-    inverse = 1.0 / depth
-    x, y, z = turned.T
+    (u, v), (x, y, z) = flat.T, turned.T
+    zero, one = np.zeros_like(u), np.ones_like(u)
     # d(point)/d(rotation vector) = -[turned]x, and d(flat)/d(point) = (e_i - flat_i e_z) / depth.
-    jacobian[:, 0, 0] = -flat[:, 0] * y * inverse
-    jacobian[:, 0, 1] = (z + flat[:, 0] * x) * inverse
-    jacobian[:, 0, 2] = -y * inverse
-    jacobian[:, 1, 0] = (-z - flat[:, 1] * y) * inverse
-    jacobian[:, 1, 1] = flat[:, 1] * x * inverse
-    jacobian[:, 1, 2] = x * inverse
-    jacobian[:, 0, 3] = jacobian[:, 1, 4] = inverse
-    jacobian[:, :, 5] = -flat * inverse[:, None]
-    rows = jacobian.reshape(-1, 6)
+    of_u = [-u * y, z + u * x, -y, one, zero, -u]
+    of_v = [-z - v * y, v * x, x, zero, one, -v]
+    rows = (np.array([of_u, of_v]) / depth).transpose(2, 0, 1).reshape(-1, 6)
     weighted = rows * np.repeat(weight, 2)[:, None]
-    normal = np.asarray(weighted.T @ rows, dtype=np.float64)
-    return float(loss.sum()), normal, np.asarray(weighted.T @ residual.ravel(), dtype=np.float64)
+    return float(loss.sum()), weighted.T @ rows, weighted.T @ residual.ravel()
 
 
-def _rotation_from_vector(vector: NDArray[np.float64]) -> NDArray[np.float64]:
+def _rotation_from_vector(vector: _Floats) -> _Floats:
     """Return the rotation of Rodrigues' formula."""
     angle = float(np.linalg.norm(vector))
     x, y, z = vector
     cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
-    if angle < 1e-9:
-        return np.asarray(np.eye(3) + cross, dtype=np.float64)
-    first, second = math.sin(angle) / angle, (1.0 - math.cos(angle)) / angle**2
+    first, second = 1.0, 0.5
+    if angle > 1e-9:
+        first, second = math.sin(angle) / angle, (1.0 - math.cos(angle)) / angle**2
     return np.asarray(np.eye(3) + first * cross + second * (cross @ cross), dtype=np.float64)

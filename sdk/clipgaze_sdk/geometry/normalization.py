@@ -13,6 +13,8 @@ from .._errors import InputError
 from .camera import Camera
 from .points import finite_array
 
+_Floats = NDArray[np.float64]
+
 _HOMOGRAPHY_GRID = 9
 _MAX = 1e6
 
@@ -68,11 +70,9 @@ class GazeNormalization:
             raise InputError("center_mm is at the camera; expected a point in front of it.")
         forward = center / distance
         down = np.cross(forward, head[:, 0])
-        length = float(np.linalg.norm(down))
-        if length < 1e-6:  # the head's x axis points at the camera: an exact ear-on view
+        if np.linalg.norm(down) < 1e-6:  # the head's x axis points at the camera: exactly ear-on
             down = head[:, 1] - forward * (forward @ head[:, 1])
-            length = float(np.linalg.norm(down))
-        down = down / length
+        down = down / np.linalg.norm(down)
         return np.stack([np.cross(down, forward), down, forward])
 
     def image_from_crop(
@@ -95,37 +95,31 @@ class GazeNormalization:
         turn = finite_array(rotation, (3, 3), "rotation")
         scale = np.diag([1.0, 1.0, self.distance_mm / float(np.linalg.norm(center))])
         ray_from_crop = np.asarray(np.linalg.inv(self.matrix @ scale @ turn), dtype=np.float64)
+        undistorted = _scaled_to_one(camera.matrix @ ray_from_crop)
         if not camera.has_distortion:
-            return _scaled_to_one(camera.matrix @ ray_from_crop)
+            return undistorted
         columns, rows = (np.linspace(0.0, n - 1.0, _HOMOGRAPHY_GRID) for n in self.size_px)
         grid = np.stack(np.meshgrid(columns, rows), axis=-1).reshape(-1, 2)
         pixels = camera.project(np.column_stack([grid, np.ones(len(grid))]) @ ray_from_crop.T)
         seen = np.all(np.isfinite(pixels), axis=1)
-        if np.count_nonzero(seen) < 4:
-            return _scaled_to_one(camera.matrix @ ray_from_crop)
-        return _fitted_homography(grid[seen], pixels[seen])
+        enough = np.count_nonzero(seen) >= 4
+        return _fitted_homography(grid[seen], pixels[seen]) if enough else undistorted
 
 
-def _fitted_homography(
-    source: NDArray[np.float64], target: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _fitted_homography(source: _Floats, target: _Floats) -> _Floats:
     """Return the homography that maps source to target best, by a normalised direct fit."""
     to_source, to_target = _centering(source), _centering(target)
-    x, y = (source @ to_source[:2, :2].T + to_source[:2, 2]).T
+    points = np.column_stack([source, np.ones(len(source))]) @ to_source.T
     u, v = (target @ to_target[:2, :2].T + to_target[:2, 2]).T
-    zero, one = np.zeros_like(x), np.ones_like(x)
-    rows = np.vstack(
-        [
-            np.column_stack([x, y, one, zero, zero, zero, -u * x, -u * y]),
-            np.column_stack([zero, zero, zero, x, y, one, -v * x, -v * y]),
-        ]
-    )
-    solution = np.linalg.lstsq(rows, np.concatenate([u, v]), rcond=None)[0]
+    zero = np.zeros_like(points)
+    of_u = np.hstack([points, zero, -u[:, None] * points[:, :2]])
+    of_v = np.hstack([zero, points, -v[:, None] * points[:, :2]])
+    solution = np.linalg.lstsq(np.vstack([of_u, of_v]), np.concatenate([u, v]), rcond=None)[0]
     fitted = np.append(solution, 1.0).reshape(3, 3)
     return _scaled_to_one(np.linalg.inv(to_target) @ fitted @ to_source)
 
 
-def _centering(points: NDArray[np.float64]) -> NDArray[np.float64]:
+def _centering(points: _Floats) -> _Floats:
     """Return the map that moves points to the origin and scales them to about one."""
     middle = points.mean(axis=0)
     scale = 1.0 / max(float(np.abs(points - middle).max()), 1e-9)

@@ -17,21 +17,15 @@ def array_of_points(value: ArrayLike, columns: int, name: str) -> NDArray[np.flo
     return points
 
 
-def finite_pixels(
-    value: ArrayLike, name: str, least: int = 1, what: str = "pixels"
-) -> NDArray[np.float64]:
-    """Return pixels as (N, 2) float64, N at least ``least``, or raise :class:`InputError`."""
-    points = array_of_points(value, 2, name)
-    if len(points) < least:
-        raise InputError(f"{name} has shape {points.shape}; expected ({least}, 2), {what}.")
-    if not np.all(np.isfinite(points)):
-        raise InputError(f"{name} holds values that are not finite; expected {what}.")
-    return points
-
-
 def landmark_pixels(value: ArrayLike) -> NDArray[np.float64]:
     """Return the first 68 points as (68, 2) float64, or raise :class:`InputError`."""
-    return finite_pixels(value, "landmarks_px", 68, "landmarks in Multi-PIE order")[:68]
+    points = array_of_points(value, 2, "landmarks_px")
+    expected = "landmarks in Multi-PIE order"
+    if len(points) < 68:
+        raise InputError(f"landmarks_px has shape {points.shape}; expected (68, 2), {expected}.")
+    if not np.all(np.isfinite(points)):
+        raise InputError(f"landmarks_px holds values that are not finite; expected {expected}.")
+    return points[:68]
 
 
 def finite_array(value: ArrayLike, shape: tuple[int, ...], name: str) -> NDArray[np.float64]:

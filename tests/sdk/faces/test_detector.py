@@ -33,8 +33,8 @@ def test_a_second_side_finds_faces_that_fill_the_image(tmp_path: Path) -> None:
     image = np.full((480, 640, 3), 20, np.uint8)
     cv2.rectangle(image, (180, 100), (440, 360), (255, 255, 255), -1)
     one, two = detector(tmp_path, 640), detector(tmp_path, [640, 256])
-    assert sides(one.detect(image, "bgr")).max() == pytest.approx(FACE_SIDE_PX, rel=0.05)
-    rows = two.detect(image, "bgr")
+    assert sides(one.detect(image)).max() == pytest.approx(FACE_SIDE_PX, rel=0.05)
+    rows = two.detect(image)
     assert sides(rows).max() == pytest.approx(2.5 * FACE_SIDE_PX, rel=0.05)
     assert np.all(np.diff(rows[:, 4]) <= 0)
     large = rows[np.argmax(sides(rows))]
@@ -48,7 +48,7 @@ def test_boxes_and_points_are_in_pixels_of_the_image(tmp_path: Path) -> None:
     image = np.zeros((960, 1280, 3), np.uint8)
     image[256:320, 192:256] = 255  # row 4, column 3
     found = detector(tmp_path, 640)
-    (row,) = found.detect(image, "bgr")
+    (row,) = found.detect(image)
     found.close()
     # The cell's centre is at (3.5, 4.5) * 32 - 0.5 in the network's image; pixels have centres.
     x, y = 111.5, 143.5

@@ -27,7 +27,7 @@ def options(path: Path, **changes: object) -> EstimatorOptions:
 def test_finds_the_face_of_a_photograph(yunet: Path, shared_assets: Path) -> None:
     image = cv2.imread(str(shared_assets / "photos" / "single_face.jpg"))
     detector = YuNetDetector(options(yunet))
-    rows = detector.detect(np.asarray(image, np.uint8), "bgr")
+    rows = detector.detect(np.asarray(image, np.uint8))
     assert len(rows) >= 1
     x0, y0, x1, y1, score, *points = rows[0]
     right_eye, left_eye, nose, right_mouth, left_mouth = np.reshape(points, (5, 2))
@@ -35,7 +35,8 @@ def test_finds_the_face_of_a_photograph(yunet: Path, shared_assets: Path) -> Non
     assert x0 < right_eye[0] < left_eye[0] < x1
     assert y0 < right_eye[1] < nose[1] < right_mouth[1] < y1
     assert right_mouth[0] < left_mouth[0]
-    rgb = detector.detect(np.ascontiguousarray(np.asarray(image, np.uint8)[:, :, ::-1]), "rgb")
+    of_rgb = YuNetDetector(options(yunet, color="rgb"))
+    rgb = of_rgb.detect(np.ascontiguousarray(np.asarray(image, np.uint8)[:, :, ::-1]))
     np.testing.assert_allclose(rgb, rows)
 
 

@@ -9,7 +9,6 @@ from clipgaze_sdk import InputError
 from clipgaze_sdk.geometry import (
     angle_between,
     angles_from_vector,
-    draw_arrow_offset,
     mirror_angles,
     vector_from_angles,
 )
@@ -75,11 +74,3 @@ def test_shapes_broadcast() -> None:
 def test_wrong_last_axis(function: object) -> None:
     with pytest.raises(InputError, match=r"shape \(4,\).*expected"):
         function(np.zeros(4))  # type: ignore[operator]
-
-
-def test_arrow_points_where_the_gaze_goes() -> None:
-    pitch, yaw = 0.3, -0.5
-    dx, dy = draw_arrow_offset(pitch, yaw, 100.0)
-    assert dx == pytest.approx(-100 * np.sin(yaw) * np.cos(pitch))
-    assert dy == pytest.approx(-100 * np.sin(pitch))
-    assert dx > 0 > dy  # to the image's right, and up

@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 from clipgaze_sdk import Camera, ConfigurationError, InputError
 from clipgaze_sdk.geometry import (
     FACE_MODEL_MM,
-    MIRRORED_LANDMARKS,
+    MIRRORED_POINTS,
     GazeNormalization,
     angles_from_vector,
     box_from_landmarks,
-    face_crop,
     face_crop_from_detection,
     face_crop_from_landmarks,
     mirror_angles,
@@ -159,8 +158,10 @@ def test_bad_normalisation() -> None:
 
 
 def test_upright_face_crop_golden() -> None:
-    points = np.array([[100.0, 50.0], [140.0, 150.0], [120.0, 100.0]])
-    crop = face_crop(points, (120, 80), (120, 120), size_px=100, scale=1.5)
+    points = np.full((68, 2), (120.0, 100.0))
+    points[[0, 16]] = (100, 50), (140, 150)
+    points[36:48], points[48:] = (120, 80), (120, 120)
+    crop = face_crop_from_landmarks(points, size_px=100, scale=1.5)
     # 150 px of image around (120, 100); pixel edges at -0.5 and 99.5.
     edges = applied(crop, np.array([[-0.5, -0.5], [99.5, 99.5]]))
     np.testing.assert_allclose(edges, [[45, 25], [195, 175]])
@@ -188,9 +189,9 @@ def test_crop_of_a_turned_face_is_upright() -> None:
 def test_crop_holds_all_points(
     angle: float, size: float, shift: float, scale: float, seed: int
 ) -> None:
-    points = np.random.default_rng(seed).normal(0, size, (20, 2)) + shift
-    mouth = (np.sin(angle), np.cos(angle))
-    crop = face_crop(points, (0, 0), mouth, size_px=64, scale=scale)
+    points = np.random.default_rng(seed).normal(0, size, (68, 2)) + shift
+    points[48:] += 3 * size * np.array([np.sin(angle), np.cos(angle)])  # the mouth
+    crop = face_crop_from_landmarks(points, size_px=64, scale=scale)
     inside = applied(np.linalg.inv(crop), points)
     assert inside.min() >= -0.5 - 1e-6
     assert inside.max() <= 63.5 + 1e-6
@@ -206,7 +207,7 @@ def test_crops_and_boxes_obey_the_mirror_test() -> None:
     flip_image = np.array([[-1.0, 0, 1279], [0, 1, 0], [0, 0, 1]])
     for head in random_heads(CAMERA, 20, seed=6):
         landmarks = head.landmarks_px
-        mirrored = landmarks[MIRRORED_LANDMARKS] * (-1, 1) + (1279, 0)
+        mirrored = landmarks[MIRRORED_POINTS[:68]] * (-1, 1) + (1279, 0)
         crop = face_crop_from_landmarks(landmarks, size_px=128, scale=1.5)
         other = face_crop_from_landmarks(mirrored, size_px=128, scale=1.5)
         np.testing.assert_allclose(other, flip_image @ crop @ flip_crop, atol=1e-9)

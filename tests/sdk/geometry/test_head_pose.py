@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from clipgaze_sdk import Camera, HeadPose, InputError
 from clipgaze_sdk.geometry import (
     FACE_MODEL_MM,
-    MIRRORED_LANDMARKS,
+    MIRRORED_POINTS,
     angle_between,
     head_pose_from_landmarks,
     vector_from_angles,
@@ -22,7 +22,7 @@ BENT = Camera(CAMERA.matrix, np.array([-0.3, 0.1, 0.002, -0.003, 0.01]), size_px
 def test_face_model_is_centred_and_symmetric() -> None:
     eyes, nose = FACE_MODEL_MM[[36, 39, 42, 45]].mean(axis=0), FACE_MODEL_MM[[31, 35]].mean(axis=0)
     np.testing.assert_allclose((eyes + nose) / 2, 0.0, atol=0.01)
-    np.testing.assert_array_equal(FACE_MODEL_MM[MIRRORED_LANDMARKS] @ MIRROR, FACE_MODEL_MM)
+    np.testing.assert_array_equal(FACE_MODEL_MM[MIRRORED_POINTS[:68]] @ MIRROR, FACE_MODEL_MM)
     assert FACE_MODEL_MM[36, 0] < 0 < FACE_MODEL_MM[45, 0]  # the person's right eye is at -x
     assert FACE_MODEL_MM[27, 1] < FACE_MODEL_MM[8, 1]  # the chin is below
     assert FACE_MODEL_MM[30, 2] < FACE_MODEL_MM[0, 2]  # the nose is in front of the ears
@@ -71,7 +71,7 @@ def test_mirrored_landmarks_give_the_mirrored_pose(camera: Camera) -> None:
     rng = np.random.default_rng(3)
     for head in random_heads(camera, 30, seed=1):
         noisy = head.landmarks_px + rng.normal(0, 1.5, (68, 2))
-        mirrored = noisy[MIRRORED_LANDMARKS]
+        mirrored = noisy[MIRRORED_POINTS[:68]]
         mirrored[:, 0] = 1279 - mirrored[:, 0]
         pose = head_pose_from_landmarks(noisy, camera)
         other = head_pose_from_landmarks(mirrored, camera.mirrored())
