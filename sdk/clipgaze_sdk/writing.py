@@ -49,7 +49,7 @@ def write_files(files: Mapping[Path, bytes]) -> None:
                     _restore(done)
                 elif done in moved:
                     done.unlink()
-            raise _cannot_write(path, error) from error
+            raise cannot_write(path, error) from error
         finally:
             for partial in partials.values():
                 partial.unlink(missing_ok=True)
@@ -66,7 +66,7 @@ def check_writable(path: Path) -> None:
     try:
         _partial(path, b"").unlink()
     except OSError as error:
-        raise _cannot_write(path, error) from error
+        raise cannot_write(path, error) from error
 
 
 def put_back(paths: Collection[Path]) -> bool:
@@ -140,7 +140,8 @@ def _backup(path: Path) -> Path:
     return path.with_name(f".{path.name}.bak")
 
 
-def _cannot_write(path: Path, error: OSError) -> InputError:
+def cannot_write(path: Path, error: OSError) -> InputError:
+    """Say which file could not be written, and why."""
     reason = error.strerror or str(error)
     return InputError(
         f"cannot write {str(path)!r}: {reason}. Check the folder, its permissions and the space "

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from .._errors import InputError
 from .._opencv import cv2
+from ..writing import cannot_write
 
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 OTHER_SUFFIXES = (".avif", ".dng", ".gif", ".heic", ".heif", ".jp2", ".jxl", ".psd")
@@ -21,33 +22,26 @@ OTHER_SUFFIXES = (".avif", ".dng", ".gif", ".heic", ".heif", ".jp2", ".jxl", ".p
 MAX_SIDE_PX = 32768
 MAX_PIXELS = 1 << 27
 """Decoding takes up to 6 bytes for each."""
-_UNREAD = (
-    (0, b"GIF8", "GIF"),
-    (0, b"8BPS", "PSD"),
-    (0, b"\xff\x0a", "JPEG XL"),
-    (4, b"JXL ", "JPEG XL"),
-    (4, b"jP  ", "JPEG 2000"),
-    (4, b"ftypavif", "AVIF"),
-    (4, b"ftypavis", "AVIF"),
-    *((4, b"ftyp" + brand, "HEIC") for brand in (b"heic", b"heix", b"heim", b"hevc", b"mif1")),
-)
-
+_BEGINNINGS = {
+    "PNG": rb"\x89PNG\r\n\x1a\n",
+    "JPEG": rb"\xff\xd8\xff",
+    "WebP": rb"RIFF.{4}WEBP",
+    "BMP": rb"BM.{4}\0{4}",
+    "TIFF": rb"II\*\0|MM\0\*",
+    "GIF": rb"GIF8",
+    "PSD": rb"8BPS",
+    "JPEG XL": rb"\xff\n|.{4}JXL ",
+    "JPEG 2000": rb".{4}jP  ",
+    "AVIF": rb".{4}ftypavi[fs]",
+    "HEIC": rb".{4}ftyp(hei[cxm]|hevc|mif1)",
+}
 _JPEG_MARKER = re.compile(rb"\xff+([\x01-\xfe])")
 
 
 def kind_of(head: bytes) -> str | None:
     """Name the picture format that a file's first 32 bytes tell; None for anything else."""
-    if head.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "PNG"
-    if head.startswith(b"\xff\xd8\xff"):
-        return "JPEG"
-    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
-        return "WebP"
-    if head.startswith(b"BM") and head[6:10] == bytes(4):
-        return "BMP"
-    if head.startswith((b"II*\0", b"MM\0*")):
-        return "TIFF"
-    return next((name for at, text, name in _UNREAD if head[at:].startswith(text)), None)
+    found = (kind for kind, text in _BEGINNINGS.items() if re.match(text, head, re.DOTALL))
+    return next(found, None)
 
 
 def picture_size(data: bytes) -> tuple[int, int] | None:
@@ -113,7 +107,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     """
     try:
         if path.exists() and not path.is_file():
-            raise InputError(f"cannot read image {str(path)!r}: it is no file. Check the path.")
+            raise OSError("it is no file")
         data = path.read_bytes()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
@@ -134,7 +128,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
         raise InputError(f"cannot decode image {str(path)!r}: {error.err}") from error
     if image is None:
         raise InputError(f"cannot decode image {str(path)!r}: it is damaged. Fetch it again.")
-    return as_bgr(image, str(path))
+    return np.asarray(image, dtype=np.uint8)
 
 
 def check_size(name: str, width: int, height: int) -> None:
@@ -191,14 +185,6 @@ def write_image(path: Path, image: NDArray[np.uint8]) -> None:
     finally:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
-
-
-def cannot_write(path: Path, error: OSError) -> InputError:
-    """Say which file could not be written, and why."""
-    reason = error.strerror or str(error)
-    return InputError(
-        f"cannot write {str(path)!r}: {reason}. Check the folder, its permissions and the disk."
-    )
 
 
 def shown_name(name: str) -> str:

@@ -17,7 +17,8 @@ from .._draw import draw_result
 from .._errors import ConfigurationError, InputError
 from .._opencv import cv2, opencv_path
 from .._results import FaceResult, FrameResult
-from .pictures import IMAGE_SUFFIXES, cannot_write, shown_name, write_image
+from ..writing import cannot_write
+from .pictures import IMAGE_SUFFIXES, shown_name, write_image
 from .sources import SourceFrame, SourceKind, folder_images
 
 SinkKind = Literal["image", "video", "folder", "jsonl", "csv"]
@@ -67,34 +68,29 @@ def check_outputs(
     pictures = folder_images(Path(source)) if source_kind == "folder" else []
     inputs = pictures if pictures or source_kind == "camera" else [Path(source)]
     identities = {_identity(path): path for path in inputs}
-    seen: set[Path] = set()
     annotated, example = _ANNOTATED[source_kind]
-    for output in outputs:
-        kind = sink_kind(output)
+    for number, output in enumerate(outputs):
+        kind, name, resolved = sink_kind(output), repr(str(output)), output.resolve()
         if kind not in (annotated, "jsonl", "csv"):
             raise ConfigurationError(
-                f"cannot write {str(output)!r} from {source!r} ({source_kind}): expected "
-                f"{example}, .jsonl or .csv"
+                f"cannot write {name} from {source!r} ({source_kind}): expected {example}, .jsonl "
+                "or .csv"
             )
         if kind == "video":
             opencv_path(output)
-        resolved = output.resolve()
-        if resolved in seen:
-            raise ConfigurationError(f"output {str(output)!r} is given twice. Give it once.")
-        seen.add(resolved)
+        if resolved in [other.resolve() for other in outputs[:number]]:
+            raise ConfigurationError(f"output {name} is given twice. Give it once.")
         if not resolved.parent.is_dir():
             raise ConfigurationError(
-                f"cannot write {str(output)!r}: there is no folder {str(output.parent)!r}. "
-                "Make it first."
+                f"cannot write {name}: there is no folder {str(output.parent)!r}. Make it first."
             )
         if output.exists() and output.is_dir() != (kind == "folder"):
             found, other = ("file", "folder") if kind == "folder" else ("folder", "file")
-            raise ConfigurationError(f"{str(output)!r} is a {found}; expected a {other} to write.")
+            raise ConfigurationError(f"{name} is a {found}; expected a {other} to write.")
         files = [output / path.name for path in pictures] if kind == "folder" else [output]
         existing = [path for path in files if os.path.lexists(path)]
-        for path in existing:
-            if path.exists() and _identity(path) in identities:
-                original = identities[_identity(path)]
+        for path in filter(Path.exists, existing):
+            if original := identities.get(_identity(path)):
                 raise ConfigurationError(
                     f"output {str(path)!r} is the input itself ({str(original)!r}). Choose "
                     "another name."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -46,7 +46,7 @@ def source_kind(source: str) -> SourceKind:
         InputError: nothing of that name exists, or it is an address or a picture of a kind that is
             not read.
     """
-    if _camera_index(source) is not None:
+    if _CAMERA.fullmatch(source):
         return "camera"
     if "://" in source:
         raise InputError(
@@ -65,7 +65,15 @@ def source_kind(source: str) -> SourceKind:
         return "image"
     if path.suffix.lower() in _PICTURES_IN_A_ROW:
         return "video"
-    picture = _picture_in(path)
+    picture = None
+    if path.is_file():
+        try:
+            with path.open("rb") as file:
+                picture = kind_of(file.read(32))
+        except OSError as error:
+            raise InputError(
+                f"cannot read {source!r}: {error.strerror}. Check the path."
+            ) from error
     if picture in ("PNG", "JPEG", "WebP", "BMP"):
         return "image"
     if picture not in (None, "GIF"):  # an animated GIF is a video
@@ -74,17 +82,6 @@ def source_kind(source: str) -> SourceKind:
             "Convert it to JPEG or PNG; turn it upright if it lies on its side."
         )
     return "video"
-
-
-def _picture_in(path: Path) -> str | None:
-    """Name the picture format in a file; None for what is no picture or no plain file."""
-    if not path.is_file():
-        return None
-    try:
-        with path.open("rb") as file:
-            return kind_of(file.read(32))
-    except OSError as error:
-        raise InputError(f"cannot read {str(path)!r}: {error.strerror}. Check the path.") from error
 
 
 def open_source(
@@ -102,9 +99,9 @@ def open_source(
     """
     kind = source_kind(source)
     if kind == "video":
-        return VideoSource(Path(source))
+        return CaptureSource(Path(source))
     if kind == "camera":
-        return CameraSource(_camera_index(source) or 0)
+        return CaptureSource(int(source.removeprefix("/dev/video")))
     return PictureSource(Path(source), on_unreadable=on_unreadable)
 
 
@@ -114,26 +111,26 @@ def folder_images(folder: Path) -> list[Path]:
     Raises:
         InputError: there are none.
     """
-    paths = [path for path in _files(folder) if path.suffix.lower() in IMAGE_SUFFIXES]
+    paths = _pictures(folder, IMAGE_SUFFIXES)
     if not paths:
         raise InputError(
             f"no picture in folder {str(folder)!r}: expected files ending in "
             f"{', '.join(IMAGE_SUFFIXES)} directly in it."
         )
-    return sorted(paths, key=_as_people_count)
+    return paths
 
 
 def left_out_images(folder: Path) -> list[Path]:
     """List the pictures of ``folder`` in formats that are not read."""
-    paths = [path for path in _files(folder) if path.suffix.lower() in OTHER_SUFFIXES]
-    return sorted(paths, key=_as_people_count)
+    return _pictures(folder, OTHER_SUFFIXES)
 
 
-def _files(folder: Path) -> list[Path]:
-    return [path for path in folder.iterdir() if path.is_file() and path.name[0] != "."]
+def _pictures(folder: Path, suffixes: Sequence[str]) -> list[Path]:
+    files = (path for path in folder.iterdir() if path.is_file() and path.name[0] != ".")
+    return sorted((path for path in files if path.suffix.lower() in suffixes), key=_by_numbers)
 
 
-def _as_people_count(path: Path) -> list[tuple[int, str]]:
+def _by_numbers(path: Path) -> list[tuple[int, str]]:
     parts = re.split(r"([0-9]+)", path.name)
     return [(int(part) if i % 2 else 0, part) for i, part in enumerate(parts)]
 
@@ -169,21 +166,38 @@ class PictureSource:
         """Hold nothing, so release nothing."""
 
 
-class _CaptureSource:
-    """What OpenCV captures, frame by frame."""
+class CaptureSource:
+    """A video file with its container's timestamps, or a webcam with those of a clock from 0.
 
-    kind: SourceKind
+    Raises:
+        InputError: it cannot be opened, or its frames are too large.
+    """
 
-    def __init__(self, target: Path | int, name: str, *, refusal: str) -> None:
-        self._name = name
+    def __init__(self, source: Path | int) -> None:
+        is_camera = isinstance(source, int)
+        self.kind: SourceKind = "camera" if is_camera else "video"
+        self._name = f"camera {source}" if isinstance(source, int) else source.name
         with quiet_opencv():
-            self._capture = cv2.VideoCapture(
-                target if isinstance(target, int) else opencv_path(target)
-            )
+            target = source if isinstance(source, int) else opencv_path(source)
+            self._capture = cv2.VideoCapture(target)
         if not self._capture.isOpened():
-            raise InputError(refusal)
-        fps = float(self._capture.get(cv2.CAP_PROP_FPS))
-        self.fps: float = fps if 0.0 < fps <= 1000.0 else _FALLBACK_FPS
+            raise InputError(
+                f"cannot open camera {source}: no such device, in use by another program, or no "
+                "permission. `clipgaze doctor` lists the devices."
+                if is_camera
+                else f"cannot open video {str(source)!r}: damaged, cut off before its index, not a "
+                "video, or a codec that this OpenCV lacks. Play it or convert it with ffmpeg, and "
+                "see `clipgaze doctor`."
+            )
+        fps = self._get(cv2.CAP_PROP_FPS)
+        self.fps = fps if 0.0 < fps <= 1000.0 else _FALLBACK_FPS
+        self.frame_count: int | None = None
+        if not is_camera:
+            sides = (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
+            check_size(str(source), *(int(self._get(side)) for side in sides))
+            count = self._get(cv2.CAP_PROP_FRAME_COUNT)
+            self.frame_count = round(count) if np.isfinite(count) and count >= 1 else None
+        self._start_s = 0.0
         self._last_s: float | None = None
 
     def frames(self) -> Iterator[SourceFrame]:
@@ -193,7 +207,7 @@ class _CaptureSource:
             InputError: a camera opened but never gave a frame.
         """
         for index in itertools.count():
-            image = _read_frame(self._capture)
+            image = self._read()
             if image is None and index == 0 and self.kind == "camera":
                 raise InputError(f"{self._name} gave no frame. Unplug it or try another index.")
             if image is None:
@@ -205,69 +219,28 @@ class _CaptureSource:
         """Release the device or file; safe to call twice."""
         self._capture.release()
 
-    def _stamp_s(self, last_s: float | None) -> float:
-        raise NotImplementedError
+    def _get(self, key: int) -> float:
+        return float(self._capture.get(key))
 
-
-class VideoSource(_CaptureSource):
-    """A video file, with the timestamps that its container holds."""
-
-    kind: SourceKind = "video"
-
-    def __init__(self, path: Path) -> None:
-        refusal = (
-            f"cannot open video {str(path)!r}: damaged, cut off before its index, not a video, "
-            "or a codec that this OpenCV lacks. Play it or convert it with ffmpeg, and see "
-            "`clipgaze doctor`."
-        )
-        super().__init__(path, path.name, refusal=refusal)
-        sides = (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
-        check_size(str(path), *(int(self._capture.get(side)) for side in sides))
-        count = float(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
-        self.frame_count = round(count) if np.isfinite(count) and count >= 1 else None
+    def _read(self) -> NDArray[np.generic] | None:
+        try:
+            ok, image = self._capture.read()
+        except cv2.error:  # some decoders raise on damaged data instead of ending
+            return None
+        return image if ok and image is not None and image.size else None
 
     def _stamp_s(self, last_s: float | None) -> float:
-        stamp_s = float(self._capture.get(cv2.CAP_PROP_POS_MSEC)) / 1000.0
+        if self.kind == "camera":
+            now_s = time.monotonic()
+            self._start_s = now_s if last_s is None else self._start_s
+            stamp_s, step_s = now_s - self._start_s, 1e-6
+        else:
+            stamp_s, step_s = self._get(cv2.CAP_PROP_POS_MSEC) / 1000.0, 1.0 / self.fps
         if abs(stamp_s) < _LONGEST_S and (last_s is None or stamp_s > last_s):
             return stamp_s
         # The container has none (NaN, or numbers beyond sense), or they jump back.
-        return 0.0 if last_s is None else last_s + 1.0 / self.fps
+        return 0.0 if last_s is None else last_s + step_s
 
 
-class CameraSource(_CaptureSource):
-    """A webcam, with timestamps from the monotonic clock, 0 at its first frame."""
-
-    kind: SourceKind = "camera"
-    frame_count = None
-
-    def __init__(self, index: int) -> None:
-        refusal = (
-            f"cannot open camera {index}: no such device, in use by another program, or no "
-            "permission. `clipgaze doctor` lists the devices."
-        )
-        super().__init__(index, f"camera {index}", refusal=refusal)
-        self._start_s = 0.0
-
-    def _stamp_s(self, last_s: float | None) -> float:
-        now_s = time.monotonic()
-        if last_s is None:
-            self._start_s = now_s
-            return 0.0
-        return max(now_s - self._start_s, last_s + 1e-6)
-
-
-Source = PictureSource | VideoSource | CameraSource
+Source = PictureSource | CaptureSource
 """What yields frames once, and is then closed."""
-
-
-def _camera_index(source: str) -> int | None:
-    device = _CAMERA.fullmatch(source)
-    return int(device[1]) if device else None
-
-
-def _read_frame(capture: cv2.VideoCapture) -> NDArray[np.generic] | None:
-    try:
-        ok, image = capture.read()
-    except cv2.error:  # some decoders raise on damaged data instead of ending
-        return None
-    return image if ok and image is not None and image.size else None
