@@ -17,10 +17,6 @@ if TYPE_CHECKING:
     from ..tensorrt.info import EngineInfo
 
 MISSING_RUNTIME = 3
-_EPILOG = (
-    "Exit codes: 0 built, 1 failed, 2 wrong arguments, 3 the graphs are in order but TensorRT, "
-    "pycuda or a GPU is missing here, 130 stopped by Ctrl-C."
-)
 
 
 def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
@@ -32,47 +28,31 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
         "with the TensorRT, that will run it. The precision is in the graph: NAME.fp16.onnx or "
         "NAME.int8.onnx beside NAME.onnx. An engine whose layers do not have the precision asked "
         "for, or that disagrees with ONNX Runtime, is not written.",
-        epilog=_EPILOG,
+        epilog="Exit codes: 0 built, 1 failed, 2 wrong arguments, 3 the graphs are in order but "
+        "TensorRT, pycuda or a GPU is missing here, 130 stopped by Ctrl-C.",
     )
-    add_arguments(parser)
-    parser.set_defaults(command=build_engine_command)
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what an engine is built from, and how."""
-    parser.add_argument(
-        "model",
-        metavar="MODEL",
-        nargs="?",
-        help="a bundled network (gaze, face_landmarks, face_detector) or an FP32 .onnx file with "
-        "its card; gaze if not given",
+    add = parser.add_argument
+    text = (
+        "a bundled network (gaze, face_landmarks, face_detector) or an FP32 .onnx file with its "
+        "card; gaze if not given"
     )
-    precision = parser.add_mutually_exclusive_group(required=True)
+    add("model", metavar="MODEL", nargs="?", help=text)
+    group = parser.add_mutually_exclusive_group(required=True)
     for name in ("fp16", "int8", "fp32"):
-        precision.add_argument(
+        group.add_argument(
             f"--{name}", dest="precision", action="store_const", const=name, help=f"build {name}"
         )
-    parser.add_argument("--all", action="store_true", help="build all three bundled networks")
-    parser.add_argument(
-        "--batch",
-        metavar="MIN,OPT,MAX",
-        type=_batch,
-        help="batch sizes (1,1,8; 1,1,1 for the face detector); larger batches run in parts",
-    )
-    parser.add_argument(
-        "--workspace", metavar="MIB", type=positive_int, default=1024, help="GPU memory (1024)"
-    )
-    parser.add_argument(
-        "--timing-cache", metavar="FILE", type=Path, help="kept between builds, to shorten them"
-    )
-    parser.add_argument("--dla", metavar="N", type=int, help="use this deep learning accelerator")
-    parser.add_argument(
-        "--output",
-        metavar="PATH",
-        type=Path,
-        help="the engine (NAME.PRECISION.engine); with --all a folder (engines_PRECISION)",
-    )
-    parser.add_argument("--force", action="store_true", help="overwrite another model's engine")
+    add("--all", action="store_true", help="build all three bundled networks")
+    text = "batch sizes (1,1,8; 1,1,1 for the face detector); larger batches run in parts"
+    add("--batch", metavar="MIN,OPT,MAX", type=_batch, help=text)
+    add("--workspace", metavar="MIB", type=positive_int, default=1024, help="GPU memory (1024)")
+    text = "kept between builds, to shorten them"
+    add("--timing-cache", metavar="FILE", type=Path, help=text)
+    add("--dla", metavar="N", type=int, help="use this deep learning accelerator")
+    text = "the engine (NAME.PRECISION.engine); with --all a folder (engines_PRECISION)"
+    add("--output", metavar="PATH", type=Path, help=text)
+    add("--force", action="store_true", help="overwrite another model's engine")
+    parser.set_defaults(command=build_engine_command)
 
 
 def build_engine_command(args: argparse.Namespace) -> int:
@@ -92,23 +72,22 @@ def build_engine_command(args: argparse.Namespace) -> int:
         dla_core=args.dla,
         timing_cache=args.timing_cache,
     )
-    outputs = _outputs(args)
     graphs = []
-    for source, output in outputs.items():
+    for source, output in _outputs(args).items():
         graph = check_graph(source, options, threads=cpu_count())
         graphs.append((graph, output))
         say(f"{graph.model.path.name}: SHA-256 matches, ONNX Runtime runs it")
+    folder = graphs[0][1].parent
     if args.all:
-        _make_folder(next(iter(outputs.values())).parent)
+        try:
+            folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise ConfigurationError(f"cannot make folder {str(folder)!r}: {error}.") from error
     line = ProgressLine(sys.stderr)
     try:
         for graph, output in graphs:
-            check_engine_output(
-                output,
-                base_sha256=graph.base_sha256,
-                precision=options.precision,
-                force=args.force,
-            )
+            base, precision = graph.base_sha256, options.precision
+            check_engine_output(output, base_sha256=base, precision=precision, force=args.force)
         for graph, output in graphs:
             info = build_engine(graph, output, options=options, say=say, progress=line.draw)
             line.clear()
@@ -120,15 +99,8 @@ def build_engine_command(args: argparse.Namespace) -> int:
         line.clear()
         if args.all:
             with contextlib.suppress(OSError):  # an empty folder is of no use
-                next(iter(outputs.values())).parent.rmdir()
+                folder.rmdir()
     return 0
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(exist_ok=True)
-    except OSError as error:
-        raise ConfigurationError(f"cannot make folder {str(folder)!r}: {error}.") from error
 
 
 def _outputs(args: argparse.Namespace) -> dict[str, Path]:
@@ -138,8 +110,7 @@ def _outputs(args: argparse.Namespace) -> dict[str, Path]:
     if not args.all:
         source = args.model or "gaze"
         name = Path(source).stem.removesuffix(f".{args.precision}")
-        default = Path(f"{name}.{args.precision}.engine")
-        return {source: args.output or default}
+        return {source: args.output or Path(f"{name}.{args.precision}.engine")}
     if args.model is not None:
         raise ConfigurationError(
             f"{args.model!r} was given with --all, which builds the bundled networks. Leave out "

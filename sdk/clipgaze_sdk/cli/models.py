@@ -6,22 +6,17 @@ import argparse
 import json
 import sys
 import textwrap
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from .._errors import ConfigurationError, InputError, ModelError
-from ..models.cards import ModelCard, TensorSpec
-from ..models.files import (
-    TASKS,
-    ModelFile,
-    bundled_names,
-    find_model_file,
-)
+from ..models.cards import TensorSpec
+from ..models.files import TASKS, ModelFile, bundled_names, find_model_file
 from ..tensorrt.info import ENGINE_SUFFIX
 from ..writing import write_files
 
-_WIDTH = 100
 _ROW = "{:<30}{:<11}{:>5}  {:<23}{:<12}{}"
 _MEASURED = {
     "found": "{:.0%} of faces found",
@@ -44,9 +39,8 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     )
     parser.add_argument("name", metavar="NAME", nargs="?", help="such as gaze or gaze.fp16.onnx")
     parser.add_argument("--json", action="store_true", help="print the cards as JSON")
-    parser.add_argument(
-        "--save", metavar="FOLDER", type=Path, help="write the file of NAME and its card there"
-    )
+    text = "write the file of NAME and its card there"
+    parser.add_argument("--save", metavar="FOLDER", type=Path, help=text)
     parser.set_defaults(command=models)
 
 
@@ -61,19 +55,19 @@ def models(args: argparse.Namespace) -> int:
     if args.save is not None:
         raise ConfigurationError("--save was given without NAME; name the model to write.")
     files: list[ModelFile] = []
-    errors: list[ModelError] = []
+    errors: list[str] = []
     for name in bundled_names() or [f"{task}.onnx" for task in TASKS]:
         try:
             files.append(find_model_file(Path(name)))
         except ModelError as error:
-            errors.append(error)
+            errors.append(" ".join(str(error).split()))
     if args.json:
         print(json.dumps(_nested(files), indent=2))
     else:
         head = _ROW.format("file", "precision", "MB", "for", "licence", "measured")
         print("\n".join([head, *(_row(file) for file in files)]))
-    for failure in errors:
-        print(f"error: {' '.join(str(failure).split())}", file=sys.stderr)
+    for text in errors:
+        print(f"error: {text}", file=sys.stderr)
     return 1 if errors else 0
 
 
@@ -104,23 +98,19 @@ def _save(model: ModelFile, folder: Path) -> None:
 
 def card_to_dict(model: ModelFile) -> dict[str, Any]:
     """Give a card as plain values, with its file's size, and its path if there is one."""
-    card = {name: value for name, value in asdict(model.card).items() if name != "entries"}
+    card = asdict(model.card)
+    del card["entries"]
     path = str(model.path) if model.path.is_file() else None
     return {**card, "path": path, "size_bytes": len(model.data)}
 
 
 def _nested(files: list[ModelFile]) -> list[dict[str, Any]]:
     """Give the cards, those of other precisions within that of their network."""
-    others = [file for file in files if "." in file.path.stem]
+    first = [file for file in files if "." not in file.path.stem]
+    others = [card_to_dict(file) for file in files if file not in first]
     return [
-        {
-            **card_to_dict(file),
-            "precisions": [
-                card_to_dict(other) for other in others if other.card.task == file.card.task
-            ],
-        }
-        for file in files
-        if file not in others
+        {**card_to_dict(file), "precisions": [o for o in others if o["task"] == file.card.task]}
+        for file in first
     ]
 
 
@@ -128,40 +118,35 @@ def _row(model: ModelFile) -> str:
     card = model.card
     groups = [group for group in card.figures.values() if isinstance(group, dict)]
     figures = {name: value for group in groups for name, value in group.items()}
-    measured = [
+    measured = (
         text.format(figures[key])
         for key, text in _MEASURED.items()
         if isinstance(figures.get(key), (int, float))
-    ]
-    return _ROW.format(
-        model.path.name,
-        card.precision,
-        f"{len(model.data) / 1e6:.1f}",
-        ", ".join(card.runs_on) or "any runtime",
-        card.licence,
-        measured[0] if measured else "",
-    ).rstrip()
+    )
+    size, runtimes = f"{len(model.data) / 1e6:.1f}", ", ".join(card.runs_on) or "any runtime"
+    cells = (model.path.name, card.precision, size, runtimes, card.licence, next(measured, ""))
+    return _ROW.format(*cells).rstrip()
 
 
 def card_lines(model: ModelFile) -> list[str]:
     """Lay a card out for a person to read."""
     card = model.card
     lines = [f"{card.name} {card.version} ({card.task}, {card.precision})"]
+    origin = {"": card.command, "seed ": card.seed, "commit ": card.commit[:12]}
+    size = f"{len(model.data) / 1e6:.1f} MB"
     facts = {
         "licence": card.licence,
-        "file": f"{model.path.name}, {len(model.data) / 1e6:.1f} MB, SHA-256 {card.sha256[:12]} "
-        "(checked)",
+        "file": f"{model.path.name}, {size}, SHA-256 {card.sha256[:12]} (checked)",
         "made for": " and ".join(card.runs_on) or "any runtime",
-        "input": ", ".join(_tensor_text(tensor) for tensor in card.inputs),
-        "outputs": ", ".join(_tensor_text(tensor) for tensor in card.outputs),
+        "input": _tensors(card.inputs),
+        "outputs": _tensors(card.outputs),
         "trained on": card.trained_on,
-        "made by": _origin(card),
+        "made by": ", ".join(f"{k}{v}" for k, v in origin.items() if v not in (None, "")),
         "meant for": card.intended_use,
         "limits": card.limits,
     }
     for name, text in facts.items():
-        if text:
-            lines += _wrapped(name, text)
+        lines += _wrapped(name, text)
     for number, (name, value) in enumerate(card.figures.items()):
         group = value if isinstance(value, dict) else {}
         text = ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in group.items()) or str(value)
@@ -169,27 +154,16 @@ def card_lines(model: ModelFile) -> list[str]:
     return lines
 
 
-def _origin(card: ModelCard) -> str:
-    parts = [card.command]
-    if card.seed is not None:
-        parts.append(f"seed {card.seed}")
-    if card.commit:
-        parts.append(f"commit {card.commit[:12]}")
-    return ", ".join(part for part in parts if part)
-
-
 def _wrapped(name: str, text: str) -> list[str]:
-    indent = " " * 14
     return textwrap.wrap(
         " ".join(text.split()),
-        width=_WIDTH,
+        width=100,
         initial_indent=f"  {name:<12}",
-        subsequent_indent=indent,
+        subsequent_indent=" " * 14,
         break_long_words=False,
         break_on_hyphens=False,
     )
 
 
-def _tensor_text(tensor: TensorSpec) -> str:
-    shape = ", ".join(str(length) for length in tensor.shape)
-    return f"{tensor.name} {tensor.dtype} ({shape})"
+def _tensors(tensors: Iterable[TensorSpec]) -> str:
+    return ", ".join(f"{t.name} {t.dtype} ({', '.join(map(str, t.shape))})" for t in tensors)
