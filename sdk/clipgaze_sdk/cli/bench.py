@@ -61,9 +61,8 @@ def bench(args: argparse.Namespace) -> int:
     """
     if args.json is not None and not args.json.resolve().parent.is_dir():
         raise ConfigurationError(f"cannot write {str(args.json)!r}: make its folder first.")
-    measure, lay_out = (
-        (_frames, _frame_lines) if args.compare is None else (_networks, _model_lines)
-    )
+    is_comparison = args.compare is not None
+    measure, lay_out = (_networks, _model_lines) if is_comparison else (_frames, _frame_lines)
     report = {**describe_setting(args.threads), **measure(args)}
     print("\n".join([*setting_lines(report), *lay_out(report)]))
     if args.json is not None:
@@ -88,17 +87,17 @@ def _frames(args: argparse.Namespace) -> dict[str, Any]:
                 "with a clear face by --image."
             )
         x0, y0, x1, y1 = (float(edge) for edge in faces[0].bbox_px)
+        size = {
+            "size_px": [WIDTH_PX, HEIGHT_PX],
+            "faces": 1,
+            "face_px": round(max(x1 - x0, y1 - y0)),
+        }
         # Whole rounds, so that the detector has its share as in use.
-        rounds = -(-args.frames // options.detect_interval)
+        streamed = -(-args.frames // options.detect_interval) * options.detect_interval
         return {
-            "frame": {
-                "name": args.image.name,
-                "size_px": [WIDTH_PX, HEIGHT_PX],
-                "faces": 1,
-                "face_px": round(max(x1 - x0, y1 - y0)),
-            },
+            "frame": {"name": args.image.name, **size},
             "still": _time_frames(estimator, image, args.frames, stream=False),
-            "stream": _time_frames(estimator, image, rounds * options.detect_interval, stream=True),
+            "stream": _time_frames(estimator, image, streamed, stream=True),
         }
 
 
@@ -128,21 +127,21 @@ def _time_frames(
     estimator: GazeEstimator, image: NDArray[np.uint8], frames: int, *, stream: bool
 ) -> dict[str, Any]:
     estimator.reset()
-    columns: dict[str, list[float]] = {name: [] for name in (*STAGES, "end to end")}
+    names = (*STAGES, "end to end")
+    rows_ms: list[list[float]] = []
     detector_runs = 0
     for index in range(_WARM_UP + frames):
         start_s = time.perf_counter()
-        stamp_s = index / _STREAM_FPS if stream else None
-        result = estimator.estimate(image, timestamp_s=stamp_s)
+        result = estimator.estimate(image, timestamp_s=index / _STREAM_FPS if stream else None)
         taken_ms = {**result.timings_ms, "end to end": (time.perf_counter() - start_s) * 1e3}
         if index >= _WARM_UP:
             detector_runs += result.detector_ran
-            for name, values in columns.items():
-                values.append(taken_ms[name])
-    total_ms = sum(columns["end to end"])
+            rows_ms.append([taken_ms[name] for name in names])
+    total_ms = sum(row[-1] for row in rows_ms)
+    p50_ms, p99_ms = _percentiles(rows_ms)
     return {
-        "p50_ms": {name: _percentile(values, 50) for name, values in columns.items()},
-        "p99_ms": {name: _percentile(values, 99) for name, values in columns.items()},
+        "p50_ms": dict(zip(names, p50_ms, strict=True)),
+        "p99_ms": dict(zip(names, p99_ms, strict=True)),
         "mean_ms": total_ms / frames,
         "fps": 1e3 * frames / total_ms,
         "frames": frames,
@@ -172,10 +171,10 @@ def _networks(args: argparse.Namespace) -> dict[str, Any]:
     from ..models.files import TASKS
 
     files, skipped = _present(args.compare)
-    tasks = {
-        task: _time_models([file for file in files if file.card.task == task], args, skipped)
-        for task in TASKS
-    }
+    tasks = {}
+    for task in TASKS:
+        models = [file for file in files if file.card.task == task]
+        tasks[task] = _time_models(models, args, skipped)
     return {"tasks": tasks, "skipped": skipped}
 
 
@@ -225,24 +224,14 @@ def _time_models(
             else:
                 runs.append(partial(backend.run, images))
                 bundled = file.path.parent == BUNDLED_FOLDER
-                models.append(
-                    {
-                        "name": file.path.name if bundled else str(file.path),
-                        "precision": file.card.precision,
-                        "backend": "onnxruntime" if file.path.suffix == ".onnx" else "tensorrt",
-                        "shape": shape,
-                    }
-                )
-        times_ms: list[list[float]] = [[] for _ in runs]
-        for _ in range(_WARM_UP + args.frames):
-            for run, taken in zip(runs, times_ms, strict=True):
-                start_s = time.perf_counter()
-                run()
-                taken.append((time.perf_counter() - start_s) * 1e3)
-    for model, taken in zip(models, times_ms, strict=True):
-        model["p50_ms"] = _percentile(taken[_WARM_UP:], 50)
-        model["p99_ms"] = _percentile(taken[_WARM_UP:], 99)
-        model["ratio"] = models[0]["p50_ms"] / model["p50_ms"]  # to the bundled FP32 network
+                name = file.path.name if bundled else str(file.path)
+                runtime = "onnxruntime" if file.path.suffix == ".onnx" else "tensorrt"
+                facts = {"name": name, "precision": file.card.precision}
+                models.append({**facts, "backend": runtime, "shape": shape})
+        rows_ms = [[_time_ms(run) for run in runs] for _ in range(_WARM_UP + args.frames)]
+    for model, p50_ms, p99_ms in zip(models, *_percentiles(rows_ms[_WARM_UP:]), strict=True):
+        model |= {"p50_ms": p50_ms, "p99_ms": p99_ms}
+        model["ratio"] = models[0]["p50_ms"] / p50_ms  # to the bundled FP32 network
     return {"rounds": args.frames, "models": models}
 
 
@@ -261,7 +250,14 @@ def _model_lines(report: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _percentile(values_ms: Sequence[float], percent: int) -> float:
+def _time_ms(run: Callable[[], object]) -> float:
+    start_s = time.perf_counter()
+    run()
+    return (time.perf_counter() - start_s) * 1e3
+
+
+def _percentiles(rows_ms: list[list[float]]) -> list[list[float]]:
+    """Give the p50 and the p99 of each column."""
     import numpy as np
 
-    return float(np.percentile(values_ms, percent))
+    return [[float(ms) for ms in row] for row in np.percentile(rows_ms, (50, 99), axis=0)]

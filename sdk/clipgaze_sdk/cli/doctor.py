@@ -10,6 +10,7 @@ import os
 import platform
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -49,7 +50,8 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
 def doctor(args: argparse.Namespace) -> int:
     """Carry out ``clipgaze doctor``."""
     checks = list(all_checks())
-    failed = sum(check.status == "fail" for check in checks)
+    counts = Counter(check.status for check in checks)
+    failed, warned = counts["fail"], counts["warn"]
     if args.json:
         print(json.dumps({"ok": not failed, "checks": [asdict(check) for check in checks]}))
         return 1 if failed else 0
@@ -57,8 +59,7 @@ def doctor(args: argparse.Namespace) -> int:
     for check in checks:
         print(f"{check.status:<4}  {check.name:<{width}}  {check.found}")
         if check.advice:
-            print(f"{'':<4}  {'':<{width}}  -> {check.advice}")
-    warned = sum(check.status == "warn" for check in checks)
+            print(f"{'':<{6 + width}}  -> {check.advice}")
     verdict = (
         f"cannot be estimated here: {failed} checks failed" if failed else "can be estimated here"
     )
@@ -68,12 +69,9 @@ def doctor(args: argparse.Namespace) -> int:
 
 def all_checks() -> Iterable[Check]:
     """Look at everything, one thing after another; a check that fails ends none of the others."""
-    yield from check_system()
-    yield from check_libraries()
-    yield from check_opencv()
-    yield from check_tensorrt()
-    yield from check_models()
-    yield from check_cameras()
+    looks = check_system, check_libraries, check_opencv, check_tensorrt, check_models, check_cameras
+    for look in looks:
+        yield from look()
 
 
 def check_system() -> Iterable[Check]:
@@ -123,24 +121,23 @@ def check_library(module: str, distribution: str) -> Check:
 
 def check_opencv() -> Iterable[Check]:
     """What OpenCV can read and show."""
-    if not _importable("cv2"):
+    try:
+        from ..media.opencv_build import display_is_available, read_opencv_build
+    except ImportError:
         return
-    from ..media.opencv_build import display_is_available, read_opencv_build
-
     build = read_opencv_build()
     if build.ffmpeg:
         yield Check("video files", "ok", "OpenCV has FFMPEG")
     else:
         advice = "install an OpenCV from PyPI, or convert videos to Motion-JPEG .avi"
         yield Check("video files", "warn", "OpenCV is built without FFMPEG", advice)
-    if not build.gstreamer and Path("/etc/nv_tegra_release").exists():
+    if build.gstreamer:
+        yield Check("GStreamer", "ok", "OpenCV has it")
+    elif Path("/etc/nv_tegra_release").exists():
         advice = "for CSI cameras use JetPack's OpenCV: pip uninstall opencv-python"
         yield Check("GStreamer", "warn", "OpenCV is built without GStreamer", advice)
     else:
-        found = (
-            "OpenCV has it" if build.gstreamer else "not in this OpenCV; only CSI cameras need it"
-        )
-        yield Check("GStreamer", "ok", found)
+        yield Check("GStreamer", "ok", "not in this OpenCV; only CSI cameras need it")
     found = "none in this OpenCV: results are printed and written"
     if build.gui != "NONE":
         shown = "and a display is there" if display_is_available() else "but no display: headless"
@@ -150,28 +147,18 @@ def check_opencv() -> Iterable[Check]:
 
 def check_tensorrt() -> Iterable[Check]:
     """TensorRT and pycuda, which only engines need."""
-    from ..backends.cuda import (
-        MissingRuntimeError,
-        import_cuda,
-        import_tensorrt,
-        is_jetson,
-        pycuda_advice,
-        tensorrt_advice,
-        this_machine,
-    )
+    from ..backends import cuda
 
-    missing = False
-    for name, advice in (("tensorrt", tensorrt_advice()), ("pycuda", pycuda_advice())):
-        if importlib.util.find_spec(name) is not None:
-            continue
-        missing = True
+    missing = {"tensorrt": cuda.tensorrt_advice(), "pycuda": cuda.pycuda_advice()}
+    missing = {k: text for k, text in missing.items() if importlib.util.find_spec(k) is None}
+    for name, advice in missing.items():
         found = "not installed; engines need it, ONNX models do not"
-        yield Check(name, "warn" if is_jetson() else "ok", found, advice if is_jetson() else "")
+        yield Check(name, "warn", found, advice) if cuda.is_jetson() else Check(name, "ok", found)
     if missing:
         return
     try:
-        machine = this_machine(import_tensorrt(), import_cuda())
-    except MissingRuntimeError as error:
+        machine = cuda.this_machine(cuda.import_tensorrt(), cuda.import_cuda())
+    except cuda.MissingRuntimeError as error:
         yield Check("backend tensorrt", "warn", _one_line(error), "or use the .onnx models")
         return
     found = (
@@ -183,7 +170,10 @@ def check_tensorrt() -> Iterable[Check]:
 
 def check_models() -> Iterable[Check]:
     """The bundled models, and one estimate from beginning to end."""
-    if not all(_importable(name) for name in ("numpy", "cv2", "onnxruntime")):
+    try:
+        for library in _OLDEST:
+            importlib.import_module(library)
+    except ImportError:
         yield Check("estimator", "fail", "not tried", "install what is missing above first")
         return
     from ..models.files import TASKS, resolve_models
@@ -196,22 +186,19 @@ def check_models() -> Iterable[Check]:
             yield Check(f"model {task}", "fail", _one_line(error), reinstall)
         else:
             yield Check(f"model {task}", "ok", f"{card.name} {card.version}, SHA-256 matches")
-    yield _check_estimate(reinstall)
-
-
-def _check_estimate(reinstall: str) -> Check:
+    start_s = time.perf_counter()
     try:
         import numpy as np
 
         from .._estimator import GazeEstimator
 
-        start_s = time.perf_counter()
         with GazeEstimator() as estimator:
             estimator.estimate(np.full((360, 640, 3), 96, np.uint8))
     except (ClipGazeError, ImportError) as error:
-        return Check("backend onnxruntime", "fail", _one_line(error), reinstall)
-    taken_s = time.perf_counter() - start_s
-    return Check("backend onnxruntime", "ok", f"loads the models and runs ({taken_s:.1f} s)")
+        yield Check("backend onnxruntime", "fail", _one_line(error), reinstall)
+    else:
+        found = f"loads the models and runs ({time.perf_counter() - start_s:.1f} s)"
+        yield Check("backend onnxruntime", "ok", found)
 
 
 def check_cameras() -> Iterable[Check]:
@@ -225,14 +212,6 @@ def check_cameras() -> Iterable[Check]:
         else:
             advice = "add yourself to its group: sudo usermod -aG video $USER, then log in again"
             yield Check(str(device), "warn", "no permission to open it", advice)
-
-
-def _importable(module: str) -> bool:
-    try:
-        importlib.import_module(module)
-    except ImportError:
-        return False
-    return True
 
 
 def _one_line(error: Exception) -> str:
