@@ -54,11 +54,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
 
 
 def bench(args: argparse.Namespace) -> int:
-    """Carry out ``clipgaze bench``.
-
-    Raises:
-        ClipGazeError: as its message says.
-    """
+    """Carry out ``clipgaze bench``, or raise a ClipGazeError."""
     if args.json is not None and not args.json.resolve().parent.is_dir():
         raise ConfigurationError(f"cannot write {str(args.json)!r}: make its folder first.")
     is_comparison = args.compare is not None
@@ -87,15 +83,11 @@ def _frames(args: argparse.Namespace) -> dict[str, Any]:
                 "with a clear face by --image."
             )
         x0, y0, x1, y1 = (float(edge) for edge in faces[0].bbox_px)
-        size = {
-            "size_px": [WIDTH_PX, HEIGHT_PX],
-            "faces": 1,
-            "face_px": round(max(x1 - x0, y1 - y0)),
-        }
+        frame = {"name": args.image.name, "size_px": [WIDTH_PX, HEIGHT_PX], "faces": 1}
         # Whole rounds, so that the detector has its share as in use.
         streamed = -(-args.frames // options.detect_interval) * options.detect_interval
         return {
-            "frame": {"name": args.image.name, **size},
+            "frame": {**frame, "face_px": round(max(x1 - x0, y1 - y0))},
             "still": _time_frames(estimator, image, args.frames, stream=False),
             "stream": _time_frames(estimator, image, streamed, stream=True),
         }
@@ -226,8 +218,8 @@ def _time_models(
                 bundled = file.path.parent == BUNDLED_FOLDER
                 name = file.path.name if bundled else str(file.path)
                 runtime = "onnxruntime" if file.path.suffix == ".onnx" else "tensorrt"
-                facts = {"name": name, "precision": file.card.precision}
-                models.append({**facts, "backend": runtime, "shape": shape})
+                model = {"name": name, "precision": file.card.precision, "backend": runtime}
+                models.append({**model, "shape": shape})
         rows_ms = [[_time_ms(run) for run in runs] for _ in range(_WARM_UP + args.frames)]
     for model, p50_ms, p99_ms in zip(models, *_percentiles(rows_ms[_WARM_UP:]), strict=True):
         model |= {"p50_ms": p50_ms, "p99_ms": p99_ms}

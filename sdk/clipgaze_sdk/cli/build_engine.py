@@ -56,11 +56,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
 
 
 def build_engine_command(args: argparse.Namespace) -> int:
-    """Carry out ``clipgaze build-engine``.
-
-    Raises:
-        ClipGazeError: as its message says.
-    """
+    """Carry out ``clipgaze build-engine``, or raise a ClipGazeError."""
     from ..backends.cuda import MissingRuntimeError
     from ..tensorrt.builder import build_engine, check_engine_output, check_graph
     from ..tensorrt.network import BuildOptions

@@ -45,11 +45,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
 
 
 def models(args: argparse.Namespace) -> int:
-    """Carry out ``clipgaze models``; 1 if a model is missing or damaged.
-
-    Raises:
-        ClipGazeError: as its message says.
-    """
+    """Carry out ``clipgaze models``, or raise a ClipGazeError; 1 if a listed model is damaged."""
     if args.name is not None:
         return _one(args)
     if args.save is not None:

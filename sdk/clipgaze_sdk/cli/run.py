@@ -111,11 +111,7 @@ def make_estimator(args: argparse.Namespace) -> GazeEstimator:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Carry out ``clipgaze run``.
-
-    Raises:
-        ClipGazeError: as its message says.
-    """
+    """Carry out ``clipgaze run``, or raise a ClipGazeError."""
     from ..media.sinks import check_outputs, open_sink
     from ..media.sources import left_out_images, open_source, source_kind
 

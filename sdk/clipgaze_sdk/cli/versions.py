@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import re
@@ -12,21 +13,15 @@ from typing import Any
 
 from .. import __version__
 
-OPENCV_PACKAGES = (
-    "opencv-python",
-    "opencv-python-headless",
-    "opencv-contrib-python",
-    "opencv-contrib-python-headless",
-)
+_OPENCV = "opencv-python", "opencv-contrib-python"
+OPENCV_PACKAGES = tuple(name for full in _OPENCV for name in (full, f"{full}-headless"))
 
 
 def installed_version(*distributions: str) -> str | None:
     """Give the version of the first of these distributions that is installed."""
     for name in distributions:
-        try:
+        with contextlib.suppress(metadata.PackageNotFoundError):
             return metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
     return None
 
 
@@ -65,21 +60,14 @@ def setting_lines(report: Mapping[str, Any]) -> list[str]:
 
 def machine_name() -> str:
     """Say the architecture and, where the system tells it, the processor or the board."""
-    for path, key in (("/proc/device-tree/model", ""), ("/proc/cpuinfo", "model name")):
-        try:
-            text = Path(path).read_text(errors="replace")
-        except OSError:
-            continue
-        if not key:
-            return f"{platform.machine()}, {text.strip(chr(0)).strip()}"
-        for line in text.splitlines():
-            if line.startswith(key):
-                return f"{platform.machine()}, {line.partition(':')[2].strip()}"
+    places = {"/proc/device-tree/model": r"([^\0]+)", "/proc/cpuinfo": r"model name\s*: (.+)"}
+    for path, pattern in places.items():
+        with contextlib.suppress(OSError):
+            if found := re.search(pattern, Path(path).read_text(errors="replace")):
+                return f"{platform.machine()}, {found[1].strip()}"
     return platform.machine() or "unknown machine"
 
 
 def cpu_count() -> int:
     """Count the CPUs that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
