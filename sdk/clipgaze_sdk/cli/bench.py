@@ -176,8 +176,8 @@ def _present(given: Iterable[Path]) -> tuple[list[ModelFile], dict[str, str]]:
     from ..tensorrt.info import ENGINE_SUFFIX
 
     paths = [BUNDLED_FOLDER / name for name in bundled_names()]
-    folders = [Path(), *sorted(Path().glob("engines_*"))]
-    paths += [p for folder in folders for p in sorted(folder.glob(f"*{ENGINE_SUFFIX}"))]
+    for pattern in (f"*{ENGINE_SUFFIX}", f"engines_*/*{ENGINE_SUFFIX}"):
+        paths += sorted(Path().glob(pattern))
     for path in given:
         if not path.exists():
             raise InputError(f"{str(path)!r} was given to --compare, and does not exist.")
@@ -230,8 +230,7 @@ def _time_models(
 def _model_lines(report: dict[str, Any]) -> list[str]:
     lines = ["milliseconds a run, in turns, with copies to and from a GPU; ratio to the first row"]
     for task, result in report["tasks"].items():
-        header = f"{task:<38}{'backend':<13}{'input':<13}{'p50':>8}{'p99':>9}{'ratio':>8}"
-        lines += ["", header]
+        lines += ["", f"{task:<38}{'backend':<13}{'input':<13}{'p50':>8}{'p99':>9}{'ratio':>8}"]
         lines += [
             f"  {m['name']:<36}{m['backend']:<13}{'x'.join(map(str, m['shape'])):<13}"
             f"{m['p50_ms']:>8.2f}{m['p99_ms']:>9.2f}{m['ratio']:>7.2f}x"

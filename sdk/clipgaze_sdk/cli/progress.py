@@ -18,14 +18,15 @@ def say(text: str) -> None:
 class ProgressLine:
     """One line that is drawn again and again on a terminal; nothing elsewhere."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, *, total: int | None = None) -> None:
         self._stream = stream
+        self._total = total
         self._drawn = False
-        self._is_terminal = stream.isatty()
+        self._start_s = self._next_s = time.monotonic()
 
     def draw(self, text: str) -> None:
         """Put a text in the line's place, cut or filled to the terminal's width."""
-        if self._is_terminal:
+        if self._stream.isatty():
             width = max(20, shutil.get_terminal_size().columns - 1)
             self._stream.write("\r" + text[:width].ljust(width))
             self._stream.flush()
@@ -37,18 +38,8 @@ class ProgressLine:
             self._stream.write("\r\x1b[K")
             self._stream.flush()
 
-
-class ProgressBar(ProgressLine):
-    """Counts frames, of ``total`` if that is known."""
-
-    def __init__(self, total: int | None, *, stream: TextIO) -> None:
-        super().__init__(stream)
-        self._total = total
-        self._start_s = time.monotonic()
-        self._next_s = self._start_s
-
     def update(self, done: int) -> None:
-        """Draw ``done`` frames, at most ten times a second."""
+        """Draw that ``done`` of ``total`` frames are, at most ten times a second."""
         now_s = time.monotonic()
         if now_s >= self._next_s or done == self._total:
             self._next_s = now_s + 0.1

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import math
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._errors import InputError
 from .._options import EstimatorOptions
-from .progress import ProgressBar, say
+from .progress import ProgressLine, say
 
 if TYPE_CHECKING:
     from .._estimator import GazeEstimator
-    from .._results import FaceResult, FrameResult
+    from .._results import FrameResult
     from ..media.sinks import Sink
     from ..media.sources import Source, SourceFrame
 
@@ -32,9 +32,8 @@ _OPTIONS: dict[str, tuple[type, str, str]] = {
     "detect_interval": (int, "N", "look for new faces on every Nth frame of a stream (30)"),
     "detector": (str, "NAME", "face detector: bundled, or yunet with --detector-path"),
     "detector_path": (str, "FILE", "YuNet's ONNX file"),
-    "flip_augment": (bool, "", "average a face and its mirror image: steadier, twice the work"),
 }
-"""Fields of ``EstimatorOptions`` that are arguments; --fov is horizontal_fov_deg."""
+"""Fields of ``EstimatorOptions`` that take a value; --fov is horizontal_fov_deg."""
 _EXAMPLES = """examples:
   clipgaze run photo.jpg annotated.jpg
   clipgaze run photos/ annotated/ results.csv
@@ -67,12 +66,10 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     view.add_argument("--camera", metavar="FILE", type=Path, help=text)
     text = "horizontal field of view, 60 if not given"
     view.add_argument("--fov", dest="horizontal_fov_deg", metavar="DEG", type=float, help=text)
-    for field_name, (kind, metavar, text) in _OPTIONS.items():
-        flag = f"--{field_name.replace('_', '-')}"
-        if kind is bool:
-            add(flag, action="store_const", const=True, help=text)
-        else:
-            add(flag, type=kind, metavar=metavar, help=text)
+    for name, (kind, metavar, text) in _OPTIONS.items():
+        add(f"--{name.replace('_', '-')}", type=kind, metavar=metavar, help=text)
+    text = "average a face and its mirror image: steadier, twice the work"
+    add("--flip-augment", action="store_true", default=None, help=text)
     parser.set_defaults(command=run)
 
 
@@ -85,21 +82,14 @@ def positive_int(text: str) -> int:
 
 
 def estimator_options(args: argparse.Namespace) -> EstimatorOptions:
-    """Make the options that the arguments give.
-
-    Raises:
-        ConfigurationError: one is outside its range, or two do not go together.
-    """
-    given = {name: getattr(args, name) for name in (*_OPTIONS, "horizontal_fov_deg")}
+    """Make the options that the arguments give, or raise a ConfigurationError."""
+    names = (*_OPTIONS, "flip_augment", "horizontal_fov_deg")
+    given = {name: getattr(args, name) for name in names}
     return EstimatorOptions(**{name: value for name, value in given.items() if value is not None})
 
 
 def make_estimator(args: argparse.Namespace) -> GazeEstimator:
-    """Make the estimator that the arguments give.
-
-    Raises:
-        ClipGazeError: an option, the camera file or a model cannot be used.
-    """
+    """Make the estimator that the arguments give, or raise a ClipGazeError."""
     from ..geometry.camera import Camera
 
     options = estimator_options(args)
@@ -121,14 +111,11 @@ def run(args: argparse.Namespace) -> int:
     if kind == "folder" and (names := [path.name for path in left_out_images(Path(args.input))]):
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
         say(f"note: formats that are not read are left out: {', '.join(names[:3])}{more}")
-    with contextlib.ExitStack() as stack:
-        source = open_source(args.input, on_unreadable=this.leave_out)
-        stack.callback(source.close)
-        estimator = stack.enter_context(make_estimator(args))
-        sinks: list[Sink] = []
-        for output in args.outputs:
-            sinks.append(open_sink(output, fps=source.fps))
-            stack.callback(sinks[-1].close)
+    with ExitStack() as stack:
+        hold = stack.enter_context
+        source = hold(closing(open_source(args.input, on_unreadable=this.leave_out)))
+        estimator = hold(make_estimator(args))
+        sinks = [hold(closing(open_sink(output, fps=source.fps))) for output in args.outputs]
         try:
             this.run(estimator, source, sinks)
         except KeyboardInterrupt:
@@ -169,9 +156,9 @@ class _Run:
         may_show = not sinks and not args.headless and source.kind in ("video", "camera")
         shown = may_show and window_is_available()
         title = f"clipgaze: {shown_name(args.input)}"
-        counts = [count for count in (source.frame_count, args.max_frames) if count is not None]
-        progress = ProgressBar(min(counts, default=None), stream=sys.stderr)
-        with contextlib.ExitStack() as stack:
+        counts = filter(None, (source.frame_count, args.max_frames))
+        progress = ProgressLine(sys.stderr, total=min(counts, default=None))
+        with ExitStack() as stack:
             stack.callback(progress.clear)
             if shown:
                 stack.callback(_close_window, title)
@@ -191,8 +178,8 @@ class _Run:
                     progress.update(self.frames)
                 else:
                     print("\n".join(describe_frame(frame, result)), flush=True)
-                wanted = not shown or _show(title, frame, result)
-                if self.frames == args.max_frames or not wanted:
+                left = shown and not _show(title, frame, result)
+                if left or self.frames == args.max_frames:
                     self.stopped = True
                     return
 
@@ -253,25 +240,20 @@ def describe_frame(frame: SourceFrame, result: FrameResult) -> list[str]:
     from ..media.pictures import shown_name
 
     count = len(result.faces)
-    people = "nobody in view" if count == 0 else f"{count} face{'s' if count > 1 else ''}"
+    people = f"{count} face{'s' if count > 1 else ''}" if count else "nobody in view"
     when = "" if frame.timestamp_s is None else f" frame {frame.index} at {frame.timestamp_s:.3f} s"
     lines = [f"{shown_name(frame.name)}{when}: {people}"]
-    lines += [f"  {_describe_face(face, number)}" for number, face in enumerate(result.faces)]
+    for number, face in enumerate(result.faces):
+        name = f"face {number}" if face.track_id is None else f"track {face.track_id}"
+        angles = (face.gaze.pitch_rad, face.gaze.yaw_rad, face.gaze.uncertainty_rad)
+        pitch_deg, yaw_deg, sigma_deg = map(math.degrees, angles)
+        box = " ".join(str(round(float(edge))) for edge in face.bbox_px)
+        distance_m = float(face.gaze.origin_mm[2]) / 1000.0
+        lines.append(
+            f"  {name}: gaze pitch {pitch_deg:+.1f} yaw {yaw_deg:+.1f} deg (sigma {sigma_deg:.1f}),"
+            f" {distance_m:.2f} m away, box {box} px, confidence {face.confidence:.2f}"
+        )
     return lines
-
-
-def _describe_face(face: FaceResult, number: int) -> str:
-    name = f"face {number}" if face.track_id is None else f"track {face.track_id}"
-    pitch_deg, yaw_deg, sigma_deg = (
-        math.degrees(angle)
-        for angle in (face.gaze.pitch_rad, face.gaze.yaw_rad, face.gaze.uncertainty_rad)
-    )
-    x0, y0, x1, y1 = (round(float(edge)) for edge in face.bbox_px)
-    distance_m = float(face.gaze.origin_mm[2]) / 1000.0
-    return (
-        f"{name}: gaze pitch {pitch_deg:+.1f} yaw {yaw_deg:+.1f} deg (sigma {sigma_deg:.1f}), "
-        f"{distance_m:.2f} m away, box {x0} {y0} {x1} {y1} px, confidence {face.confidence:.2f}"
-    )
 
 
 def _show(title: str, frame: SourceFrame, result: FrameResult) -> bool:
@@ -288,5 +270,5 @@ def _show(title: str, frame: SourceFrame, result: FrameResult) -> bool:
 def _close_window(title: str) -> None:
     from .._opencv import cv2
 
-    with contextlib.suppress(cv2.error):  # the viewer may have closed it
+    with suppress(cv2.error):  # the viewer may have closed it
         cv2.destroyWindow(title)

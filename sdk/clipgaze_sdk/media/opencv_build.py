@@ -23,25 +23,19 @@ class OpencvBuild:
 
 def read_opencv_build(text: str | None = None) -> OpencvBuild:
     """Read ``cv2.getBuildInformation()``, or ``text`` of that form."""
-    values: dict[str, str] = {}
-    for line in (cv2.getBuildInformation() if text is None else text).splitlines():
-        key, colon, value = line.partition(":")
-        if colon:
-            values.setdefault(key.strip(), value.strip())
-
-    def has(name: str) -> bool:
-        return values.get(name, "NO").startswith("YES")
-
-    toolkits = [name for name in ("QT", "GTK+", "Win32 UI", "Cocoa") if has(name)]
-    gui = values.get("GUI") or next(iter(toolkits), "NONE")
-    return OpencvBuild(gui=gui, ffmpeg=has("FFMPEG"), gstreamer=has("GStreamer"))
+    lines = (cv2.getBuildInformation() if text is None else text).splitlines()
+    pairs = (line.partition(":") for line in reversed(lines))  # the first of a name counts
+    values = {name.strip(): value.strip() for name, colon, value in pairs if colon}
+    has = {name for name, value in values.items() if value.startswith("YES")}
+    toolkits = (name for name in ("QT", "GTK+", "Win32 UI", "Cocoa") if name in has)
+    gui = values.get("GUI") or next(toolkits, "NONE")
+    return OpencvBuild(gui=gui, ffmpeg="FFMPEG" in has, gstreamer="GStreamer" in has)
 
 
 def display_is_available() -> bool:
     """Say whether a desktop is there to open windows on (not whether OpenCV can)."""
-    if sys.platform.startswith("linux"):
-        return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
-    return True
+    named = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    return bool(named) or not sys.platform.startswith("linux")
 
 
 def window_is_available() -> bool:

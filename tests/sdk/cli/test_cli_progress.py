@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from clipgaze_sdk.cli.progress import ProgressBar, progress_line
+from clipgaze_sdk.cli.progress import ProgressLine, progress_line
 
 
 class Terminal(io.StringIO):
@@ -30,13 +30,13 @@ def test_the_bar_has_one_length(done: int, total: int) -> None:
 def test_the_line_always_fits(monkeypatch: pytest.MonkeyPatch, columns: str) -> None:
     monkeypatch.setenv("COLUMNS", columns)
     terminal = Terminal()
-    ProgressBar(10**6, stream=terminal).update(999_999)
+    ProgressLine(terminal, total=10**6).update(999_999)
     assert len(terminal.getvalue()) == 1 + max(20, int(columns) - 1)
 
 
 def test_a_terminal_sees_the_bar_and_then_an_empty_line() -> None:
     terminal = Terminal()
-    bar = ProgressBar(2, stream=terminal)
+    bar = ProgressLine(terminal, total=2)
     bar.update(1)
     bar.update(2)
     bar.clear()
@@ -46,7 +46,7 @@ def test_a_terminal_sees_the_bar_and_then_an_empty_line() -> None:
 
 def test_anything_else_sees_nothing() -> None:
     stream = io.StringIO()
-    bar = ProgressBar(2, stream=stream)
+    bar = ProgressLine(stream, total=2)
     bar.update(1)
     bar.clear()
     assert stream.getvalue() == ""
