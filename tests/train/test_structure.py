@@ -23,23 +23,23 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "train.synth": ("train.synth.outputs", *_GROUND),
     "train.synth.figure": ("train.synth", *_GROUND),
     "train.synth.worn": ("train.synth", "train.synth.figure"),
-    "train.synth.places": ("train.synth", "train.synth.figure"),
+    "train.synth.places": ("train.synth",),
     "train.synth.render": ("train.synth", *_SYNTH[:3], *_GROUND),
     "train.synth.outputs": ("train.synth", *_SYNTH, *_GROUND),
     # Data, and what is trained on it.
     "train.data": ("train.synth.outputs", *_GROUND),
-    "train.loop": ("train.data", "train.gaze", *_GROUND),
+    "train.loop": ("train.data", *_GROUND),
     "train.front": ("train.loop", "train.synth", *_SYNTH, "train.synth.outputs", *_GROUND),
     "train.gaze": (
         *("train.data", "train.loop", "train.front", "train.clip", "train.eval"),
-        *("train.weights", *_GROUND),
+        *_GROUND,
     ),
     "train.clip": (
         *("train.data", "train.loop", "train.gaze", "train.synth.figure", "train.synth.outputs"),
         *_GROUND,
     ),
     "train.eval": (
-        *("train.data", "train.loop", "train.front", "train.gaze", "train.clip"),
+        *("train.data", "train.loop", "train.front", "train.gaze"),
         *("train.synth", "train.synth.outputs", *_GROUND),
     ),
     "train.photos": _GROUND,
