@@ -13,11 +13,12 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from types import FrameType
 
 from .. import __version__
 from .._errors import ClipGazeError, ConfigurationError
+from .progress import say
 
 __all__ = ["main", "make_parser"]
 
@@ -51,27 +52,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     _fill_closed_streams()
     with _interrupted_by_signals() as received:
         try:
-            code = _run_command(argv)
+            args = make_parser().parse_args(argv)
+            if isinstance(sys.stdout, io.TextIOWrapper):
+                sys.stdout.reconfigure(errors="backslashreplace")  # a card's "°" is no error
+            # The libraries below report each damaged packet; what matters is said by ourselves.
+            os.environ.setdefault("OPENCV_LOG_LEVEL", "FATAL")
+            os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+            code = int(args.command(args))
         except (Exception, KeyboardInterrupt) as error:
             code = _fail(KeyboardInterrupt() if received else error)
     return 128 + received[0] if received else code
 
 
-def _run_command(argv: Sequence[str] | None) -> int:
-    args = make_parser().parse_args(argv)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a card's "°" is not worth an error
-    # The libraries below report each damaged packet; what matters is said by our own messages.
-    os.environ.setdefault("OPENCV_LOG_LEVEL", "FATAL")
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    command: Callable[[argparse.Namespace], int] = args.command
-    return command(args)
-
-
 def _fail(error: BaseException) -> int:
     """Say what went wrong in one line, and give the exit code."""
-    from .progress import say
-
     if isinstance(error, KeyboardInterrupt):
         say("interrupted")
         return 130

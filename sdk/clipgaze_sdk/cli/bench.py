@@ -163,10 +163,8 @@ def _networks(args: argparse.Namespace) -> dict[str, Any]:
     from ..models.files import TASKS
 
     files, skipped = _present(args.compare)
-    tasks = {}
-    for task in TASKS:
-        models = [file for file in files if file.card.task == task]
-        tasks[task] = _time_models(models, args, skipped)
+    of_task = {task: [file for file in files if file.card.task == task] for task in TASKS}
+    tasks = {task: _time_models(found, args, skipped) for task, found in of_task.items()}
     return {"tasks": tasks, "skipped": skipped}
 
 

@@ -132,11 +132,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
 
 
 def check_size(name: str, width: int, height: int) -> None:
-    """Refuse what would take too much memory, before any is taken.
-
-    Raises:
-        InputError: a side or the number of pixels is above its limit.
-    """
+    """Raise InputError for what would take too much memory, before any is taken."""
     if max(width, height) > MAX_SIDE_PX or width * height > MAX_PIXELS:
         raise InputError(
             f"cannot use {name!r}: it has {width}x{height} px; expected sides of at most "
@@ -145,11 +141,7 @@ def check_size(name: str, width: int, height: int) -> None:
 
 
 def as_bgr(image: NDArray[np.generic], name: str) -> NDArray[np.uint8]:
-    """Make (H, W, 3) uint8 of what a decoder gave.
-
-    Raises:
-        InputError: it is no 8-bit picture.
-    """
+    """Make (H, W, 3) uint8 of what a decoder gave, or raise InputError for no 8-bit one."""
     if image.dtype != np.uint8 or image.ndim not in (2, 3):
         raise InputError(
             f"cannot use {name!r}: it decodes to {image.dtype} {image.shape}, expected 8-bit "

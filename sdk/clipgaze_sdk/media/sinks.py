@@ -54,15 +54,9 @@ def check_outputs(
 ) -> None:
     """Refuse outputs that cannot be written, before any work starts. Writes nothing.
 
-    Args:
-        source: the input as given.
-        source_kind: what the input is.
-        outputs: files or a folder to be written.
-        force: existing files may be overwritten (never one of the input).
-
     Raises:
-        ConfigurationError: an output does not fit the input, exists already, is named twice, is
-            the input or a link to it, or its folder does not exist.
+        ConfigurationError: an output does not fit the input, exists already (without ``force``), is
+            named twice, is the input or a link to it, or its folder does not exist.
         InputError: OpenCV cannot open a video of that name.
     """
     pictures = folder_images(Path(source)) if source_kind == "folder" else []
@@ -112,9 +106,7 @@ def _identity(path: Path) -> tuple[int, int]:
 def open_sink(output: Path, *, fps: float | None) -> Sink:
     """Make the sink for an output that ``check_outputs`` accepted; an existing file goes.
 
-    Args:
-        output: a file or a folder.
-        fps: frames per second of a written video; None counts as 30.
+    Frames per second of a written video that are None count as 30.
 
     Raises:
         InputError: the file cannot be created.

@@ -106,11 +106,7 @@ def open_source(
 
 
 def folder_images(folder: Path) -> list[Path]:
-    """List the pictures of ``folder`` (not of folders in it) by name, 2 before 10.
-
-    Raises:
-        InputError: there are none.
-    """
+    """List the pictures directly in a folder by name, 2 before 10; InputError if there are none."""
     paths = _pictures(folder, IMAGE_SUFFIXES)
     if not paths:
         raise InputError(
@@ -169,8 +165,7 @@ class PictureSource:
 class CaptureSource:
     """A video file with its container's timestamps, or a webcam with those of a clock from 0.
 
-    Raises:
-        InputError: it cannot be opened, or its frames are too large.
+    Raises InputError for what cannot be opened, and for frames that are too large.
     """
 
     def __init__(self, source: Path | int) -> None:
@@ -201,16 +196,12 @@ class CaptureSource:
         self._last_s: float | None = None
 
     def frames(self) -> Iterator[SourceFrame]:
-        """Yield frames until it ends or cannot be decoded further.
-
-        Raises:
-            InputError: a camera opened but never gave a frame.
-        """
+        """Yield frames until it ends or cannot be decoded; InputError for a camera without any."""
         for index in itertools.count():
             image = self._read()
-            if image is None and index == 0 and self.kind == "camera":
-                raise InputError(f"{self._name} gave no frame. Unplug it or try another index.")
             if image is None:
+                if index == 0 and self.kind == "camera":
+                    raise InputError(f"{self._name} gave no frame. Unplug it or try another index.")
                 return
             self._last_s = self._stamp_s(self._last_s)
             yield SourceFrame(as_bgr(image, self._name), self._name, index, self._last_s)
