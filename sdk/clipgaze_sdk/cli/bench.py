@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -14,6 +14,10 @@ from typing import TYPE_CHECKING, Any
 from .._call import STAGES
 from .._errors import ClipGazeError, ConfigurationError, InputError
 from .._options import EstimatorOptions
+from ..backends import load_backend
+from ..models.files import BUNDLED_FOLDER, TASKS, ModelFile, bundled_names, load_model_file
+from ..tensorrt.info import ENGINE_SUFFIX
+from ..tensorrt.network import BuildOptions
 from .run import positive_int
 from .versions import describe_setting, setting_lines
 
@@ -22,7 +26,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .._estimator import GazeEstimator
-    from ..models.files import ModelFile
 
 WIDTH_PX, HEIGHT_PX = 1280, 720
 _STREAM_FPS = 30.0
@@ -159,45 +162,32 @@ def _frame_lines(report: dict[str, Any]) -> list[str]:
 
 
 def _networks(args: argparse.Namespace) -> dict[str, Any]:
-    """Time the networks that are here, those of one task in turns."""
-    from ..models.files import TASKS
-
-    files, skipped = _present(args.compare)
-    of_task = {task: [file for file in files if file.card.task == task] for task in TASKS}
-    tasks = {task: _time_models(found, args, skipped) for task, found in of_task.items()}
-    return {"tasks": tasks, "skipped": skipped}
-
-
-def _present(given: Iterable[Path]) -> tuple[list[ModelFile], dict[str, str]]:
-    """Return the bundled graphs, the engines in the working folder, and what was given."""
-    from ..models.files import BUNDLED_FOLDER, bundled_names, load_model_file
-    from ..tensorrt.info import ENGINE_SUFFIX
-
+    """Time the bundled graphs, the engines in the working folder, and what was given, by task."""
     paths = [BUNDLED_FOLDER / name for name in bundled_names()]
     for pattern in (f"*{ENGINE_SUFFIX}", f"engines_*/*{ENGINE_SUFFIX}"):
         paths += sorted(Path().glob(pattern))
-    for path in given:
+    for path in args.compare:
         if not path.exists():
             raise InputError(f"{str(path)!r} was given to --compare, and does not exist.")
         inside = [*path.glob(f"*{ENGINE_SUFFIX}"), *path.glob("*.onnx")] if path.is_dir() else []
         paths += sorted(inside) or [path]
-    files, skipped = [], {}
+    files: list[ModelFile] = []
+    skipped: dict[str, str] = {}
     for path in dict.fromkeys(paths):
         try:
             files.append(load_model_file(path))
         except ClipGazeError as error:
             skipped[str(path)] = str(error)
-    return files, skipped
+    of_task = {task: [file for file in files if file.card.task == task] for task in TASKS}
+    tasks = {task: _time_models(found, args, skipped) for task, found in of_task.items()}
+    return {"tasks": tasks, "skipped": skipped}
 
 
 def _time_models(
     files: Sequence[ModelFile], args: argparse.Namespace, skipped: dict[str, str]
 ) -> dict[str, Any]:
     """Run the networks of one task in turns, so that all see the same machine."""
-    from ..backends import load_backend
-    from ..models.files import BUNDLED_FOLDER
     from ..tensorrt.builder import profile_of, sample_images
-    from ..tensorrt.network import BuildOptions
 
     with ExitStack() as stack:
         models: list[dict[str, Any]] = []

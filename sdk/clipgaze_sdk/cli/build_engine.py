@@ -6,15 +6,16 @@ import argparse
 import contextlib
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .._errors import ConfigurationError
+from ..backends.cuda import MissingRuntimeError
+from ..models.files import TASKS
+from ..tensorrt.info import EngineInfo
+from ..tensorrt.network import BuildOptions
 from .progress import ProgressLine, say
 from .run import positive_int
 from .versions import cpu_count
-
-if TYPE_CHECKING:
-    from ..tensorrt.info import EngineInfo
 
 MISSING_RUNTIME = 3
 
@@ -57,9 +58,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
 
 def build_engine_command(args: argparse.Namespace) -> int:
     """Carry out ``clipgaze build-engine``, or raise a ClipGazeError."""
-    from ..backends.cuda import MissingRuntimeError
     from ..tensorrt.builder import build_engine, check_engine_output, check_graph
-    from ..tensorrt.network import BuildOptions
 
     options = BuildOptions(
         precision=args.precision,
@@ -101,8 +100,6 @@ def build_engine_command(args: argparse.Namespace) -> int:
 
 def _outputs(args: argparse.Namespace) -> dict[str, Path]:
     """Return what is built, and where to."""
-    from ..models.files import TASKS
-
     if not args.all:
         source = args.model or "gaze"
         name = Path(source).stem.removesuffix(f".{args.precision}")
@@ -120,12 +117,11 @@ def _outputs(args: argparse.Namespace) -> dict[str, Path]:
 
 def _summary(output: Path, info: EngineInfo) -> str:
     counts = ", ".join(f"{count} {name}" for name, count in sorted(info.compute_layers.items()))
-    worst = max(info.parity.values())
     typed = "strongly typed" if info.strongly_typed else "by builder flags"
     return (
         f"wrote {output} ({output.stat().st_size / 1e6:.1f} MB) and {output.name}.json: "
         f"convolutions and matrix products {counts} ({typed}); largest difference to ONNX Runtime "
-        f"{100 * worst:.2g} % of an output's magnitude"
+        f"{100 * max(info.parity.values()):.2g} % of an output's magnitude"
     )
 
 

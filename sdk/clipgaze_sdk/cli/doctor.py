@@ -18,6 +18,8 @@ from typing import Any, Literal
 
 from .. import __version__
 from .._errors import ClipGazeError
+from ..backends import cuda
+from ..models.files import TASKS, resolve_models
 from .versions import OPENCV_PACKAGES, cpu_count, installed_version, machine_name, numbers_of
 
 Status = Literal["ok", "warn", "fail"]
@@ -133,7 +135,7 @@ def check_opencv() -> Iterable[Check]:
         yield Check("video files", "warn", "OpenCV is built without FFMPEG", advice)
     if build.gstreamer:
         yield Check("GStreamer", "ok", "OpenCV has it")
-    elif Path("/etc/nv_tegra_release").exists():
+    elif cuda.is_jetson():
         advice = "for CSI cameras use JetPack's OpenCV: pip uninstall opencv-python"
         yield Check("GStreamer", "warn", "OpenCV is built without GStreamer", advice)
     else:
@@ -147,8 +149,6 @@ def check_opencv() -> Iterable[Check]:
 
 def check_tensorrt() -> Iterable[Check]:
     """TensorRT and pycuda, which only engines need."""
-    from ..backends import cuda
-
     missing = {"tensorrt": cuda.tensorrt_advice(), "pycuda": cuda.pycuda_advice()}
     missing = {k: text for k, text in missing.items() if importlib.util.find_spec(k) is None}
     for name, advice in missing.items():
@@ -176,8 +176,6 @@ def check_models() -> Iterable[Check]:
     except ImportError:
         yield Check("estimator", "fail", "not tried", "install what is missing above first")
         return
-    from ..models.files import TASKS, resolve_models
-
     reinstall = "install clipgaze-sdk again; its files are incomplete or damaged"
     for task in TASKS:
         try:
