@@ -97,11 +97,7 @@ def _frames(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def bench_frame(path: Path) -> NDArray[np.uint8]:
-    """Fit a picture into the frame to time, (720, 1280, 3) uint8 BGR.
-
-    Raises:
-        InputError: the picture cannot be read.
-    """
+    """Fit a picture into the frame to time, (720, 1280, 3) uint8 BGR; InputError if unreadable."""
     import numpy as np
 
     from .._opencv import cv2

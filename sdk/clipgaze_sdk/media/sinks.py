@@ -7,7 +7,7 @@ import csv
 import io
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -16,7 +16,7 @@ import numpy as np
 from .._draw import draw_result
 from .._errors import ConfigurationError, InputError
 from .._opencv import cv2, opencv_path
-from .._results import FaceResult, FrameResult
+from .._results import FrameResult
 from ..writing import cannot_write
 from .pictures import IMAGE_SUFFIXES, shown_name, write_image
 from .sources import SourceFrame, SourceKind, folder_images
@@ -106,17 +106,16 @@ def _identity(path: Path) -> tuple[int, int]:
 def open_sink(output: Path, *, fps: float | None) -> Sink:
     """Make the sink for an output that ``check_outputs`` accepted; an existing file goes.
 
-    Frames per second of a written video that are None count as 30.
-
-    Raises:
-        InputError: the file cannot be created.
+    Raises InputError where it cannot be created. ``fps`` is a written video's, 30 if None.
     """
     kind = sink_kind(output)
     if kind in ("image", "folder"):
         return PictureSink(output, folder=kind == "folder")
     if kind == "video":
         return VideoSink(output, fps=fps or 30.0)
-    return JsonlSink(output) if kind == "jsonl" else CsvSink(output)
+    if kind == "jsonl":
+        return LineSink(output, _json_line)
+    return LineSink(output, _csv_rows, header=_COLUMNS + "\n")
 
 
 class PictureSink:
@@ -182,11 +181,14 @@ class VideoSink:
             self._writer = None
 
 
-class _LineSink:
+class LineSink:
     """Text that is on disk at once, frame by frame; what does not fit is taken back."""
 
-    def __init__(self, path: Path, header: str = "") -> None:
+    def __init__(
+        self, path: Path, text_of: Callable[[SourceFrame, FrameResult], str], *, header: str = ""
+    ) -> None:
         self._path = path
+        self._text_of = text_of
         self._size = 0
         _make_way(path)
         try:
@@ -194,6 +196,10 @@ class _LineSink:
         except OSError as error:
             raise cannot_write(path, error) from error
         self._add(header)
+
+    def write(self, frame: SourceFrame, result: FrameResult) -> None:
+        """Add the frame's line or lines."""
+        self._add(self._text_of(frame, result))
 
     def _add(self, text: str) -> None:
         data, done = text.encode(), 0
@@ -211,34 +217,30 @@ class _LineSink:
         self._file.close()
 
 
-class JsonlSink(_LineSink):
-    """One JSON object a frame: its source and number, then ``FrameResult.to_dict()``."""
-
-    def write(self, frame: SourceFrame, result: FrameResult) -> None:
-        """Add the frame's line."""
-        record = {"source": shown_name(frame.name), "frame": frame.index, **result.to_dict()}
-        self._add(json.dumps(record, allow_nan=False) + "\n")
-
-
-class CsvSink(_LineSink):
-    """One row a face under ``CSV_HEADER``; a frame without faces has no row."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(path, header=_COLUMNS + "\n")
-
-    def write(self, frame: SourceFrame, result: FrameResult) -> None:
-        """Add a row for each face."""
-        name, stamp_s = shown_name(frame.name), result.timestamp_s
-        stamp = "" if stamp_s is None else f"{stamp_s:.6f}"
-        text = io.StringIO()
-        rows = csv.writer(text, lineterminator="\n")
-        for number, face in enumerate(result.faces):
-            rows.writerow((name, frame.index, stamp, number, *_csv_cells(face)))
-        self._add(text.getvalue())
-
-
-Sink = PictureSink | VideoSink | JsonlSink | CsvSink
+Sink = PictureSink | VideoSink | LineSink
 """What takes each frame's result, and is closed at the end."""
+
+
+def _json_line(frame: SourceFrame, result: FrameResult) -> str:
+    """Its source and number, then ``FrameResult.to_dict()``."""
+    record = {"source": shown_name(frame.name), "frame": frame.index, **result.to_dict()}
+    return json.dumps(record, allow_nan=False) + "\n"
+
+
+def _csv_rows(frame: SourceFrame, result: FrameResult) -> str:
+    """One row a face under ``CSV_HEADER``; a frame without faces has no row."""
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    stamp = "" if result.timestamp_s is None else f"{result.timestamp_s:.6f}"
+    for number, face in enumerate(result.faces):
+        gaze, head = face.gaze, face.head_pose
+        angles = (gaze.pitch_rad, gaze.yaw_rad, gaze.uncertainty_rad)
+        turn = (head.pitch_rad, head.yaw_rad, head.roll_rad)
+        numbers = (*face.bbox_px, *angles, *gaze.vector, *gaze.origin_mm, *turn, *face.eye_openness)
+        of_frame = (shown_name(frame.name), frame.index, stamp, number, face.track_id)
+        cells = (f"{float(number):.5f}" for number in numbers)
+        rows.writerow((*of_frame, f"{face.confidence:.4f}", *cells))
+    return text.getvalue()
 
 
 def _make_way(path: Path) -> None:
@@ -248,13 +250,3 @@ def _make_way(path: Path) -> None:
             path.unlink()
         except OSError as error:
             raise cannot_write(path, error) from error
-
-
-def _csv_cells(face: FaceResult) -> tuple[str, ...]:
-    gaze, head = face.gaze, face.head_pose
-    angles = (gaze.pitch_rad, gaze.yaw_rad, gaze.uncertainty_rad)
-    turn = (head.pitch_rad, head.yaw_rad, head.roll_rad)
-    vectors = (*gaze.vector, *gaze.origin_mm)
-    numbers = (*face.bbox_px, *angles, *vectors, *turn, *face.eye_openness)
-    track = "" if face.track_id is None else str(face.track_id)
-    return (track, f"{face.confidence:.4f}", *(f"{float(number):.5f}" for number in numbers))

@@ -42,9 +42,7 @@ class SourceFrame:
 def source_kind(source: str) -> SourceKind:
     """Say what ``source`` names, by its suffix and by what the file begins with.
 
-    Raises:
-        InputError: nothing of that name exists, or it is an address or a picture of a kind that is
-            not read.
+    Raises InputError where nothing of that name exists, or what is there is not read.
     """
     if _CAMERA.fullmatch(source):
         return "camera"

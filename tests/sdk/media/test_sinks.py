@@ -17,8 +17,7 @@ from clipgaze_sdk._errors import ConfigurationError, InputError
 from clipgaze_sdk.media.pictures import write_image
 from clipgaze_sdk.media.sinks import (
     CSV_HEADER,
-    CsvSink,
-    JsonlSink,
+    LineSink,
     PictureSink,
     VideoSink,
     check_outputs,
@@ -164,7 +163,7 @@ def test_a_file_where_a_folder_belongs_and_the_reverse_are_refused(tmp_path: Pat
 
 
 def test_json_lines_hold_one_frame_each_and_are_on_disk_at_once(tmp_path: Path) -> None:
-    sink = JsonlSink(tmp_path / "a.jsonl")
+    sink = open_sink(tmp_path / "a.jsonl", fps=None)
     sink.write(frame(0), example_result(example_face(pitch_deg=10), timestamp_s=0.0))
     sink.write(frame(1), example_result(timestamp_s=0.04))
     lines = (tmp_path / "a.jsonl").read_text().splitlines()  # before close
@@ -179,7 +178,7 @@ def test_json_lines_hold_one_frame_each_and_are_on_disk_at_once(tmp_path: Path) 
 
 
 def test_csv_holds_one_row_a_face(tmp_path: Path) -> None:
-    sink = CsvSink(tmp_path / "a.csv")
+    sink = open_sink(tmp_path / "a.csv", fps=None)
     faces = (example_face(pitch_deg=10, yaw_deg=-20, track_id=3), example_face(track_id=4))
     sink.write(frame(0), example_result(*faces, timestamp_s=0.0))
     sink.write(frame(1), example_result(timestamp_s=0.04))
@@ -200,7 +199,7 @@ def test_csv_holds_one_row_a_face(tmp_path: Path) -> None:
 
 
 def test_csv_of_a_picture_leaves_time_and_track_empty(tmp_path: Path) -> None:
-    sink = CsvSink(tmp_path / "a.csv")
+    sink = open_sink(tmp_path / "a.csv", fps=None)
     sink.write(frame(0), example_result(example_face()))
     sink.close()
     row = (tmp_path / "a.csv").read_text().splitlines()[1]
@@ -252,7 +251,7 @@ def test_sinks_follow_the_suffixes(tmp_path: Path) -> None:
     kinds = [type(sink) for sink in sinks]
     for sink in sinks:
         sink.close()
-    assert kinds == [PictureSink, VideoSink, JsonlSink, CsvSink, PictureSink]
+    assert kinds == [PictureSink, VideoSink, LineSink, LineSink, PictureSink]
 
 
 def test_a_file_that_cannot_be_created_is_an_error(tmp_path: Path) -> None:
@@ -293,12 +292,12 @@ def test_a_line_that_does_not_fit_on_the_disk_is_taken_back(tmp_path: Path) -> N
 import resource, signal
 from pathlib import Path
 from clipgaze_sdk._errors import InputError
-from clipgaze_sdk.media.sinks import JsonlSink
+from clipgaze_sdk.media.sinks import open_sink
 from tests.sdk.example_results import example_face, example_result
 from tests.sdk.media.test_sinks import frame
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
-sink = JsonlSink(Path({str(tmp_path / "a.jsonl")!r}))
+sink = open_sink(Path({str(tmp_path / "a.jsonl")!r}), fps=None)
 try:
     for index in range(100):
         sink.write(frame(index), example_result(example_face()))
