@@ -14,7 +14,7 @@ from ..models.files import TASKS
 from ..tensorrt.info import EngineInfo
 from ..tensorrt.network import BuildOptions
 from .progress import ProgressLine, say
-from .run import positive_int
+from .run import given, positive_int
 from .versions import cpu_count
 
 MISSING_RUNTIME = 3
@@ -46,10 +46,12 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     add("--all", action="store_true", help="build all three bundled networks")
     text = "batch sizes (1,1,8; 1,1,1 for the face detector); larger batches run in parts"
     add("--batch", metavar="MIN,OPT,MAX", type=_batch, help=text)
-    add("--workspace", metavar="MIB", type=positive_int, default=1024, help="GPU memory (1024)")
+    text = "GPU memory (1024)"
+    add("--workspace", dest="workspace_mib", metavar="MIB", type=positive_int, help=text)
     text = "kept between builds, to shorten them"
     add("--timing-cache", metavar="FILE", type=Path, help=text)
-    add("--dla", metavar="N", type=int, help="use this deep learning accelerator")
+    text = "use this deep learning accelerator"
+    add("--dla", dest="dla_core", metavar="N", type=int, help=text)
     text = "the engine (NAME.PRECISION.engine); with --all a folder (engines_PRECISION)"
     add("--output", metavar="PATH", type=Path, help=text)
     add("--force", action="store_true", help="overwrite another model's engine")
@@ -60,13 +62,8 @@ def build_engine_command(args: argparse.Namespace) -> int:
     """Carry out ``clipgaze build-engine``, or raise a ClipGazeError."""
     from ..tensorrt.builder import build_engine, check_engine_output, check_graph
 
-    options = BuildOptions(
-        precision=args.precision,
-        batch=args.batch,
-        workspace_mib=args.workspace,
-        dla_core=args.dla,
-        timing_cache=args.timing_cache,
-    )
+    names = ("precision", "batch", "workspace_mib", "dla_core", "timing_cache")
+    options = BuildOptions(**given(args, *names))
     graphs = []
     for source, output in _outputs(args).items():
         graph = check_graph(source, options, threads=cpu_count())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import textwrap
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -16,6 +15,7 @@ from ..models.cards import TensorSpec
 from ..models.files import TASKS, ModelFile, bundled_names, find_model_file
 from ..tensorrt.info import ENGINE_SUFFIX
 from ..writing import write_files
+from .progress import say
 
 _ROW = "{:<30}{:<11}{:>5}  {:<23}{:<12}{}"
 _MEASURED = {
@@ -51,25 +51,25 @@ def models(args: argparse.Namespace) -> int:
     if args.save is not None:
         raise ConfigurationError("--save was given without NAME; name the model to write.")
     files: list[ModelFile] = []
-    errors: list[str] = []
+    errors: list[ModelError] = []
     for name in bundled_names() or [f"{task}.onnx" for task in TASKS]:
         try:
             files.append(find_model_file(Path(name)))
         except ModelError as error:
-            errors.append(" ".join(str(error).split()))
+            errors.append(error)
     if args.json:
         print(json.dumps(_nested(files), indent=2))
     else:
         head = _ROW.format("file", "precision", "MB", "for", "licence", "measured")
         print("\n".join([head, *(_row(file) for file in files)]))
-    for text in errors:
-        print(f"error: {text}", file=sys.stderr)
+    for failure in errors:
+        say(f"error: {failure}")
     return 1 if errors else 0
 
 
 def _one(args: argparse.Namespace) -> int:
-    has_suffix = args.name.endswith((".onnx", ENGINE_SUFFIX))
-    model = find_model_file(Path(args.name if has_suffix else f"{args.name}.onnx"))
+    suffix = "" if args.name.endswith((".onnx", ENGINE_SUFFIX)) else ".onnx"
+    model = find_model_file(Path(args.name + suffix))
     if args.save is not None:
         _save(model, args.save)
     elif args.json:

@@ -81,11 +81,14 @@ def positive_int(text: str) -> int:
     return number
 
 
+def given(args: argparse.Namespace, *names: str) -> dict[str, Any]:
+    """Pick those of these arguments that were given."""
+    return {name: vars(args)[name] for name in names if vars(args)[name] is not None}
+
+
 def estimator_options(args: argparse.Namespace) -> EstimatorOptions:
     """Make the options that the arguments give, or raise a ConfigurationError."""
-    names = (*_OPTIONS, "flip_augment", "horizontal_fov_deg")
-    given = {name: getattr(args, name) for name in names}
-    return EstimatorOptions(**{name: value for name, value in given.items() if value is not None})
+    return EstimatorOptions(**given(args, *_OPTIONS, "flip_augment", "horizontal_fov_deg"))
 
 
 def make_estimator(args: argparse.Namespace) -> GazeEstimator:
@@ -173,7 +176,10 @@ class _Run:
                     continue
                 for sink in sinks:
                     sink.write(frame, result)
-                self._count(result)
+                self.frames += 1
+                self.faces += len(result.faces)
+                self.full_frames += len(result.faces) >= self.options.max_faces
+                self.camera_is_assumed = result.camera_is_assumed and not args.horizontal_fov_deg
                 if sinks or shown:
                     progress.update(self.frames)
                 else:
@@ -182,12 +188,6 @@ class _Run:
                 if left or self.frames == args.max_frames:
                     self.stopped = True
                     return
-
-    def _count(self, result: FrameResult) -> None:
-        self.frames += 1
-        self.faces += len(result.faces)
-        self.full_frames += len(result.faces) >= self.options.max_faces
-        self.camera_is_assumed = result.camera_is_assumed and self.args.horizontal_fov_deg is None
 
     def summarize(self, *, note: str = "") -> None:
         """Say what was done, and what is to be known of it."""
@@ -204,8 +204,8 @@ class _Run:
                 f"note: {self.full_frames} of {self.frames} frames had the most faces that are "
                 f"looked for ({self.options.max_faces}); there may be more. Raise --max-faces."
             )
-        elapsed_s = max(time.monotonic() - self.start_s, 1e-9)
-        where = ", ".join(str(output) for output in outputs)
+        elapsed_s = time.monotonic() - self.start_s
+        where = ", ".join(map(str, outputs))
         written = f"; written to {where}" if where and self.frames else ""
         say(
             f"{note}{self.frames} frame{'' if self.frames == 1 else 's'}, {self.faces} "

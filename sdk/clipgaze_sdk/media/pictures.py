@@ -50,12 +50,12 @@ def picture_size(data: bytes) -> tuple[int, int] | None:
     try:
         if kind == "PNG":
             width, height = struct.unpack_from(">II", data, 16)
-            return width, height
-        if kind == "BMP":
+        elif kind == "BMP":
             old = struct.unpack_from("<I", data, 14)[0] == 12
             width, height = struct.unpack_from("<HH" if old else "<ii", data, 18)
-            return abs(width), abs(height)
-        return {"WebP": _webp_size, "JPEG": _jpeg_size, "TIFF": _tiff_size}[kind or ""](data)
+        else:
+            return {"WebP": _webp_size, "JPEG": _jpeg_size, "TIFF": _tiff_size}[kind or ""](data)
+        return abs(width), abs(height)
     except (KeyError, struct.error):
         return None
 

@@ -20,8 +20,6 @@ from .pictures import IMAGE_SUFFIXES, OTHER_SUFFIXES, as_bgr, check_size, kind_o
 SourceKind = Literal["image", "folder", "video", "camera"]
 _PICTURES_IN_A_ROW = (".mjpeg", ".mjpg")
 """Videos that begin as a picture does."""
-_FALLBACK_FPS = 30.0
-_LONGEST_S = 1e9
 _CAMERA = re.compile(r"(?:/dev/video)?([0-9]{1,4})")
 
 
@@ -183,7 +181,7 @@ class CaptureSource:
                 "see `clipgaze doctor`."
             )
         fps = self._get(cv2.CAP_PROP_FPS)
-        self.fps = fps if 0.0 < fps <= 1000.0 else _FALLBACK_FPS
+        self.fps = fps if 0.0 < fps <= 1000.0 else 30.0
         self.frame_count: int | None = None
         if not is_camera:
             sides = (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
@@ -225,7 +223,7 @@ class CaptureSource:
             stamp_s, step_s = now_s - self._start_s, 1e-6
         else:
             stamp_s, step_s = self._get(cv2.CAP_PROP_POS_MSEC) / 1000.0, 1.0 / self.fps
-        if abs(stamp_s) < _LONGEST_S and (last_s is None or stamp_s > last_s):
+        if abs(stamp_s) < 1e9 and (last_s is None or stamp_s > last_s):
             return stamp_s
         # The container has none (NaN, or numbers beyond sense), or they jump back.
         return 0.0 if last_s is None else last_s + step_s
