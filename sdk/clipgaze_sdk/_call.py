@@ -30,6 +30,5 @@ class Call:
 
     def timings_ms(self, *, images: int) -> dict[str, float]:
         """Return milliseconds per stage and in total, shared out evenly over ``images``."""
-        total = time.perf_counter() - self._start
-        seconds = {**self._seconds, "total": total}
+        seconds = {**self._seconds, "total": time.perf_counter() - self._start}
         return {name: 1e3 * value / images for name, value in seconds.items()}

@@ -1,16 +1,12 @@
-"""Numbers and arrays as callers give them, checked in one place."""
+"""Numbers as callers give them, checked in one place."""
 
 from __future__ import annotations
 
 import operator
 from numbers import Real
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ._errors import ClipGazeError, ConfigurationError, InputError
-
-if TYPE_CHECKING:  # the command line reads options before it needs numpy
-    import numpy as np
-    from numpy.typing import NDArray
+from ._errors import ConfigurationError
 
 
 def real_number(value: object) -> float:
@@ -44,21 +40,6 @@ def checked_count(name: str, value: Any, *, high: int) -> int:
             f"{name} is {shown(value)}; expected a whole number between 1 and {high}."
         )
     return count
-
-
-def float_array(
-    name: str, value: Any, error: type[ClipGazeError] = InputError
-) -> NDArray[np.float64]:
-    """Return the caller's numbers as float64, not always a copy, or raise ``error``."""
-    import numpy as np
-
-    try:
-        array = np.asarray(value)
-        if array.dtype.kind == "c":
-            raise TypeError("complex numbers")
-        return array.astype(np.float64, copy=False)
-    except (TypeError, ValueError, OverflowError) as reason:
-        raise error(f"{name} is {shown(value)}; expected an array of numbers.") from reason
 
 
 def shown(value: object) -> str:

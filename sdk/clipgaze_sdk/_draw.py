@@ -69,8 +69,7 @@ def _outlined(line_px: int) -> int:
 
 
 def _box_side_px(face: FaceResult) -> float:
-    x0, y0, x1, y1 = (float(value) for value in face.bbox_px)
-    return max(x1 - x0, y1 - y0, 1.0)
+    return float(max(1.0, *(face.bbox_px[2:] - face.bbox_px[:2])))
 
 
 def _draw_box(canvas: _Image, face: FaceResult, line_px: int) -> None:

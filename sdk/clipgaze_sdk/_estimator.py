@@ -24,8 +24,8 @@ from ._options import EstimatorOptions
 from ._results import FaceResult, FrameResult
 from .faces.crop_network import CropRequest
 from .faces.detector import FaceDetector
-from .faces.gaze_network import GazeCrop, GazeNetwork, gaze_from_network
-from .faces.hysteresis import CropHysteresis
+from .faces.gaze_network import GazeNetwork, gaze_from_network
+from .faces.hysteresis import Crop, CropHysteresis
 from .faces.landmarks import LandmarkNetwork
 from .faces.pipeline import FacePipeline
 from .faces.tracks import Track
@@ -59,7 +59,7 @@ class _Posed(NamedTuple):
 
     track: Track
     head_pose: HeadPose
-    crop: GazeCrop
+    crop: Crop
 
 
 class GazeEstimator:
@@ -120,7 +120,7 @@ class GazeEstimator:
             self._gaze = GazeNetwork(models["gaze"], options)
             loaded.pop_all()
         self._pipeline = FacePipeline(detector, landmarks, options)
-        self._gaze_crops: CropHysteresis[GazeCrop] = CropHysteresis(self._gaze.size_px)
+        self._gaze_crops = CropHysteresis(self._gaze.size_px)
         self._lock = threading.Lock()
         self._closed_because: str | None = None
         self._last_timestamp_s: float | None = None

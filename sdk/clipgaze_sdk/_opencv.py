@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 try:
-    import cv2
+    import cv2 as cv2
 except ImportError as error:
     raise ImportError(
         f"OpenCV cannot be imported ({error}). On a Jetson it comes with JetPack "
@@ -19,8 +19,6 @@ except ImportError as error:
     ) from error
 
 from ._errors import InputError
-
-__all__ = ["cv2", "opencv_path", "quiet_opencv"]
 
 
 def opencv_path(path: str | Path) -> str:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +25,7 @@ _LEAST_LOOKED_AT = 4
 """So many detections are looked at even where fewer faces are wanted: the best may be no face."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Detections:
+class Detections(NamedTuple):
     """Faces found in an image, by descending score."""
 
     boxes_px: NDArray[np.float64]
@@ -72,14 +70,19 @@ class NetworkDetector:
 
     def __init__(self, model: ModelFile, options: EstimatorOptions) -> None:
         card = model.card
-        self._options = options
+        self._is_nv12 = options.color == "nv12"
         mean, std = card.mean_std()
         letterbox = partial(letterbox_normalize, mean=mean, std=std, threads=options.threads)
         self._letterbox = partial(letterbox, color=options.color)
+        iou, most = options.nms_iou, 4 * options.max_faces
+        self._nms = partial(nms, iou_threshold=iou, max_detections=most)
+        decode = partial(decode_detections, iou_threshold=iou, max_detections=most)
         sides = card.numbers("long_side_px")
         self._long_sides = [_whole(card, "long_side_px", n) for n in sides or (0.0,)]
         self._multiple = _whole(card, "multiple_px", card.number("multiple_px"))
-        self._strides = [_whole(card, "strides", n) for n in card.numbers("strides")]
+        strides = [_whole(card, "strides", n) for n in card.numbers("strides")]
+        least = options.min_confidence
+        self._decode = partial(decode, strides=strides, score_threshold=least)
         self._backend = load_backend(model, threads=options.threads)
 
     def detect(self, image: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -92,13 +95,11 @@ class NetworkDetector:
             return found[0]
         together = np.concatenate(found)
         boxes, scores = together[:, :4].astype(np.float32), together[:, 4].astype(np.float32)
-        iou, most = self._options.nms_iou, 4 * self._options.max_faces
-        return together[nms(boxes, scores, iou_threshold=iou, max_detections=most)]
+        return together[self._nms(boxes, scores)]
 
     def _detect_at(self, long_side: int, image: NDArray[np.uint8]) -> NDArray[np.float64]:
         rows, columns = image.shape[:2]
-        if self._options.color == "nv12":
-            rows = rows // 3 * 2
+        rows = rows // 3 * 2 if self._is_nv12 else rows
         shrink = long_side / max(rows, columns)
         height, width = (
             max(math.ceil(round(n * shrink) / self._multiple), 1) * self._multiple
@@ -107,15 +108,8 @@ class NetworkDetector:
         batch, scale = self._letterbox(image, width=width, height=height)
         outputs = self._backend.run(batch)
         try:
-            found = decode_detections(
-                *(np.ascontiguousarray(outputs[n][0]) for n in ("scores", "boxes", "points")),
-                width=width,
-                height=height,
-                strides=self._strides,
-                score_threshold=self._options.min_confidence,
-                iou_threshold=self._options.nms_iou,
-                max_detections=4 * self._options.max_faces,
-            ).astype(np.float64)
+            said = [np.ascontiguousarray(outputs[n][0]) for n in ("scores", "boxes", "points")]
+            found = self._decode(*said, width=width, height=height).astype(np.float64)
         except (ValueError, IndexError) as error:
             raise BackendError(
                 f"the face detector's outputs cannot be decoded for a {width}x{height} input: "

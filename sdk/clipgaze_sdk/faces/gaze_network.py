@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,14 +16,6 @@ from .crop_network import CropNetwork
 from .hysteresis import Crop
 
 _LOG_PI = math.log(math.pi)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class GazeCrop(Crop):
-    """A crop as a virtual camera sees it."""
-
-    rotation: NDArray[np.float64]
-    """(3, 3) ``normalized_from_camera``."""
 
 
 class GazeNetwork(CropNetwork):
@@ -41,11 +32,11 @@ class GazeNetwork(CropNetwork):
         except ConfigurationError as error:
             raise ModelError(f"card {str(card.path)!r}: {error}") from error
 
-    def crop_of(self, head_pose: HeadPose, camera: Camera) -> GazeCrop:
+    def crop_of(self, head_pose: HeadPose, camera: Camera) -> Crop:
         """Return where the crop of a head lies in the camera's image."""
         center_mm = head_pose.translation_mm
         rotation = self.normalization.rotation(center_mm, head_pose.camera_from_head)
-        return GazeCrop(self.normalization.image_from_crop(camera, center_mm, rotation), rotation)
+        return Crop(self.normalization.image_from_crop(camera, center_mm, rotation), rotation)
 
     def run(self, crops: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return (pitch, yaw) (N, 2) in the normalised camera, and log sigma (N,), radians.
@@ -64,16 +55,10 @@ def gaze_from_network(
     rotation: NDArray[np.float64],
     head_pose: HeadPose,
 ) -> Gaze | None:
-    """Return the gaze in the camera frame, ``g = R^T g_n``.
+    """Return the gaze in the camera frame, ``g = R^T g_n``; None if the numbers are no angles.
 
-    Args:
-        pitch_yaw: (2,) of the network, radians in the normalised camera.
-        log_sigma: natural log of radians.
-        rotation: (3, 3) R, ``normalized_from_camera``.
-        head_pose: whose translation is the gaze's origin.
-
-    Returns:
-        The gaze; None if the network's numbers are not finite, or no angles.
+    The network's ``pitch_yaw`` (2,) is in radians of the normalised camera, its ``log_sigma`` the
+    natural log of radians; ``rotation`` is R (3, 3), ``normalized_from_camera``.
     """
     if not (np.all(np.abs(pitch_yaw) <= math.pi) and math.isfinite(log_sigma)):  # false for NaN
         return None

@@ -8,8 +8,7 @@ Any crop near the best one serves as well, so the last one is taken again while 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,29 +16,28 @@ from numpy.typing import NDArray
 TOLERANCE = 0.025
 """A crop is taken again while none of its corners would move by more than this, in units of its
 longer diagonal: well below what the networks were trained to bear."""
+_UNTURNED = np.eye(3)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Crop:
+class Crop(NamedTuple):
     """Where a crop lies in its image."""
 
     image_from_crop: NDArray[np.float64]
     """(3, 3) homography of pixels."""
+    rotation: NDArray[np.float64] = _UNTURNED
+    """(3, 3) ``normalized_from_camera`` of the virtual camera that sees it, if there is one."""
 
 
-_Crop = TypeVar("_Crop", bound=Crop)
-
-
-class CropHysteresis(Generic[_Crop]):
+class CropHysteresis:
     """The last crop of each face of a stream; crops are of ``size_px`` (width, height)."""
 
     def __init__(self, size_px: tuple[int, int]) -> None:
         width, height = size_px
         corners = [(0, 0), (width - 1, 0), (width - 1, height - 1), (0, height - 1)]
         self._corners = np.array([(x, y, 1.0) for x, y in corners])
-        self._last: dict[int, _Crop] = {}
+        self._last: dict[int, Crop] = {}
 
-    def choose(self, crops: Iterable[tuple[int | None, _Crop]]) -> list[_Crop]:
+    def choose(self, crops: Iterable[tuple[int | None, Crop]]) -> list[Crop]:
         """Return the last crop of each face where it is near enough, else the new one.
 
         A face without an identity, as faces of single images are, always gets the new crop and

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import islice
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,12 +15,15 @@ from ..geometry import box_from_landmarks, face_crop_from_detection, face_crop_f
 from ..models.files import ModelFile
 from .crop_network import CropNetwork, CropRequest
 
+_Floats = NDArray[np.float64]
+
+_OUTPUTS = ("points", "openness", "presence", "visibility")
+"""Of the network; it need not have the last."""
 _MAX_NUMBER = 100.0
 """Of a network's outputs; points are in units of half a crop, the rest in [0, 1]."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class FaceObservation:
+class FaceObservation(NamedTuple):
     """What the landmark network says of one face, in pixels of the image."""
 
     landmarks_px: NDArray[np.float64]
@@ -55,13 +58,11 @@ class LandmarkNetwork(CropNetwork):
             )
         self._scale = model.card.number("crop_scale")
 
-    def crop_around(self, landmarks_px: NDArray[np.float64]) -> NDArray[np.float64]:
+    def crop_around(self, landmarks_px: _Floats) -> _Floats:
         """Return ``image_from_crop`` (3, 3) for a face whose landmarks are known."""
         return face_crop_from_landmarks(landmarks_px, size_px=self.size_px[0], scale=self._scale)
 
-    def crop_of_detection(
-        self, box_px: NDArray[np.float64], points_px: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
+    def crop_of_detection(self, box_px: _Floats, points_px: _Floats) -> _Floats:
         """Return ``image_from_crop`` (3, 3) for a face whose box and five points are known."""
         size_px = self.size_px[0]
         return face_crop_from_detection(box_px, points_px, size_px=size_px, scale=self._scale)
@@ -76,23 +77,16 @@ class LandmarkNetwork(CropNetwork):
         if len(crops) == 0:
             return [[] for _ in requests]
         outputs = self.outputs(crops)
-        names = ("points", "openness", "presence")
+        said = [outputs[name].astype(np.float64) for name in _OUTPUTS if name in outputs]
         places = np.concatenate([request.image_from_crop for request in requests])
-        visibility = outputs["visibility"] if "visibility" in outputs else [None] * len(crops)
-        rows = zip(places, *(outputs[n].astype(np.float64) for n in names), visibility, strict=True)
-        every = iter([self._observation(*row) for row in rows])
+        every = iter([self._observation(*row) for row in zip(places, *said, strict=True)])
         return [list(islice(every, len(request.image_from_crop))) for request in requests]
 
     def _observation(
-        self,
-        image_from_crop: NDArray[np.float64],
-        points: NDArray[np.float64],
-        openness: NDArray[np.float64],
-        presence: NDArray[np.float64],
-        visibility: NDArray[np.float64] | None,
+        self, image_from_crop: _Floats, points: _Floats, *shares: _Floats
     ) -> FaceObservation:
-        numbers = [points, openness, presence, *([] if visibility is None else [visibility])]
-        finite = all(np.all(np.abs(v) <= _MAX_NUMBER) for v in numbers)  # false for NaN
+        finite = all(np.all(np.abs(v) <= _MAX_NUMBER) for v in (points, *shares))  # false for NaN
+        openness, presence, *visibility = (np.clip(v, 0.0, 1.0) for v in shares)
         if not finite:
             points = np.zeros_like(points)
         in_crop = (points + 1.0) / 2.0 * self.size_px[0] - 0.5
@@ -100,8 +94,8 @@ class LandmarkNetwork(CropNetwork):
         return FaceObservation(
             landmarks_px=in_image[:68],
             irises_px=in_image[68:70],
-            openness=np.clip(openness, 0.0, 1.0),
-            presence=float(np.clip(presence, 0.0, 1.0)) if finite else -1.0,
+            openness=openness,
+            presence=float(presence) if finite else -1.0,
             box_px=box_from_landmarks(in_image),
-            visibility=None if visibility is None else np.clip(visibility, 0.0, 1.0),
+            visibility=visibility[0] if visibility else None,
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +15,7 @@ from .hysteresis import Crop, CropHysteresis
 from .landmarks import FaceObservation, LandmarkNetwork
 from .tracks import FaceTracks, Track, distinct_faces
 
+_Image = NDArray[np.uint8]
 _Size = tuple[int, int]
 
 
@@ -29,12 +29,12 @@ class FacePipeline:
         self._landmarks = landmarks
         self._options = options
         self._tracks = FaceTracks(options)
-        self._crops: CropHysteresis[Crop] = CropHysteresis(landmarks.size_px)
+        self._crops = CropHysteresis(landmarks.size_px)
         self._size_px: _Size | None = None
         self._frames_since_detection = 0
 
     def find(
-        self, images: Sequence[NDArray[np.uint8]], sizes_px: Sequence[_Size], call: Call
+        self, images: Sequence[_Image], sizes_px: Sequence[_Size], call: Call
     ) -> list[list[FaceObservation]]:
         """Return the faces of each image, independent of the followed faces."""
         with call.stage("detect"):
@@ -48,7 +48,7 @@ class FacePipeline:
             for faces, size in zip(observations, sizes_px, strict=True)
         ]
 
-    def follow(self, image: NDArray[np.uint8], size_px: _Size, call: Call) -> tuple[Track, ...]:
+    def follow(self, image: _Image, size_px: _Size, call: Call) -> tuple[Track, ...]:
         """Return the followed faces of a stream's next image."""
         if size_px != self._size_px:
             self._tracks.clear()
@@ -89,7 +89,7 @@ class FacePipeline:
         self._detector.close()
         self._landmarks.close()
 
-    def _request(self, image: NDArray[np.uint8], found: Detections) -> CropRequest:
+    def _request(self, image: _Image, found: Detections) -> CropRequest:
         pairs = zip(found.boxes_px, found.points_px, strict=True)
         crops = [self._landmarks.crop_of_detection(*pair) for pair in pairs]
         return CropRequest(image, np.reshape(crops, (-1, 3, 3)))
@@ -122,4 +122,4 @@ class FacePipeline:
 
 def _seen_twice(first: FaceObservation, second: FaceObservation) -> FaceObservation:
     presence = (first.presence + second.presence) / 2 if second.is_finite else second.presence
-    return replace(second, presence=presence)
+    return second._replace(presence=presence)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._options import ColorOrder
+from ..kernels import warp_normalize
 
 _ROI_MARGIN_PX = 4.0
 
@@ -43,8 +44,6 @@ def sample_crops(
     Returns:
         (N, 3, height, width) float32, RGB, ``(value / 255 - mean) / std``.
     """
-    from ..kernels import warp_normalize
-
     homographies = np.ascontiguousarray(image_from_crop, dtype=np.float64).reshape(-1, 3, 3)
     out = np.empty((len(homographies), 3, height, width), dtype=np.float32)
     factors = [_shrink_factor(h, width, height) for h in homographies]
@@ -71,16 +70,12 @@ def sample_crops(
 
 def _shrink_factor(homography: NDArray[np.float64], width: int, height: int) -> int:
     """Return the power of two by which to shrink: 1 up to two image pixels per crop pixel."""
-    x, y = (width - 1) / 2.0, (height - 1) / 2.0
-    u, v, w = homography @ (x, y, 1.0)
-    if not np.isfinite(w) or abs(w) < 1e-12:
+    w = homography[2] @ ((width - 1) / 2.0, (height - 1) / 2.0, 1.0)
+    if not np.all(np.isfinite(homography)) or abs(w) < 1e-12:
         return 1
-    along_x = (homography[:2, 0] - homography[2, 0] * np.array([u, v]) / w) / w
-    along_y = (homography[:2, 1] - homography[2, 1] * np.array([u, v]) / w) / w
-    scale = float(np.sqrt(abs(along_x[0] * along_y[1] - along_x[1] * along_y[0])))
-    if not np.isfinite(scale) or scale <= 2.0:
-        return 1
-    return int(2 ** np.floor(np.log2(min(scale, 64.0))))
+    # A homography enlarges areas by det(H) / w^3: here, in the middle of the crop.
+    scale = float(np.sqrt(abs(np.linalg.det(homography) / w**3)))
+    return int(2 ** np.floor(np.log2(min(scale, 64.0)))) if 2.0 < scale < np.inf else 1
 
 
 def _shrunk_region(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,8 +27,7 @@ _MIN_SPREAD = 0.2
 """A face's box is not narrower or flatter than this, in units of its longer side."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Track:
+class Track(NamedTuple):
     """One face, as it was seen last."""
 
     track_id: int | None
@@ -42,40 +41,33 @@ class FaceTracks:
     def __init__(self, options: EstimatorOptions) -> None:
         self._options = options
         self._options_of_kept = replace(options, min_presence=KEPT_PRESENCE * options.min_presence)
-        self._tracks: list[Track] = []
-        self._next_id = 0
-
-    @property
-    def tracks(self) -> tuple[Track, ...]:
+        self.tracks: tuple[Track, ...] = ()
         """In the order of their identities."""
-        return tuple(self._tracks)
+        self._next_id = 0
 
     def clear(self) -> None:
         """Let every face go; identities are not used again."""
-        self._tracks = []
+        self.tracks = ()
 
     def follow(self, observations: Sequence[FaceObservation], size_px: tuple[int, int]) -> None:
         """Take the new observation of each track, in order; let go of those that are lost."""
         kept: list[Track] = []
-        for track, seen in zip(self._tracks, observations, strict=True):
-            if not is_plausible(seen, size_px, self._options_of_kept) or _leapt(track.seen, seen):
-                continue
-            if not overlaps_any(seen, (other.seen for other in kept), DUPLICATE_IOU):
-                kept.append(replace(track, seen=seen))
-        self._tracks = kept
+        for track, seen in zip(self.tracks, observations, strict=True):
+            there = is_plausible(seen, size_px, self._options_of_kept)
+            if there and not _leapt(track.seen, seen) and not _overlaps_any(seen, kept):
+                kept.append(track._replace(seen=seen))
+        self.tracks = tuple(kept)
 
     def add(self, observations: Iterable[FaceObservation]) -> None:
         """Begin to follow new faces, given by :func:`distinct_faces`."""
         for seen in observations:
-            if len(self._tracks) >= self._options.max_faces:
-                return
-            if not overlaps_any(seen, (track.seen for track in self._tracks), DUPLICATE_IOU):
-                self._tracks.append(Track(self._next_id, seen))
+            if len(self.tracks) < self._options.max_faces and not _overlaps_any(seen, self.tracks):
+                self.tracks += (Track(self._next_id, seen),)
                 self._next_id += 1
 
     def unknown(self, boxes_px: NDArray[np.float64]) -> list[int]:
         """Return the indices of detections (n, 4) that are of no followed face."""
-        known = [track.seen.box_px for track in self._tracks]
+        known = [track.seen.box_px for track in self.tracks]
         return [
             index
             for index, box in enumerate(boxes_px)
@@ -87,11 +79,11 @@ def distinct_faces(
     observations: Iterable[FaceObservation], size_px: tuple[int, int], options: EstimatorOptions
 ) -> list[FaceObservation]:
     """Return the plausible faces, the most certain first, each once and ``max_faces`` at most."""
-    kept: list[FaceObservation] = []
+    kept: list[Track] = []
     for seen in sorted(observations, key=lambda o: -o.presence):
-        if is_plausible(seen, size_px, options) and not overlaps_any(seen, kept, DUPLICATE_IOU):
-            kept.append(seen)
-    return kept[: options.max_faces]
+        if is_plausible(seen, size_px, options) and not _overlaps_any(seen, kept):
+            kept.append(Track(None, seen))
+    return [track.seen for track in kept[: options.max_faces]]
 
 
 def is_plausible(
@@ -107,16 +99,10 @@ def is_plausible(
     return bool(0 <= (x0 + x1) / 2 < size_px[0] and 0 <= (y0 + y1) / 2 < size_px[1])
 
 
-def overlaps_any(seen: FaceObservation, others: Iterable[FaceObservation], iou: float) -> bool:
-    """Return whether a face's box overlaps another's by more than ``iou``, or one is in the other.
-
-    Faces do not lie within faces: an eye or a mouth taken for a face does.
-    """
-    box = seen.box_px
-    return any(
-        box_iou(box, other.box_px) > iou or box_share(box, other.box_px) > NESTED_SHARE
-        for other in others
-    )
+def _overlaps_any(seen: FaceObservation, others: Iterable[Track]) -> bool:
+    """Faces do not lie within faces either: an eye or a mouth taken for a face does."""
+    pairs = [(seen.box_px, other.seen.box_px) for other in others]
+    return any(box_iou(*p) > DUPLICATE_IOU or box_share(*p) > NESTED_SHARE for p in pairs)
 
 
 def box_share(first: NDArray[np.floating[Any]], second: NDArray[np.floating[Any]]) -> float:

@@ -14,8 +14,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._checks import float_array
-from .._errors import InputError
+from .arrays import components
 
 
 def vector_from_angles(pitch_yaw: ArrayLike) -> NDArray[np.float64]:
@@ -23,7 +22,7 @@ def vector_from_angles(pitch_yaw: ArrayLike) -> NDArray[np.float64]:
 
     These are ``(-cos p sin y, -sin p, -cos p cos y)``.
     """
-    angles = _with_last_axis(pitch_yaw, 2, "pitch_yaw")
+    angles = components("pitch_yaw", pitch_yaw, 2)
     pitch, yaw = angles[..., 0], angles[..., 1]
     cos_pitch = np.cos(pitch)
     return np.stack([-cos_pitch * np.sin(yaw), -np.sin(pitch), -cos_pitch * np.cos(yaw)], axis=-1)
@@ -34,7 +33,7 @@ def angles_from_vector(vector: ArrayLike) -> NDArray[np.float64]:
 
     Pitch is in [-pi/2, pi/2], yaw in [-pi, pi].
     """
-    v = _with_last_axis(vector, 3, "vector")
+    v = components("vector", vector, 3)
     # atan2 keeps full precision near straight up and down, where asin loses half of the digits.
     pitch = np.arctan2(0.0 - v[..., 1], np.hypot(v[..., 0], v[..., 2]))
     # 0 - x and not -x: a negative zero would turn the yaw of straight up, 0 by choice, into -pi.
@@ -49,7 +48,7 @@ def angle_between(first: ArrayLike, second: ArrayLike) -> NDArray[np.float64]:
     """
     a, b = (
         v / np.linalg.norm(v, axis=-1, keepdims=True)
-        for v in (_with_last_axis(first, 3, "first"), _with_last_axis(second, 3, "second"))
+        for v in (components("first", first, 3), components("second", second, 3))
     )
     # Kahan's formula: the arccos of a dot product loses half of the digits near 0 and pi.
     apart, along = np.linalg.norm(a - b, axis=-1), np.linalg.norm(a + b, axis=-1)
@@ -58,14 +57,4 @@ def angle_between(first: ArrayLike, second: ArrayLike) -> NDArray[np.float64]:
 
 def mirror_angles(pitch_yaw: ArrayLike) -> NDArray[np.float64]:
     """Return (..., 2) angles as they are in the mirrored image: pitch stays, yaw negates."""
-    return _with_last_axis(pitch_yaw, 2, "pitch_yaw") * (1.0, -1.0)
-
-
-def _with_last_axis(value: ArrayLike, length: int, name: str) -> NDArray[np.float64]:
-    array = float_array(name, value)
-    if array.ndim == 0 or array.shape[-1] != length:
-        raise InputError(
-            f"{name} has shape {array.shape}; expected (..., {length}). "
-            f"Put the {length} components on the last axis."
-        )
-    return array
+    return components("pitch_yaw", pitch_yaw, 2) * (1.0, -1.0)

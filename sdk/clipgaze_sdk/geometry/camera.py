@@ -10,10 +10,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._checks import checked_number, float_array, real_number, shown
+from .._checks import checked_number, real_number, shown
 from .._errors import ConfigurationError, InputError
 from .._frozen import FrozenRecord, frozen
-from .points import array_of_points
+from .arrays import components, float_array
 
 _Floats = NDArray[np.float64]
 
@@ -111,7 +111,7 @@ class Camera(FrozenRecord):
 
         NaN for points that are not in front of the camera.  :class:`InputError` for other shapes.
         """
-        points = array_of_points(points_mm, 3, "points_mm")
+        points = components("points_mm", points_mm, 3, points=True)
         in_front = points[:, 2] > 0.0
         safe = np.where(in_front[:, None], points, (0.0, 0.0, 1.0))
         ideal = safe[:, :2] / safe[:, 2:]
@@ -124,7 +124,7 @@ class Camera(FrozenRecord):
 
         So in the ideal pinhole camera of the same matrix.  :class:`InputError` for other shapes.
         """
-        observed = array_of_points(points_px, 2, "points_px")
+        observed = components("points_px", points_px, 2, points=True)
         if not self.has_distortion or len(observed) == 0:
             return observed.copy()
         # Newton's method on the forward model, whose derivative OpenCV gives; the best step is
@@ -156,14 +156,10 @@ class Camera(FrozenRecord):
     def mirrored(self) -> Camera:
         """Return the camera of the mirrored image, in which x becomes width - 1 - x."""
         matrix = self.matrix.copy()
-        matrix[0, 1] = -matrix[0, 1]
-        matrix[0, 2] = self.size_px[0] - 1 - matrix[0, 2]
-        distortion = self.distortion.copy()
+        matrix[0, 1:] = -matrix[0, 1], self.size_px[0] - 1 - matrix[0, 2]
         # p2, s1, s2 and tau_y push points sideways, so they change sign; the rest is even in x.
-        for index in (3, 8, 9, 13):
-            if index < distortion.size:
-                distortion[index] = -distortion[index]
-        return Camera(matrix, distortion, size_px=self.size_px)
+        signs = np.where(np.isin(np.arange(self.distortion.size), (3, 8, 9, 13)), -1.0, 1.0)
+        return Camera(matrix, signs * self.distortion, size_px=self.size_px)
 
     def scaled_to(self, width: int, height: int) -> Camera:
         """Return the camera of the same picture at another size.
@@ -196,10 +192,8 @@ class Camera(FrozenRecord):
         return ideal @ self.matrix[:2, :2].T + self.matrix[:2, 2]
 
     def _rays(self, ideal_px: NDArray[np.float64]) -> NDArray[np.float64]:
-        (fx, skew, cx), (_, fy, cy), _ = self.matrix
-        y = (ideal_px[:, 1] - cy) / fy
-        x = (ideal_px[:, 0] - cx - skew * y) / fx
-        return np.stack([x, y, np.ones_like(x)], axis=1)
+        flat = np.linalg.solve(self.matrix[:2, :2], (ideal_px - self.matrix[:2, 2]).T)
+        return np.column_stack([*flat, np.ones(len(ideal_px))])
 
     def _distorted(self, ideal: _Floats) -> tuple[_Floats, _Floats]:
         """Return the pixels (N, 2) of z = 1 points (N, 2), and their derivative (N, 2, 2)."""

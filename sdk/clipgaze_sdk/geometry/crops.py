@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .points import finite_array, landmark_pixels
+from .arrays import finite_array, landmark_pixels
 
 _Floats = NDArray[np.float64]
 _EYES = slice(36, 48)
@@ -57,8 +57,8 @@ def face_crop_from_detection(
         size_px: side of the crop, pixels.
         scale: as for :func:`face_crop_from_landmarks`.
     """
-    x0, y0, x1, y1 = finite_array(box_px, (4,), "box_px")
-    points = finite_array(points_px, (5, 2), "points_px")
+    x0, y0, x1, y1 = finite_array("box_px", box_px, (4,))
+    points = finite_array("points_px", points_px, (5, 2))
     axes = _face_axes(points[:2], points[3:])
     # An ellipse of width a and height b fills its upright box of size w by h when turned by the
     # roll: w^2 + h^2 = a^2 + b^2, whatever the roll.

@@ -17,9 +17,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._errors import InputError
 from .._frozen import FrozenRecord
+from .arrays import landmark_pixels
 from .camera import Camera
 from .face_model import FACE_MODEL_MM
-from .points import landmark_pixels
 
 _Floats = NDArray[np.float64]
 
@@ -104,8 +104,7 @@ def head_pose_from_landmarks(landmarks_px: ArrayLike, camera: Camera) -> HeadPos
     if not size > 1e-6:
         raise InputError("landmarks_px are all in one place; expected a face.")
     model = FACE_MODEL_MM[_STABLE]
-    rotation, translation = _refined(*_orthographic_pose(model, seen), model, seen, size)
-    return HeadPose(rotation, translation)
+    return HeadPose(*_refined(*_orthographic_pose(model, seen), model, seen, _OUTLIER * size))
 
 
 def _orthographic_pose(model: _Floats, seen: _Floats) -> tuple[_Floats, _Floats]:
@@ -136,10 +135,9 @@ def _turn_to(direction: _Floats) -> _Floats:
 
 
 def _refined(
-    rotation: _Floats, translation: _Floats, model: _Floats, seen: _Floats, size: float
+    rotation: _Floats, translation: _Floats, model: _Floats, seen: _Floats, limit: float
 ) -> tuple[_Floats, _Floats]:
     """Return the pose after a Levenberg-Marquardt descent of Huber's loss."""
-    limit = _OUTLIER * size
     damping = 1e-3
     cost, normal, slope = _linearized(rotation, translation, model, seen, limit)
     for _ in range(_STEPS):

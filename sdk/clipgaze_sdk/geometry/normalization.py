@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._checks import checked_count, checked_number
 from .._errors import InputError
+from .arrays import finite_array
 from .camera import Camera
-from .points import finite_array
 
 _Floats = NDArray[np.float64]
 
@@ -63,8 +63,8 @@ class GazeNormalization:
         Raises:
             InputError: a wrong shape, or a face centre at the camera itself.
         """
-        center = finite_array(center_mm, (3,), "center_mm")
-        head = finite_array(camera_from_head, (3, 3), "camera_from_head")
+        center = finite_array("center_mm", center_mm, (3,))
+        head = finite_array("camera_from_head", camera_from_head, (3, 3))
         distance = float(np.linalg.norm(center))
         if not distance > 0.0:
             raise InputError("center_mm is at the camera; expected a point in front of it.")
@@ -91,8 +91,8 @@ class GazeNormalization:
         Raises:
             InputError: a wrong shape.
         """
-        center = finite_array(center_mm, (3,), "center_mm")
-        turn = finite_array(rotation, (3, 3), "rotation")
+        center = finite_array("center_mm", center_mm, (3,))
+        turn = finite_array("rotation", rotation, (3, 3))
         scale = np.diag([1.0, 1.0, self.distance_mm / float(np.linalg.norm(center))])
         ray_from_crop = np.asarray(np.linalg.inv(self.matrix @ scale @ turn), dtype=np.float64)
         undistorted = _scaled_to_one(camera.matrix @ ray_from_crop)

@@ -23,7 +23,7 @@ def crop(shift: float = 0.0, turn: float = 0.0, scale: float = 2.0) -> Crop:
 
 
 def test_a_crop_stays_while_it_is_near() -> None:
-    crops: CropHysteresis[Crop] = CropHysteresis((SIDE, SIDE))
+    crops = CropHysteresis((SIDE, SIDE))
     first = crop()
     assert crops.choose([(7, first)]) == [first]
     for shift in (0.3, -0.5, 0.9):
@@ -40,14 +40,14 @@ def test_a_crop_stays_while_it_is_near() -> None:
     ],
 )
 def test_a_crop_is_taken_anew_beyond(moved: Crop) -> None:
-    crops: CropHysteresis[Crop] = CropHysteresis((SIDE, SIDE))
+    crops = CropHysteresis((SIDE, SIDE))
     crops.choose([(7, crop())])
     assert crops.choose([(7, moved)]) == [moved]
 
 
 def test_slow_movement_is_followed() -> None:
     """Nearness is to the crop that was kept, so that small moves add up."""
-    crops: CropHysteresis[Crop] = CropHysteresis((SIDE, SIDE))
+    crops = CropHysteresis((SIDE, SIDE))
     step = 0.3 * TOLERANCE * DIAGONAL
     shown = [crops.choose([(0, crop(k * step))])[0] for k in range(20)]
     off = [abs(s.image_from_crop[0, 2] - 50 - k * step) for k, s in enumerate(shown)]
@@ -56,7 +56,7 @@ def test_slow_movement_is_followed() -> None:
 
 
 def test_faces_are_apart_and_forgotten_once_they_are_gone() -> None:
-    crops: CropHysteresis[Crop] = CropHysteresis((SIDE, SIDE))
+    crops = CropHysteresis((SIDE, SIDE))
     near = 0.1 * TOLERANCE * DIAGONAL
     first, second = crop(), crop(near)
     assert crops.choose([(0, first), (1, second)]) == [first, second]
@@ -68,7 +68,7 @@ def test_faces_are_apart_and_forgotten_once_they_are_gone() -> None:
 
 
 def test_faces_without_an_identity_get_their_own_crop() -> None:
-    crops: CropHysteresis[Crop] = CropHysteresis((SIDE, SIDE))
+    crops = CropHysteresis((SIDE, SIDE))
     given = [crop(), crop()]
     crops.choose([(0, given[0])])
     assert [crops.choose([(None, one)])[0] for one in given] == given
