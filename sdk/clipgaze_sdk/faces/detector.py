@@ -71,17 +71,16 @@ class NetworkDetector:
     def __init__(self, model: ModelFile, options: EstimatorOptions) -> None:
         card = model.card
         self._is_nv12 = options.color == "nv12"
-        mean, std = card.mean_std()
-        letterbox = partial(letterbox_normalize, mean=mean, std=std, threads=options.threads)
-        self._letterbox = partial(letterbox, color=options.color)
-        iou, most = options.nms_iou, 4 * options.max_faces
-        self._nms = partial(nms, iou_threshold=iou, max_detections=most)
-        decode = partial(decode_detections, iou_threshold=iou, max_detections=most)
-        sides = card.numbers("long_side_px")
-        self._long_sides = [_whole(card, "long_side_px", n) for n in sides or (0.0,)]
+        sides = card.numbers("long_side_px") or (0.0,)
+        self._long_sides = [_whole(card, "long_side_px", n) for n in sides]
         self._multiple = _whole(card, "multiple_px", card.number("multiple_px"))
         strides = [_whole(card, "strides", n) for n in card.numbers("strides")]
-        least = options.min_confidence
+        mean, std = card.mean_std()
+        iou, most, least = options.nms_iou, 4 * options.max_faces, options.min_confidence
+        letterbox = partial(letterbox_normalize, mean=mean, std=std)
+        self._letterbox = partial(letterbox, color=options.color, threads=options.threads)
+        self._nms = partial(nms, iou_threshold=iou, max_detections=most)
+        decode = partial(decode_detections, iou_threshold=iou, max_detections=most)
         self._decode = partial(decode, strides=strides, score_threshold=least)
         self._backend = load_backend(model, threads=options.threads)
 
