@@ -42,6 +42,16 @@ def test_the_arrow_points_where_the_person_looks(
     assert along.min() > -12  # only the dot at the tail
 
 
+def test_the_tip_lies_where_pitch_and_yaw_together_say() -> None:
+    pitch, yaw = np.radians((17, -29))
+    face = example_face(pitch_deg=17, yaw_deg=-29)
+    away = arrow_pixels(draw_result(blank(), example_result(face))) - face.landmarks_px[0]
+    tip = away[np.argmax(np.linalg.norm(away, axis=1))]
+    expected = (-100 * np.sin(yaw) * np.cos(pitch), -100 * np.sin(pitch))
+    np.testing.assert_allclose(tip, expected, atol=5)
+    assert tip[0] > 0 > tip[1]  # to the image's right, and up
+
+
 def test_a_gaze_into_the_camera_is_a_dot() -> None:
     face = example_face()
     pixels = arrow_pixels(draw_result(blank(), example_result(face)))
