@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.train.test_structure import circles
+
 # Each part of the repository, where it lies, and the other parts that it may import.
 OURS = {"clipgaze_sdk", "train", "export", "samples", "tests"}
 ARROWS = {
@@ -46,6 +48,24 @@ def test_arrows(part: str, repository: Path):
         if top in forbidden
     ]
     assert not wrong
+
+
+def test_no_module_of_the_sdk_imports_itself_by_way_of_others(repository: Path):
+    """Imports within functions and for types count too; the facade, ``__init__``, does not."""
+    folder = repository / "sdk"
+    paths = sorted((folder / "clipgaze_sdk").rglob("*.py"))
+    names = {".".join(path.relative_to(folder).with_suffix("").parts): path for path in paths}
+    edges: dict[str, set[str]] = {}
+    for name, path in names.items():
+        edges[name] = set()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.level:
+                base = ".".join([*name.split(".")[: -node.level], *filter(None, [node.module])])
+                whole = {f"{base}.{alias.name}" for alias in node.names}
+                edges[name] |= (whole & names.keys()) or {base, f"{base}.__init__"} & names.keys()
+    del edges["clipgaze_sdk.__init__"]
+    assert "clipgaze_sdk.geometry.camera" in edges["clipgaze_sdk._estimator"]
+    assert circles({k: v & edges.keys() for k, v in edges.items()}) == []
 
 
 def private_names(source: str, part: str) -> Iterator[tuple[int, str]]:

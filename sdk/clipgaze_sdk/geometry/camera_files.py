@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._errors import ConfigurationError
-from .camera import Camera
+
+_CameraNumbers = tuple[NDArray[np.float64], NDArray[np.float64], tuple[int, int]]
 
 _MAX_BYTES = 1 << 20
 """A camera file has a few kB; with every point of a calibration in it, some hundred."""
@@ -38,24 +39,23 @@ _ENTRIES = {"rows": r"\d{1,4}", "cols": r"\d{1,4}", "dt": r"(['\"]?)[dfi]\1", "d
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
 
 
-def read_camera_file(path: str | Path) -> Camera:
-    """Return the camera of a file of either form; see :meth:`clipgaze_sdk.Camera.load`."""
+def read_camera_file(path: str | Path) -> _CameraNumbers:
+    """Return (matrix, distortion, size_px) of a file; see :meth:`clipgaze_sdk.Camera.load`."""
     try:
         with Path(path).open("rb") as file:
-            matrix, distortion, size_px = _read(file.read(_MAX_BYTES + 1))
+            return _read(file.read(_MAX_BYTES + 1))
     except (OSError, TypeError, ValueError) as error:
         raise ConfigurationError(
             f"camera file {str(path)!r} cannot be read: {error}. Give YAML as Camera.save, "
             "OpenCV's FileStorage or ROS's camera_calibration write it."
         ) from error
-    return Camera(matrix, distortion, size_px=size_px)
 
 
 def _bad(given: str, expected: str) -> ValueError:
     return ValueError(f"{given}; expected {expected}")
 
 
-def _read(data: bytes) -> tuple[NDArray[np.float64], NDArray[np.float64], tuple[int, int]]:
+def _read(data: bytes) -> _CameraNumbers:
     if len(data) > _MAX_BYTES:
         raise _bad(f"it has more than {_MAX_BYTES} bytes", "a camera file of some kB")
     text = data.decode("utf-8-sig")
@@ -155,24 +155,24 @@ def _matrix(name: str, text: str) -> NDArray[np.float64]:
     return np.array(words, dtype=np.float64).reshape(rows, cols)
 
 
-def write_camera_file(path: str | Path, camera: Camera, form: str) -> None:
-    """Write a camera file; see :meth:`clipgaze_sdk.Camera.save`."""
+def write_camera_file(path: str | Path, camera: _CameraNumbers, form: str) -> None:
+    """Write (matrix, distortion, size_px) to a file; see :meth:`clipgaze_sdk.Camera.save`."""
     if form not in ("ros", "opencv"):
         raise ConfigurationError(f"form is {form!r}; expected 'ros' or 'opencv'.")
-    ros, distortion = form == "ros", camera.distortion
+    ros, (matrix, distortion, size_px) = form == "ros", camera
     # Neither form has a matrix without elements, and ROS names its models by length: 5 is
     # plumb_bob, 8 rational_polynomial. What is shorter is filled up; longer ones (thin prism,
     # tilt) are kept under the second name in OpenCV's order.
     if distortion.size == 0 or (ros and distortion.size == 4):
         distortion = np.pad(distortion, (0, 5 - distortion.size))
-    text = "image_width: {}\nimage_height: {}\n".format(*camera.size_px)
+    text = "image_width: {}\nimage_height: {}\n".format(*size_px)
     text = f"{text}camera_name: camera\n" if ros else f"%YAML:1.0\n---\n{text}"
-    text += _matrix_text("camera_matrix", camera.matrix, tagged=not ros)
+    text += _matrix_text("camera_matrix", matrix, tagged=not ros)
     text += f"distortion_model: {_ROS_MODELS[int(distortion.size > 5)]}\n" if ros else ""
     text += _matrix_text("distortion_coefficients", distortion[None], tagged=not ros)
     if ros:
         text += _matrix_text("rectification_matrix", np.eye(3))
-        text += _matrix_text("projection_matrix", np.hstack([camera.matrix, np.zeros((3, 1))]))
+        text += _matrix_text("projection_matrix", np.hstack([matrix, np.zeros((3, 1))]))
     try:
         Path(path).write_text(text, encoding="utf-8")
     except (OSError, TypeError, ValueError) as error:
