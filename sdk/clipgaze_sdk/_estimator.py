@@ -113,11 +113,12 @@ class GazeEstimator:
         models = resolve_models(model, tasks=wanted, precision=options.precision)
         self._cards = MappingProxyType({task: file.card for task, file in models.items()})
         with ExitStack() as loaded:  # closed again if a later one cannot be loaded
-            detector = FaceDetector(models.get("face_detector"), options)
+            # Popped, so that the bytes of each go once it is loaded.
+            detector = FaceDetector(models.pop("face_detector", None), options)
             loaded.callback(detector.close)
-            landmarks = LandmarkNetwork(models["face_landmarks"], options)
+            landmarks = LandmarkNetwork(models.pop("face_landmarks"), options)
             loaded.callback(landmarks.close)
-            self._gaze = GazeNetwork(models["gaze"], options)
+            self._gaze = GazeNetwork(models.pop("gaze"), options)
             loaded.pop_all()
         self._pipeline = FacePipeline(detector, landmarks, options)
         self._gaze_crops = CropHysteresis(self._gaze.size_px)

@@ -1,8 +1,8 @@
 """Files that are written whole or not at all; of those that belong together, all or none.
 
 A pair such as an engine and its side-car is put in place by one rename after the other.  Until the
-last is done, what was there before is kept as ``.NAME.bak``, so that it can be put back: by the
-same call where it fails, by the next writer or reader where the process was killed.
+last is done, a copy of what was there before lies in ``.NAME.bak``, so that it can be put back: by
+the same call where it fails, by the next writer or reader where the process was killed.
 """
 
 from __future__ import annotations
@@ -21,32 +21,33 @@ _PARTIAL = ".clipgaze-{}.partial"
 
 
 def write_files(files: Mapping[Path, bytes]) -> None:
-    """Write files that belong together, in the place of those of the same names.
+    """Write files of one folder that belong together, in the place of those of the same names.
 
-    A link is replaced, not followed.  What a killed call has left in these folders is removed.
+    A link is replaced, not followed.  What a killed call has left in the folder is removed.
 
     Raises:
         InputError: one cannot be written; what was there before still is.
     """
     partials: dict[Path, Path] = {}
     moved: list[Path] = []
-    with _locked(files) as alone:
+    folder = next(iter(files)).parent
+    with _locked(folder) as alone:
         _put_back(files)
-        for folder in {path.parent for path in files} if alone else ():
-            for left in folder.glob(_PARTIAL.format("*")):
-                left.unlink(missing_ok=True)
+        for left in folder.glob(_PARTIAL.format("*")) if alone else ():
+            left.unlink(missing_ok=True)
         try:
             for path, data in files.items():
                 partials[path] = _partial(path, data)
             for path in files if len(files) > 1 else ():
-                _keep(path)
+                if path.exists():
+                    _partial(path, path.read_bytes()).replace(_backup(path))
             for path, partial in partials.items():
                 partial.replace(path)
                 moved.append(path)
         except OSError as error:
             for done in files:
                 if _backup(done).exists():
-                    _restore(done)
+                    _backup(done).replace(done)
                 elif done in moved:
                     done.unlink()
             raise cannot_write(path, error) from error
@@ -77,7 +78,7 @@ def put_back(paths: Collection[Path]) -> bool:
     """
     if not all(_backup(path).exists() for path in paths):
         return False
-    with _locked(paths):
+    with _locked(next(iter(paths)).parent):
         _put_back(paths)
     return True
 
@@ -85,24 +86,23 @@ def put_back(paths: Collection[Path]) -> bool:
 def _put_back(paths: Collection[Path]) -> None:
     kept = [path for path in paths if _backup(path).exists()]
     for path in kept:
-        if len(kept) == len(paths) or not path.exists():
-            _restore(path)
-        else:  # the kill came when all were in place
+        if len(kept) == len(paths):
+            _backup(path).replace(path)
+        else:  # the kill came before the first was in place, or after the last
             _backup(path).unlink()
 
 
 @contextlib.contextmanager
-def _locked(paths: Collection[Path]) -> Iterator[bool]:
-    """Let one process at a time write in the folders; False where locks cannot be had."""
+def _locked(folder: Path) -> Iterator[bool]:
+    """Let one process at a time write in a folder; False where locks cannot be had."""
     with contextlib.ExitStack() as stack:
-        alone = True
-        for folder in sorted({path.parent for path in paths}):
-            try:
-                descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-                stack.callback(os.close, descriptor)
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
-            except OSError:
-                alone = False
+        try:
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            stack.callback(os.close, descriptor)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            alone = True
+        except OSError:
+            alone = False
         yield alone
 
 
@@ -122,28 +122,13 @@ def _partial(path: Path, data: bytes) -> Path:
     return partial
 
 
-def _keep(path: Path) -> None:
-    if not path.exists():
-        return
-    try:
-        os.link(path, _backup(path), follow_symlinks=False)
-    except OSError:  # a file system without hard links
-        path.replace(_backup(path))
-
-
-def _restore(path: Path) -> None:
-    _backup(path).replace(path)
-    _backup(path).unlink(missing_ok=True)  # a rename between two names of one file does nothing
-
-
 def _backup(path: Path) -> Path:
     return path.with_name(f".{path.name}.bak")
 
 
 def cannot_write(path: Path, error: OSError) -> InputError:
     """Say which file could not be written, and why."""
-    reason = error.strerror or str(error)
     return InputError(
-        f"cannot write {str(path)!r}: {reason}. Check the folder, its permissions and the space "
-        "left; nothing half-written was left."
+        f"cannot write {str(path)!r}: {error.strerror or error}. Check the folder, its permissions "
+        "and the space left; nothing half-written was left."
     )

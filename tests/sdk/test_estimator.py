@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import json
 import threading
 from collections.abc import Iterator
@@ -22,8 +23,11 @@ from clipgaze_sdk import (
     InputError,
     ModelError,
 )
+from clipgaze_sdk.backends import load_backend
 from clipgaze_sdk.backends.onnx_runtime import OnnxRuntimeBackend
+from clipgaze_sdk.faces import crop_network
 from clipgaze_sdk.geometry import angle_between, vector_from_angles
+from clipgaze_sdk.models.files import ModelFile
 from tests.fake_networks import draw_faces, write_card, write_networks
 
 STAGES = {"detect", "landmarks", "pose", "normalize", "gaze", "total"}
@@ -100,6 +104,25 @@ def test_mirrored_images_negate_yaw(estimator: GazeEstimator) -> None:
     assert other.head_pose.yaw_rad == pytest.approx(-face.head_pose.yaw_rad, abs=0.01)
     assert other.head_pose.roll_rad == pytest.approx(-face.head_pose.roll_rad, abs=0.01)
     assert abs(face.gaze.yaw_rad) > 0.05
+
+
+def test_the_bytes_of_a_model_go_once_it_is_loaded(
+    fake_models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def held() -> list[str]:
+        return sorted(o.path.stem for o in gc.get_objects() if type(o) is ModelFile)
+
+    seen: list[list[str]] = []
+
+    def loading(model: ModelFile, *, threads: int) -> object:
+        seen.append(held())
+        return load_backend(model, threads=threads)
+
+    before = held()
+    monkeypatch.setattr(crop_network, "load_backend", loading)
+    with GazeEstimator(fake_models):
+        assert seen == [sorted([*before, "face_landmarks", "gaze"]), sorted([*before, "gaze"])]
+        assert held() == before
 
 
 def test_nobody_in_view(estimator: GazeEstimator) -> None:
