@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,8 @@ if TYPE_CHECKING:  # so that `clipgaze doctor` can say that numpy is missing
     from numpy.typing import NDArray
 
 CARD_FORMAT = 1
-TASK_OUTPUTS: dict[str, dict[str, tuple[int | str, ...]]] = {
+_Shape = tuple[int | str, ...]
+TASK_OUTPUTS: dict[str, dict[str, _Shape]] = {
     "face_detector": {
         "scores": ("batch", "anchors"),
         "boxes": ("batch", "anchors", 4),
@@ -35,9 +36,7 @@ TASK_OUTPUTS: dict[str, dict[str, tuple[int | str, ...]]] = {
     "gaze": {"pitch_yaw": ("batch", 2), "log_sigma": ("batch",)},
 }
 """The outputs that a network of each task must have, with shapes; text is a free dimension."""
-OPTIONAL_OUTPUTS: dict[str, dict[str, tuple[int | str, ...]]] = {
-    "face_landmarks": {"visibility": ("batch", 70)},
-}
+OPTIONAL_OUTPUTS: dict[str, dict[str, _Shape]] = {"face_landmarks": {"visibility": ("batch", 70)}}
 """Outputs that a network may have besides."""
 _IMAGE = ("batch", 3, "height", "width")
 """The shape of the one input, ``image``."""
@@ -54,8 +53,6 @@ _RANGES = {
 PRECISIONS = ("fp32", "fp16", "int8")
 _EXTERNAL_DATA = re.compile(rb"\x6a[\x00-\xff]{1,2}\n\x08location")
 """Field 13 of a TensorProto, and the key that each such entry must have."""
-_REQUIRED_TEXTS = ("name", "task", "file", "sha256", "licence", "version")
-_OPTIONAL_TEXTS = ("trained_on", "face_model", "command", "commit", "intended_use", "limits")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +63,7 @@ class TensorSpec:
     """As in the model file."""
     dtype: str
     """For instance "float32"."""
-    shape: tuple[int | str, ...]
+    shape: _Shape
     """Text stands for a dimension that is free."""
 
 
@@ -118,8 +115,7 @@ class ModelCard:
         Raises:
             ModelError: the card is missing, is no JSON, or lacks something.
         """
-        path = Path(path)
-        data = read_json(path, what="card")
+        data = read_json(path := Path(path), what="card")
         if data.get("format") != CARD_FORMAT:
             raise ModelError(
                 f"card {str(path)!r} has format {data.get('format')!r}; expected {CARD_FORMAT}. "
@@ -127,43 +123,36 @@ class ModelCard:
             )
         card = cls(
             path=path,
-            **{key: _text(data, key, path) for key in _REQUIRED_TEXTS},
-            **{key: _optional_text(data, key) for key in _OPTIONAL_TEXTS},
+            **{f.name: _text(data, f, path) for f in fields(cls) if f.type == "str"},
             inputs=_tensors(data, "inputs", path),
             outputs=_tensors(data, "outputs", path),
-            preprocessing=_mapping(data, "preprocessing", path),
-            seed=data["seed"] if isinstance(data.get("seed"), int) else None,
-            figures=_mapping(data, "figures", path) if "figures" in data else {},
-            precision=_precision(data, path),
-            base_sha256=_optional_text(data, "base_sha256"),
             excluded_layers=_names(data, "excluded_layers", path),
             runs_on=_names(data, "runs_on", path),
+            preprocessing=_object(data.get("preprocessing"), "preprocessing", path),
+            figures=_object(data.get("figures", {}), "figures", path),
+            seed=data["seed"] if isinstance(data.get("seed"), int) else None,
             entries=data,
         )
         card._check_task_tensors()
         return card
 
-    def check_file(self, model_path: str | Path) -> bytes:
+    def check_file(self, model_path: str | Path, data: bytes | None = None) -> bytes:
         """Return the bytes of a file, which are those that the card describes.
 
+        Args:
+            model_path: of the file.
+            data: its bytes, where they were made instead of read.
+
         Raises:
-            ModelError: the file is missing, unreadable, or has another SHA-256.
+            ModelError: the file is missing, unreadable, has another SHA-256, or is a graph whose
+                weights lie elsewhere.
         """
         try:
-            data = Path(model_path).read_bytes()
+            data = Path(model_path).read_bytes() if data is None else data
         except OSError as error:
             raise ModelError(
                 f"model file {str(model_path)!r} cannot be read ({error}). Check the path."
             ) from error
-        self.check_bytes(data, model_path)
-        return data
-
-    def check_bytes(self, data: bytes, model_path: str | Path) -> None:
-        """Check that these are the bytes that the card describes; ``model_path`` is for messages.
-
-        Raises:
-            ModelError: they have another SHA-256, or are a graph whose weights lie elsewhere.
-        """
         digest = hashlib.sha256(data).hexdigest()
         if digest != self.sha256.lower():
             raise ModelError(
@@ -177,6 +166,7 @@ class ModelCard:
                 "data), which its SHA-256 does not cover; expected one file. Save it whole: "
                 "onnx.save_model(onnx.load(FILE), FILE, save_as_external_data=False)."
             )
+        return data
 
     def check_tensors(self, *, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> None:
         """Check the tensors that a loaded model has against the card.
@@ -184,19 +174,14 @@ class ModelCard:
         Raises:
             ModelError: a name, type or fixed dimension differs.
         """
-        for kind, declared, found in (
-            ("input", self.inputs, inputs),
-            ("output", self.outputs, outputs),
-        ):
-            found_by_name = {spec.name: spec for spec in found}
-            for spec in declared:
-                other = found_by_name.get(spec.name)
-                if other is None or not _agree(spec, other):
-                    raise ModelError(
-                        f"the model of card {str(self.path)!r} has {kind}s "
-                        f"{_listed(found)}; the card expects {_listed(declared)}. Write the card "
-                        "with the model, or take the pair from the same place."
-                    )
+        pairs = {"inputs": (self.inputs, inputs), "outputs": (self.outputs, outputs)}
+        for kind, (declared, found) in pairs.items():
+            if not all(any(_agree(spec, other) for other in found) for spec in declared):
+                raise ModelError(
+                    f"the model of card {str(self.path)!r} has {kind} {_listed(found)}; the card "
+                    f"expects {_listed(declared)}. Write the card with the model, or take the pair "
+                    "from the same place."
+                )
 
     def check_answers(self, answers: Mapping[str, NDArray[Any]], *, count: int) -> None:
         """Check the shapes of what a network said of ``count`` images.
@@ -205,13 +190,12 @@ class ModelCard:
             ModelError: one is not as the card says.
         """
         for spec in self.outputs:
-            expected = TensorSpec(spec.name, spec.dtype, (count, *spec.shape[1:]))
-            found = answers[spec.name]
-            if not _agree(expected, TensorSpec(spec.name, spec.dtype, found.shape)):
+            expected, found = (count, *spec.shape[1:]), answers[spec.name].shape
+            if not _fits(expected, found):
                 raise ModelError(
-                    f"the model of card {str(self.path)!r} gave {spec.name} of shape "
-                    f"{list(found.shape)} for {count} image(s); expected {list(expected.shape)}. "
-                    "It is not what its card says: export both again, together."
+                    f"the model of card {str(self.path)!r} gave {spec.name} of shape {list(found)} "
+                    f"for {count} image(s); expected {list(expected)}. It is not what its card "
+                    "says: export both again, together."
                 )
 
     def number(self, key: str) -> float:
@@ -235,10 +219,8 @@ class ModelCard:
             len(values) == 0 if length is None else len(values) != length
         ):
             count = "some numbers" if length is None else f"{length} number(s)"
-            raise ModelError(
-                f"card {str(self.path)!r} has preprocessing.{key} = {value!r}; expected {count} "
-                f"between {low:g} and {high:g}. Take the card that came with the model."
-            )
+            expected = f"{count} between {low:g} and {high:g}"
+            raise _wrong(self.path, f"has preprocessing.{key} = {value!r}; expected {expected}")
         return tuple(float(v) for v in values)
 
     def mean_std(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -250,67 +232,56 @@ class ModelCard:
         return self.numbers("mean", 3), self.numbers("std", 3)
 
     def _check_task_tensors(self) -> None:
-        if self.task not in TASK_OUTPUTS:
-            raise ModelError(
-                f"card {str(self.path)!r} has task {self.task!r}; expected one of "
-                f"{', '.join(TASK_OUTPUTS)}."
-            )
+        for value, key, choice in (
+            (self.task, "task", TASK_OUTPUTS),
+            (self.precision, "precision", PRECISIONS),
+        ):
+            if value not in choice:
+                expected = f"expected one of {', '.join(choice)}"
+                raise _wrong(self.path, f"has {key} {value!r}; {expected}")
         wanted = TASK_OUTPUTS[self.task]
         outputs = {spec.name for spec in self.outputs}
         if [spec.name for spec in self.inputs] != ["image"] or not outputs.issuperset(wanted):
-            raise ModelError(
-                f"card {str(self.path)!r} has inputs {_listed(self.inputs)} and outputs "
-                f"{_listed(self.outputs)}; a {self.task} has the input 'image' and the outputs "
-                f"{', '.join(wanted)}."
+            raise _wrong(
+                self.path,
+                f"has inputs {_listed(self.inputs)} and outputs {_listed(self.outputs)}; a "
+                f"{self.task} has the input 'image' and the outputs {', '.join(wanted)}",
             )
+        known = {"image": _IMAGE, **wanted, **OPTIONAL_OUTPUTS.get(self.task, {})}
         for spec in (*self.inputs, *self.outputs):
-            known = {"image": _IMAGE, **wanted, **OPTIONAL_OUTPUTS.get(self.task, {})}
             shape = known.get(spec.name, spec.shape)
-            if not _agree(spec, TensorSpec(spec.name, spec.dtype, shape)):
-                raise ModelError(
-                    f"card {str(self.path)!r} has {spec.name} of shape {list(spec.shape)}; a "
-                    f"{self.task} has {list(shape)}. Take the card that came with the model."
-                )
+            if not _fits(shape, spec.shape):
+                has = f"has {spec.name} of shape {list(spec.shape)}"
+                raise _wrong(self.path, f"{has}; a {self.task} has {list(shape)}")
         sides = self.inputs[0].shape[2:]
         if not all(isinstance(n, str) or 1 <= n <= _MAX_SIDE_PX for n in sides):
-            raise ModelError(
-                f"card {str(self.path)!r} has an image of {list(sides)} px; expected sides "
-                f"between 1 and {_MAX_SIDE_PX}. Take the card that came with the model."
-            )
-        color = self.preprocessing.get("color")
-        if color != "RGB":
-            raise ModelError(
-                f"card {str(self.path)!r} has preprocessing.color = {color!r}; expected 'RGB'."
-            )
+            expected = f"expected sides between 1 and {_MAX_SIDE_PX}"
+            raise _wrong(self.path, f"has an image of {list(sides)} px; {expected}")
+        if (color := self.preprocessing.get("color")) != "RGB":
+            raise _wrong(self.path, f"has preprocessing.color = {color!r}; expected 'RGB'")
+
+
+def _wrong(path: Path, what: str) -> ModelError:
+    return ModelError(f"card {str(path)!r} {what}. Take the card that came with the model.")
 
 
 def _lacks(path: Path, key: str, expected: str) -> ModelError:
-    return ModelError(
-        f"card {str(path)!r} lacks {key!r}, or it is not {expected}. Take the card that came with "
-        "the model."
-    )
+    return _wrong(path, f"lacks {key!r}, or it is not {expected}")
 
 
-def _text(data: Mapping[str, Any], key: str, path: Path) -> str:
-    value = data.get(key)
+def _text(data: Mapping[str, Any], entry: Field[Any], path: Path) -> str:
+    value = data.get(entry.name, entry.default)
+    if entry.default is not MISSING:
+        return value if isinstance(value, str) else json.dumps(value)
     if not isinstance(value, str) or not value:
-        raise _lacks(path, key, "a text")
+        raise _lacks(path, entry.name, "a text")
     return value
 
 
-def _optional_text(data: Mapping[str, Any], key: str) -> str:
-    value = data.get(key, "")
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def _precision(data: Mapping[str, Any], path: Path) -> str:
-    value = data.get("precision", "fp32")
-    if value not in PRECISIONS:
-        raise ModelError(
-            f"card {str(path)!r} has precision {value!r}; expected one of {', '.join(PRECISIONS)}. "
-            "Take the card that came with the model."
-        )
-    return str(value)
+def _object(value: object, key: str, path: Path) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise _lacks(path, key, "an object")
+    return value
 
 
 def _names(data: Mapping[str, Any], key: str, path: Path) -> tuple[str, ...]:
@@ -320,41 +291,27 @@ def _names(data: Mapping[str, Any], key: str, path: Path) -> tuple[str, ...]:
     return tuple(value)
 
 
-def _mapping(data: Mapping[str, Any], key: str, path: Path) -> Mapping[str, Any]:
-    value = data.get(key)
-    if not isinstance(value, dict):
-        raise _lacks(path, key, "an object")
-    return value
-
-
 def _tensors(data: Mapping[str, Any], key: str, path: Path) -> tuple[TensorSpec, ...]:
-    value = data.get(key)
-    expected = "a list of {name, dtype, shape}"
-    if not isinstance(value, list):
-        raise _lacks(path, key, expected)
-    specs = []
-    for item in value:
-        if (
-            not isinstance(item, dict)
-            or not isinstance(name := item.get("name"), str)
-            or not isinstance(dtype := item.get("dtype"), str)
-            or not isinstance(shape := item.get("shape"), list)
-            or not all(type(n) in (int, str) for n in shape)
-        ):
-            raise _lacks(path, key, expected)
-        specs.append(TensorSpec(name, dtype, tuple(shape)))
-    return tuple(specs)
+    value, kinds = data.get(key), {"name": str, "dtype": str, "shape": list}
+    if not isinstance(value, list) or not all(
+        isinstance(item, dict)
+        and all(isinstance(item.get(name), kind) for name, kind in kinds.items())
+        and all(type(n) in (int, str) for n in item["shape"])
+        for item in value
+    ):
+        raise _lacks(path, key, "a list of {name, dtype, shape}")
+    return tuple(TensorSpec(item["name"], item["dtype"], tuple(item["shape"])) for item in value)
 
 
 def _agree(declared: TensorSpec, found: TensorSpec) -> bool:
-    return (
-        declared.dtype == found.dtype
-        and len(declared.shape) == len(found.shape)
-        and all(
-            a == b
-            for a, b in zip(declared.shape, found.shape, strict=True)
-            if isinstance(a, int) and isinstance(b, int)
-        )
+    same = (declared.name, declared.dtype) == (found.name, found.dtype)
+    return same and _fits(declared.shape, found.shape)
+
+
+def _fits(declared: _Shape, found: _Shape) -> bool:
+    return len(declared) == len(found) and all(
+        a == b or isinstance(a, str) or isinstance(b, str)
+        for a, b in zip(declared, found, strict=True)
     )
 
 

@@ -94,11 +94,10 @@ def load_model_file(path: Path) -> ModelFile:
 
 def _read_pair(path: Path, card_path: Path) -> ModelFile:
     card = ModelCard.load(card_path)
-    if path.is_file():
-        return ModelFile(path, card, card.check_file(path))
-    data = derived_bytes(path, lambda source: load_model_file(source).data)
-    card.check_bytes(data, path)
-    return ModelFile(path, card, data)
+    made = None
+    if not path.is_file():
+        made = derived_bytes(path, lambda source: load_model_file(source).data)
+    return ModelFile(path, card, card.check_file(path, made))
 
 
 def find_model_file(path: Path) -> ModelFile:

@@ -117,5 +117,5 @@ def test_a_folders_file_of_the_precision_goes_first(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("precision", ["int4", "INT8", 8, True])
 def test_other_precisions_are_refused(precision: object) -> None:
-    with pytest.raises(ConfigurationError, match="expected one of 'fp32', 'fp16', 'int8'"):
+    with pytest.raises(ConfigurationError, match="expected one of None, 'fp32', 'fp16', 'int8'"):
         EstimatorOptions(precision=precision)  # type: ignore[arg-type]
