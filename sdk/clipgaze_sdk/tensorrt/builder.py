@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -63,21 +63,22 @@ def find_graph(source: str, precision: str) -> tuple[ModelFile, str]:
         raise ConfigurationError(f"{source!r} is an engine already; give the .onnx file.")
     name = f"{source}.onnx" if source in TASK_OUTPUTS else source
     given = find_model_file(Path(name))
-    if given.card.precision == precision:
-        if not _is_for_tensorrt(given.card):
-            stem = given.path.stem
-            right = given.path.with_name(f"{stem.rpartition('.')[0] or stem}.{precision}.onnx")
-            raise ConfigurationError(
-                f"{source!r} is a graph of {precision} for {', '.join(given.card.runs_on)}, which "
-                f"TensorRT cannot build; give {str(right)!r}, or the FP32 file."
-            )
-        return given, given.card.base_sha256 or given.card.sha256
-    if given.card.precision != "fp32":
+    card = given.card
+    if card.precision == "fp32" != precision:
+        return _graph_beside(given, precision), card.sha256
+    if card.precision != precision:
         raise ConfigurationError(
-            f"{source!r} is a graph of {given.card.precision}, and {precision} was asked for; give "
-            "the FP32 file, or the other precision."
+            f"{source!r} is a graph of {card.precision}, and {precision} was asked for; give the "
+            "FP32 file, or the other precision."
         )
-    return _graph_beside(given, precision), given.card.sha256
+    if not _is_for_tensorrt(card):
+        stem = given.path.stem
+        right = given.path.with_name(f"{stem.rpartition('.')[0] or stem}.{precision}.onnx")
+        raise ConfigurationError(
+            f"{source!r} is a graph of {precision} for {', '.join(card.runs_on)}, which TensorRT "
+            f"cannot build; give {str(right)!r}, or the FP32 file."
+        )
+    return given, card.base_sha256 or card.sha256
 
 
 def _graph_beside(base: ModelFile, precision: str) -> ModelFile:
@@ -92,17 +93,14 @@ def _graph_beside(base: ModelFile, precision: str) -> ModelFile:
         raise ModelError(
             f"{str(base.path)!r} has no graph of {precision}: {error} {make}"
         ) from error
-    if graph.card.precision != precision or not _is_for_tensorrt(graph.card):
-        runtimes = ", ".join(graph.card.runs_on) or "any runtime"
-        raise ModelError(
-            f"graph {str(path)!r} is of {graph.card.precision} for {runtimes}; expected "
-            f"{precision} for TensorRT. {make}"
-        )
-    if graph.card.base_sha256 != base.card.sha256:
+    card = graph.card
+    if card.precision != precision or not _is_for_tensorrt(card):
+        is_of = f"is of {card.precision} for {', '.join(card.runs_on) or 'any runtime'}"
+        raise ModelError(f"graph {str(path)!r} {is_of}; expected {precision} for TensorRT. {make}")
+    if card.base_sha256 != base.card.sha256:
         raise ModelError(
             f"graph {str(path)!r} was made from a model with SHA-256 "
-            f"{graph.card.base_sha256 or 'unknown'}; {str(base.path)!r} has {base.card.sha256}. "
-            f"{make}"
+            f"{card.base_sha256 or 'unknown'}; {str(base.path)!r} has {base.card.sha256}. {make}"
         )
     return graph
 
@@ -147,10 +145,9 @@ def check_engine_output(output: Path, *, base_sha256: str, precision: str, force
     """
     if output.suffix != ENGINE_SUFFIX:
         raise ConfigurationError(f"output {str(output)!r} is no engine; expected *.engine.")
-    if not output.parent.is_dir():
-        raise ConfigurationError(f"cannot write {str(output)!r}: make its folder first.")
-    if output.is_dir():
-        raise ConfigurationError(f"cannot write {str(output)!r}: it is a folder.")
+    if output.is_dir() or not output.parent.is_dir():
+        reason = "it is a folder" if output.is_dir() else "make its folder first"
+        raise ConfigurationError(f"cannot write {str(output)!r}: {reason}.")
     if output.exists() and not force:
         there = _identity(sidecar_path(output))
         if there != (base_sha256, precision):
@@ -197,15 +194,14 @@ def build_engine(
         f"{machine.tensorrt_version}; the first build takes minutes"
     )
     with gpu_context(cuda):
+        profile = profile_of(card, options)
         compiled = compile_graph(
-            trt,
-            graph.model,
-            options=options,
-            profile=profile_of(card, options),
-            progress=progress,
+            trt, graph.model, options=options, profile=profile, progress=progress
         )
-    info = _checked_info(graph, compiled, output=output, machine=machine, options=options)
-    sidecar = _sidecar(card, output, compiled.engine, info).encode()
+    info = _checked_info(graph, compiled, machine, options, str(output))
+    sha256 = hashlib.sha256(compiled.engine).hexdigest()
+    entries = {**card.entries, "file": output.name, "sha256": sha256, "engine": asdict(info)}
+    sidecar = f"{json.dumps(entries, indent=2)}\n".encode()
     write_files({output: compiled.engine, sidecar_path(output): sidecar})
     if options.timing_cache is not None and compiled.timing_cache is not None:
         try:
@@ -216,16 +212,13 @@ def build_engine(
 
 
 def _checked_info(
-    graph: CheckedGraph,
-    compiled: CompiledGraph,
-    *,
-    output: Path,
-    machine: Machine,
-    options: BuildOptions,
+    graph: CheckedGraph, compiled: CompiledGraph, machine: Machine, options: BuildOptions, name: str
 ) -> EngineInfo:
     """Run the engine, compare it with ONNX Runtime, and look up its layers."""
     card = graph.model.card
-    runner = EngineRunner(compiled.engine, name=str(output))
+    told = card.entries.get("calibration")
+    calibrated = told if isinstance(told, dict) else {}
+    runner = EngineRunner(compiled.engine, name=name)
     try:
         card.check_tensors(inputs=runner.inputs, outputs=runner.outputs)
         compute_layers = check_compute_layers(
@@ -243,7 +236,7 @@ def _checked_info(
         source=graph.source,
         base_sha256=graph.base_sha256,
         onnx_sha256=card.sha256,
-        calibration_sha256=_calibration_sha256(card),
+        calibration_sha256=str(calibrated.get("sha256", "")),
         arguments=_arguments(graph.source, options),
         profile=profile,
         strongly_typed=compiled.strongly_typed,
@@ -303,15 +296,14 @@ def _compare(
     parity = {}
     for name, values in expected.items():
         scale = max(float(np.abs(values).max()), 1e-6)
-        apart = np.abs(found[name].astype(np.float64) - values)
-        parity[name] = float(apart.max()) / scale if np.all(np.isfinite(apart)) else np.inf
-    limit = _TOLERANCES[precision]
-    worst = max(parity, key=lambda name: parity[name])
-    if parity[worst] > limit:
+        off = float(np.abs(found[name].astype(np.float64) - values).max()) / scale
+        parity[name] = off if np.isfinite(off) else np.inf
+    apart, worst = max((apart, name) for name, apart in parity.items())
+    if apart > (limit := _TOLERANCES[precision]):
         raise BackendError(
-            f"the engine's {worst} differs from ONNX Runtime's by {parity[worst]:.3g} of its "
-            f"largest magnitude on sample images; expected at most {limit:g}. It was not written. "
-            "Try another precision, and report this with the TensorRT version."
+            f"the engine's {worst} differs from ONNX Runtime's by {apart:.3g} of its largest "
+            f"magnitude on sample images; expected at most {limit:g}. It was not written. Try "
+            "another precision, and report this with the TensorRT version."
         )
     return parity
 
@@ -324,19 +316,3 @@ def _arguments(source: str, options: BuildOptions) -> tuple[str, ...]:
     if options.dla_core is not None:
         words += ["--dla", str(options.dla_core)]
     return tuple(words)
-
-
-def _sidecar(card: ModelCard, output: Path, engine: bytes, info: EngineInfo) -> str:
-    """Return the graph's card with the engine's name and hash, and what it was built for."""
-    data = {
-        **card.entries,
-        "file": output.name,
-        "sha256": hashlib.sha256(engine).hexdigest(),
-        "engine": info.to_dict(),
-    }
-    return json.dumps(data, indent=2) + "\n"
-
-
-def _calibration_sha256(card: ModelCard) -> str:
-    data = card.entries.get("calibration")
-    return str(data.get("sha256", "")) if isinstance(data, dict) else ""

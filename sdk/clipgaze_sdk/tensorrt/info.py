@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .._errors import ModelError
 
@@ -83,18 +83,15 @@ class EngineInfo:
         try:
             data = card.entries["engine"]
             return cls(
+                **{f.name: str(data[f.name]) for f in fields(cls) if f.type == "str"},
                 machine=Machine(**{f.name: str(data["machine"][f.name]) for f in fields(Machine)}),
-                arguments=tuple(str(word) for word in data["arguments"]),
+                arguments=tuple(map(str, data["arguments"])),
                 profile=Profile(
-                    **{f.name: tuple(map(int, data["profile"][f.name])) for f in fields(Profile)}
+                    *(tuple(map(int, data["profile"][k])) for k in ("min", "opt", "max"))
                 ),
                 strongly_typed=bool(data["strongly_typed"]),
                 compute_layers={str(k): int(v) for k, v in data["compute_layers"].items()},
                 parity={str(k): float(v) for k, v in data["parity"].items()},
-                **{
-                    key: str(data[key])
-                    for key in ("source", "base_sha256", "onnx_sha256", "calibration_sha256")
-                },
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ModelError(
@@ -103,14 +100,9 @@ class EngineInfo:
                 "again, together, or build the engine again."
             ) from error
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
-        return asdict(self)
-
     def build_command(self, engine: Path) -> str:
         """Return the command that builds this engine again, in the place of ``engine``."""
-        words = ["clipgaze", "build-engine", *self.arguments, "--output", str(engine)]
-        return shlex.join(words)
+        return shlex.join(["clipgaze", "build-engine", *self.arguments, "--output", str(engine)])
 
 
 def sidecar_path(engine: Path) -> Path:
