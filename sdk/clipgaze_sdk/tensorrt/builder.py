@@ -64,7 +64,7 @@ def find_graph(source: str, precision: str) -> tuple[ModelFile, str]:
     name = f"{source}.onnx" if source in TASK_OUTPUTS else source
     given = find_model_file(Path(name))
     card = given.card
-    if card.precision == "fp32" != precision:
+    if card.precision == "fp32" and precision != "fp32":
         return _graph_beside(given, precision), card.sha256
     if card.precision != precision:
         raise ConfigurationError(
@@ -194,9 +194,9 @@ def build_engine(
         f"{machine.tensorrt_version}; the first build takes minutes"
     )
     with gpu_context(cuda):
-        profile = profile_of(card, options)
+        shapes = profile_of(card, options)
         compiled = compile_graph(
-            trt, graph.model, options=options, profile=profile, progress=progress
+            trt, graph.model, options=options, shapes=shapes, progress=progress
         )
     info = _checked_info(graph, compiled, machine, options, str(output))
     sha256 = hashlib.sha256(compiled.engine).hexdigest()

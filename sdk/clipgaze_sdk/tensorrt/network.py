@@ -56,9 +56,8 @@ class BuildOptions:
             raise ConfigurationError(
                 f"cannot write {str(self.timing_cache)!r}: make its folder first."
             )
-        if self.dla_core is None:
-            return
-        if self.precision != "fp16" or (self.batch is not None and len(set(self.batch)) > 1):
+        one_size = self.batch is None or len(set(self.batch)) == 1
+        if self.dla_core is not None and not (self.precision == "fp16" and one_size):
             raise ConfigurationError(
                 f"a DLA was asked for with {self.precision} and batch {self.batch}; it takes FP16 "
                 "and one batch size, for instance --fp16 --batch 1,1,1."
@@ -91,11 +90,9 @@ def is_strongly_typed(trt: Any, options: BuildOptions) -> bool:
     """
     if not hasattr(trt.BuilderFlag, "FP16"):
         return True
-    if options.dla_core is not None:
-        return False
-    if not hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED"):
-        return False
-    return options.precision != "int8" or hasattr(trt.DataType, "E8M0")
+    can_be = hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED")
+    is_complete = options.precision != "int8" or hasattr(trt.DataType, "E8M0")
+    return can_be and is_complete and options.dla_core is None
 
 
 def network_flags(trt: Any, options: BuildOptions) -> int:
@@ -113,14 +110,12 @@ def precision_flags(trt: Any, options: BuildOptions, *, has_half: bool) -> list[
     """
     if is_strongly_typed(trt, options):
         return []
-    flags = [trt.BuilderFlag.FP16] if has_half else []
-    if options.precision == "int8":
-        flags.append(trt.BuilderFlag.INT8)
-    return flags
+    half = [trt.BuilderFlag.FP16] if has_half else []
+    return half + ([trt.BuilderFlag.INT8] if options.precision == "int8" else [])
 
 
 def compile_graph(
-    trt: Any, model: ModelFile, *, options: BuildOptions, profile: Profile, progress: Progress
+    trt: Any, model: ModelFile, *, options: BuildOptions, shapes: Profile, progress: Progress
 ) -> CompiledGraph:
     """Compile a graph; this takes minutes.
 
@@ -128,7 +123,7 @@ def compile_graph(
         trt: the module ``tensorrt``.
         model: the graph.
         options: how.
-        profile: the shapes to compile it for.
+        shapes: to compile it for.
         progress: called with a line for each step.
 
     Raises:
@@ -143,7 +138,9 @@ def compile_graph(
     _parse(trt, network, model)
     config = builder.create_builder_config()
     _configure(trt, builder, network, config, options=options)
-    _add_profile(builder, network, config, profile)
+    profile, tensor = builder.create_optimization_profile(), network.get_input(0)
+    profile.set_shape(tensor.name, shapes.min, shapes.opt, shapes.max)
+    config.add_optimization_profile(profile)
     cache = _attach_timing_cache(config, options.timing_cache, progress)
     with _interrupt_noted() as interrupted:
         if hasattr(trt, "IProgressMonitor"):
@@ -165,17 +162,16 @@ def compile_graph(
 def _parse(trt: Any, network: Any, model: ModelFile) -> None:
     log = tensorrt_log(trt)
     parser = trt.OnnxParser(network, log)
-    if parser.parse(model.data):
-        return
-    reasons = [
-        f"{error.node_operator()} {error.node_name()}: {error.desc()}".strip()
-        for error in (parser.get_error(index) for index in range(parser.num_errors))
-    ]
-    raise ModelError(
-        f"TensorRT {trt.__version__} cannot read {str(model.path)!r}: "
-        f"{' '.join('; '.join(reasons).split()) or log.take()}. Its operators or its opset are "
-        "newer than this TensorRT, or it is no model of this project."
-    )
+    if not parser.parse(model.data):
+        reasons = [
+            f"{error.node_operator()} {error.node_name()}: {error.desc()}".strip()
+            for error in (parser.get_error(index) for index in range(parser.num_errors))
+        ]
+        raise ModelError(
+            f"TensorRT {trt.__version__} cannot read {str(model.path)!r}: "
+            f"{' '.join('; '.join(reasons).split()) or log.take()}. Its operators or its opset are "
+            "newer than this TensorRT, or it is no model of this project."
+        )
 
 
 def _configure(trt: Any, builder: Any, network: Any, config: Any, *, options: BuildOptions) -> None:
@@ -197,13 +193,6 @@ def _configure(trt: Any, builder: Any, network: Any, config: Any, *, options: Bu
         config.set_flag(trt.BuilderFlag.GPU_FALLBACK)
 
 
-def _add_profile(builder: Any, network: Any, config: Any, shapes: Profile) -> None:
-    profile = builder.create_optimization_profile()
-    tensor = network.get_input(0)
-    profile.set_shape(tensor.name, shapes.min, shapes.opt, shapes.max)
-    config.add_optimization_profile(profile)
-
-
 def _attach_timing_cache(config: Any, path: Path | None, progress: Progress) -> Any:
     """Return the cache that the build will fill; None if none is to be kept."""
     if path is None:
@@ -221,17 +210,16 @@ def _attach_timing_cache(config: Any, path: Path | None, progress: Progress) -> 
 
 
 def _compute_layers(trt: Any, network: Any) -> tuple[str, ...]:
-    kinds = (
-        trt.LayerType.CONVOLUTION,
-        trt.LayerType.DECONVOLUTION,
-        trt.LayerType.MATRIX_MULTIPLY,
-    )
+    kinds = (trt.LayerType.CONVOLUTION, trt.LayerType.DECONVOLUTION, trt.LayerType.MATRIX_MULTIPLY)
     names: dict[str, None] = {}  # in order, each once
-    for index in range(network.num_layers):
-        layer = network.get_layer(index)
+    for layer in _layers(network):
         if layer.type in kinds:
             names.update(dict.fromkeys(onnx_names(layer.metadata) or [layer.name]))
     return tuple(names)
+
+
+def _layers(network: Any) -> Iterator[Any]:
+    return (network.get_layer(index) for index in range(network.num_layers))
 
 
 @contextmanager
@@ -252,9 +240,8 @@ def _interrupt_noted() -> Iterator[threading.Event]:
 
 
 def _has_half(trt: Any, network: Any) -> bool:
-    layers = (network.get_layer(index) for index in range(network.num_layers))
-    tensors = (layer.get_output(i) for layer in layers for i in range(layer.num_outputs))
-    return any(tensor.dtype == trt.DataType.HALF for tensor in tensors)
+    outputs = ((layer, index) for layer in _layers(network) for index in range(layer.num_outputs))
+    return any(layer.get_output(i).dtype == trt.DataType.HALF for layer, i in outputs)
 
 
 def _make_monitor(trt: Any, progress: Progress, interrupted: threading.Event) -> Any:
@@ -280,13 +267,12 @@ def _make_monitor(trt: Any, progress: Progress, interrupted: threading.Event) ->
 
 def _build_error(trt: Any, path: Path, options: BuildOptions) -> BackendError:
     reason = tensorrt_log(trt).take()
+    advice = "Try --workspace with more memory, or another precision."
     if _MEMORY.search(reason):
         advice = (
             "The GPU has no memory left: close what else uses it, or give less by --workspace "
             f"(now {options.workspace_mib} MiB) and --batch."
         )
-    else:
-        advice = "Try --workspace with more memory, or another precision."
     return BackendError(
         f"TensorRT {trt.__version__} cannot build {str(path)!r}: {reason}. {advice}"
     )
