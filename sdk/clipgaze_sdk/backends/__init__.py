@@ -44,9 +44,9 @@ def load_backend(model: ModelFile, *, threads: int) -> Backend:
         BackendError: the runtime is not installed, or an engine was built for another machine.
     """
     if model.path.suffix == ENGINE_SUFFIX:
-        from .tensorrt import TensorRTBackend
+        from .tensorrt import load_engine
 
-        return TensorRTBackend(model)
+        return load_engine(model)
     from .onnx_runtime import OnnxRuntimeBackend
 
     return OnnxRuntimeBackend(model, threads=threads)

@@ -9,16 +9,18 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from .._errors import BackendError
 from ..tensorrt.info import Machine
 
+PYCUDA_ADVICE = (
+    "Install it: export PATH=/usr/local/cuda/bin:$PATH; python -m pip install pycuda (it is "
+    "compiled, with nvcc)."
+)
 _lock = threading.Lock()
-_primary_contexts: dict[Any, Any] = {}
-"""By module, of which a process has one; so are the loggers."""
-_logs: dict[Any, Any] = {}
 
 
 class MissingRuntimeError(BackendError):
@@ -37,20 +39,14 @@ def tensorrt_advice() -> str:
             'Install it: python -m pip install "clipgaze-sdk[tensorrt]" (it needs an NVIDIA GPU, '
             "its driver, and nvcc on the PATH)."
         )
-    packages = "sudo apt-get install tensorrt python3-libnvinfer"
-    if sys.prefix != sys.base_prefix:
-        return (
-            f"On a Jetson it comes with JetPack: {packages}. A virtual environment sees it only "
-            "when made by python3 -m venv --system-site-packages."
-        )
-    return f"On a Jetson it comes with JetPack: {packages}."
-
-
-def pycuda_advice() -> str:
-    """Say how to get pycuda on this system."""
+    with_jetpack = (
+        "On a Jetson it comes with JetPack: sudo apt-get install tensorrt python3-libnvinfer."
+    )
+    if sys.prefix == sys.base_prefix:
+        return with_jetpack
     return (
-        "Install it: export PATH=/usr/local/cuda/bin:$PATH; python -m pip install pycuda (it is "
-        "compiled, with nvcc)."
+        f"{with_jetpack} A virtual environment sees it only when made by python3 -m venv "
+        "--system-site-packages."
     )
 
 
@@ -60,12 +56,7 @@ def import_tensorrt() -> Any:
     Raises:
         MissingRuntimeError: it cannot be imported.
     """
-    try:
-        return importlib.import_module("tensorrt")
-    except (ImportError, OSError) as error:
-        raise MissingRuntimeError(
-            f"TensorRT cannot be imported ({error}). {tensorrt_advice()}"
-        ) from error
+    return _imported("tensorrt", "TensorRT", tensorrt_advice())
 
 
 def import_cuda() -> Any:
@@ -74,12 +65,7 @@ def import_cuda() -> Any:
     Raises:
         MissingRuntimeError: it cannot be imported, or there is no GPU.
     """
-    try:
-        cuda = importlib.import_module("pycuda.driver")
-    except (ImportError, OSError) as error:
-        raise MissingRuntimeError(
-            f"pycuda cannot be imported ({error}). {pycuda_advice()}"
-        ) from error
+    cuda = _imported("pycuda.driver", "pycuda", PYCUDA_ADVICE)
     try:
         cuda.init()
         count = int(cuda.Device.count())
@@ -94,6 +80,13 @@ def import_cuda() -> Any:
             "the .onnx models."
         )
     return cuda
+
+
+def _imported(module: str, name: str, advice: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except (ImportError, OSError) as error:
+        raise MissingRuntimeError(f"{name} cannot be imported ({error}). {advice}") from error
 
 
 def this_machine(trt: Any, cuda: Any) -> Machine:
@@ -121,10 +114,7 @@ def gpu_context(cuda: Any) -> Iterator[None]:
     """
     try:
         with _lock:
-            if cuda not in _primary_contexts:
-                device = cuda.Device(0)
-                _primary_contexts[cuda] = device.retain_primary_context()
-            gpu = _primary_contexts[cuda]
+            gpu = _primary_context(cuda)
         gpu.push()
         try:
             yield
@@ -139,17 +129,22 @@ def gpu_context(cuda: Any) -> Iterator[None]:
         raise BackendError(f"CUDA failed: {error}.") from error
 
 
+@cache
+def _primary_context(cuda: Any) -> Any:
+    device = cuda.Device(0)
+    return device.retain_primary_context()
+
+
 def tensorrt_log(trt: Any) -> Any:
     """Return the one logger of this process, which keeps TensorRT's last errors for messages.
 
     TensorRT sends everything to the logger that it was first given, whichever comes later.
     """
     with _lock:
-        if trt not in _logs:
-            _logs[trt] = _make_log(trt)
-        return _logs[trt]
+        return _make_log(trt)
 
 
+@cache
 def _make_log(trt: Any) -> Any:
     class ErrorLog(trt.ILogger):  # type: ignore[misc]
         def __init__(self) -> None:

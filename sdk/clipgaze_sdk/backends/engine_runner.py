@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,14 +15,6 @@ from ..tensorrt.info import Profile
 from .cuda import gpu_context, import_cuda, import_tensorrt, tensorrt_log
 
 _FREE = -1
-
-
-@dataclass(slots=True, eq=False)
-class _Buffer:
-    """Memory of one tensor at its largest, pinned on the host and on the device."""
-
-    host: Any
-    device: Any = None
 
 
 class EngineRunner:
@@ -48,13 +39,14 @@ class EngineRunner:
         self._engine: Any = None
         self._context: Any = None
         self._stream: Any = None
-        self._buffers: dict[str, _Buffer] = {}
+        self._hosts: dict[str, Any] = {}
+        """Pinned memory of each tensor at its largest; on the device, too."""
+        self._devices: dict[str, Any] = {}
         self._closed = False
         try:
             with gpu_context(self._cuda):
                 self._load(data)
-                self.inputs, self.outputs = self._specs()
-                self.profile = self._read_profile()
+                self.inputs, self.outputs, self.profile = self._described()
                 self._allocate()
         except BaseException:
             self.close()
@@ -72,17 +64,15 @@ class EngineRunner:
         with self._lock:
             if self._closed:
                 raise BackendError(f"the network {self._name!r} is closed; make a new estimator.")
-            low, high = self.profile.min[0], self.profile.max[0]
-            if len(images) == 0 or not self.profile.holds((low, *images.shape[1:])):
+            high = self.profile.max[0]
+            if len(images) == 0 or not self.profile.holds((high, *images.shape[1:])):
                 raise BackendError(
                     f"engine {self._name!r} got an input of shape {images.shape}; it was built for "
                     f"{self.profile.min} to {self.profile.max}. Build it for this shape."
                 )
-            parts = []
             with gpu_context(self._cuda):
-                for start in range(0, len(images), high):
-                    part = images[start : start + high]
-                    parts.append(self._run_part(part, pad_to=low))
+                starts = range(0, len(images), high)
+                parts = [self._run_part(images[start : start + high]) for start in starts]
         return {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
 
     def layers(self) -> str:
@@ -105,11 +95,12 @@ class EngineRunner:
             self._closed = True
             with gpu_context(self._cuda):
                 self._context = self._engine = self._runtime = None
-                for buffer in self._buffers.values():
-                    if buffer.device is not None:
-                        buffer.device.free()
-                    buffer.host.base.free()
-                self._buffers.clear()
+                for memory in self._devices.values():
+                    memory.free()
+                for array in self._hosts.values():
+                    array.base.free()
+                self._devices.clear()
+                self._hosts.clear()
                 self._stream = None
 
     def _load(self, data: bytes) -> None:
@@ -129,7 +120,7 @@ class EngineRunner:
             )
         self._stream = self._cuda.Stream()
 
-    def _specs(self) -> tuple[list[TensorSpec], list[TensorSpec]]:
+    def _described(self) -> tuple[list[TensorSpec], list[TensorSpec], Profile]:
         engine = self._engine
         inputs: list[TensorSpec] = []
         outputs: list[TensorSpec] = []
@@ -144,43 +135,35 @@ class EngineRunner:
                 f"engine {self._name!r} has {len(inputs)} inputs; expected one, 'image'. Build it "
                 "from one of this project's models."
             )
-        return inputs, outputs
-
-    def _read_profile(self) -> Profile:
-        shapes = self._engine.get_tensor_profile_shape(self.inputs[0].name, 0)
-        low, best, high = (tuple(int(n) for n in shape) for shape in shapes)
-        return Profile(low, best, high)
+        shapes = engine.get_tensor_profile_shape(inputs[0].name, 0)
+        return inputs, outputs, Profile(*(tuple(map(int, shape)) for shape in shapes))
 
     def _allocate(self) -> None:
         self._set_shape(self.profile.max)
         for spec in (*self.inputs, *self.outputs):
             count = int(np.prod(self._shape_of(spec.name)))
             host = self._cuda.pagelocked_empty(count, np.dtype(spec.dtype))
-            buffer = self._buffers[spec.name] = _Buffer(host)
-            buffer.device = self._cuda.mem_alloc(host.nbytes)
-            if not self._context.set_tensor_address(spec.name, int(buffer.device)):
+            self._hosts[spec.name] = host
+            self._devices[spec.name] = memory = self._cuda.mem_alloc(host.nbytes)
+            if not self._context.set_tensor_address(spec.name, int(memory)):
                 raise self._failed(f"TensorRT refused the memory of {spec.name!r}")
 
-    def _run_part(
-        self, images: NDArray[np.float32], *, pad_to: int
-    ) -> dict[str, NDArray[np.float32]]:
+    def _run_part(self, images: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
         count = len(images)
-        shape = (max(count, pad_to), *images.shape[1:])
+        shape = (max(count, self.profile.min[0]), *images.shape[1:])
         name = self.inputs[0].name
         self._set_shape(shape)
-        buffer = self._buffers[name]
-        staged = buffer.host[: int(np.prod(shape))]
-        staged[images.size :] = 0
+        staged = self._hosts[name][: int(np.prod(shape))]
         staged[: images.size] = images.reshape(-1)
-        self._cuda.memcpy_htod_async(buffer.device, staged, self._stream)
+        staged[images.size :] = 0
+        self._cuda.memcpy_htod_async(self._devices[name], staged, self._stream)
         if not self._context.execute_async_v3(self._stream.handle):
             raise self._failed(f"TensorRT failed on an input of shape {images.shape}")
         results = {}
         for spec in self.outputs:
-            buffer = self._buffers[spec.name]
-            out_shape = self._shape_of(spec.name)
-            results[spec.name] = buffer.host[: int(np.prod(out_shape))].reshape(out_shape)
-            self._cuda.memcpy_dtoh_async(results[spec.name], buffer.device, self._stream)
+            shape, host = self._shape_of(spec.name), self._hosts[spec.name]
+            results[spec.name] = host[: int(np.prod(shape))].reshape(shape)
+            self._cuda.memcpy_dtoh_async(results[spec.name], self._devices[spec.name], self._stream)
         self._stream.synchronize()
         return {key: value[:count].copy() for key, value in results.items()}
 

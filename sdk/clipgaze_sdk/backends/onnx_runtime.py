@@ -24,10 +24,7 @@ class OnnxRuntimeBackend:
         self._session: Any = _session(model, threads)
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         self._card = model.card
-        self._card.check_tensors(
-            inputs=[_spec(tensor) for tensor in inputs],
-            outputs=[_spec(tensor) for tensor in outputs],
-        )
+        self._card.check_tensors(inputs=list(map(_spec, inputs)), outputs=list(map(_spec, outputs)))
         if len(inputs) != 1:
             raise ModelError(
                 f"model file {self._name!r} has {len(inputs)} inputs; expected one, 'image'."

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import asdict
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
 
 from .._errors import BackendError, ModelError
 from ..models.cards import TASK_OUTPUTS, ModelCard
@@ -17,8 +13,8 @@ from .cuda import import_cuda, import_tensorrt, this_machine
 from .engine_runner import EngineRunner
 
 
-class TensorRTBackend:
-    """An engine with its side-car; see :class:`~clipgaze_sdk.backends.Backend`.
+def load_engine(model: ModelFile) -> EngineRunner:
+    """Load an engine with its side-car.
 
     Args:
         model: the engine and its side-car, checked by SHA-256 already.
@@ -29,49 +25,34 @@ class TensorRTBackend:
             version of TensorRT, another GPU, another system or other weights; or it cannot be
             loaded.
     """
-
-    def __init__(self, model: ModelFile) -> None:
-        path, card = model.path, model.card
-        info = EngineInfo.from_card(card)
-        again = f"Build it again, on this machine: {info.build_command(path)}"
-        _check_machine(path, info.machine, again=again)
-        _check_weights(path, card, info, again=again)
-        try:
-            self._runner = EngineRunner(model.data, name=str(path))
-        except BackendError as error:
-            raise BackendError(f"{error} {again}") from error
-        try:
-            card.check_tensors(inputs=self._runner.inputs, outputs=self._runner.outputs)
-            if self._runner.profile != info.profile:
-                raise ModelError(
-                    f"engine {str(path)!r} takes shapes {self._runner.profile}; its side-car says "
-                    f"{info.profile}. {again}"
-                )
-        except ModelError:
-            self._runner.close()
-            raise
-
-    def run(self, images: NDArray[np.float32]) -> Mapping[str, NDArray[np.float32]]:
-        """Return every output by name for images (N, 3, H, W) float32.
-
-        Raises:
-            BackendError: the shape is outside of the engine's, TensorRT failed, or the backend is
-                closed.
-        """
-        return self._runner.run(images)
-
-    def close(self) -> None:
-        """Release the engine and its memory; a second call does nothing."""
-        self._runner.close()
+    path, card = model.path, model.card
+    info = EngineInfo.from_card(card)
+    again = f"Build it again, on this machine: {info.build_command(path)}"
+    _check_machine(path, info.machine, again=again)
+    _check_weights(path, card, info, again=again)
+    try:
+        runner = EngineRunner(model.data, name=str(path))
+    except BackendError as error:
+        raise BackendError(f"{error} {again}") from error
+    try:
+        card.check_tensors(inputs=runner.inputs, outputs=runner.outputs)
+        if runner.profile != info.profile:
+            raise ModelError(
+                f"engine {str(path)!r} takes shapes {runner.profile}; its side-car says "
+                f"{info.profile}. {again}"
+            )
+    except ModelError:
+        runner.close()
+        raise
+    return runner
 
 
 def _check_machine(path: Path, built_for: Machine, *, again: str) -> None:
-    here = this_machine(import_tensorrt(), import_cuda())
-    names = [field.name for field in fields(Machine)]
+    here = asdict(this_machine(import_tensorrt(), import_cuda()))
     wrong = [
-        f"{name.replace('_', ' ')} {getattr(built_for, name)} (here {getattr(here, name)})"
-        for name in names
-        if getattr(built_for, name) != getattr(here, name)
+        f"{name.replace('_', ' ')} {value} (here {here[name]})"
+        for name, value in asdict(built_for).items()
+        if value != here[name]
     ]
     if wrong:
         raise BackendError(

@@ -149,7 +149,7 @@ def check_opencv() -> Iterable[Check]:
 
 def check_tensorrt() -> Iterable[Check]:
     """TensorRT and pycuda, which only engines need."""
-    missing = {"tensorrt": cuda.tensorrt_advice(), "pycuda": cuda.pycuda_advice()}
+    missing = {"tensorrt": cuda.tensorrt_advice(), "pycuda": cuda.PYCUDA_ADVICE}
     missing = {k: text for k, text in missing.items() if importlib.util.find_spec(k) is None}
     for name, advice in missing.items():
         found = "not installed; engines need it, ONNX models do not"

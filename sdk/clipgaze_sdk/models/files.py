@@ -14,8 +14,6 @@ from .derived import delta_path, derived_bytes
 
 BUNDLED_FOLDER = Path(__file__).parent
 TASKS = tuple(TASK_OUTPUTS)
-
-
 KINDS = {"fp32": "", "fp16": ".fp16", "int8": ".int8_cpu"}
 """By precision: what the name of ONNX Runtime's graph has before its ``.onnx``."""
 
@@ -56,8 +54,7 @@ def resolve_models(
         if precision is not None and found.card.precision != precision:
             raise ConfigurationError(
                 f"precision={precision!r} was given with the model {str(found.path)!r}, which is "
-                f"{found.card.precision}. Leave out one of the two, or give a model of "
-                f"{precision}."
+                f"{found.card.precision}. Leave out one, or give a model of {precision}."
             )
     return {task: given.get(task) or _bundled_model(task, kind) for task in tasks}
 
@@ -82,8 +79,7 @@ def load_model_file(path: Path) -> ModelFile:
             f"model file {str(path)!r} ends in {path.suffix!r}; expected an .onnx file, an .engine "
             "file or a folder."
         )
-    is_engine = path.suffix == ENGINE_SUFFIX
-    card_path = sidecar_path(path) if is_engine else path.with_suffix(".json")
+    card_path = path.with_suffix(".json") if path.suffix == ".onnx" else sidecar_path(path)
     try:
         return _read_pair(path, card_path)
     except ModelError:
@@ -131,8 +127,7 @@ def _given_models(path: Path, kind: str) -> dict[str, ModelFile]:
         raise ModelError(
             f"model folder {str(path)!r} holds none of "
             f"{', '.join(f'{task}.onnx' for task in TASKS)}, nor an .engine of these names; "
-            "expected at least one of them, with its card (.json). Rename the files, or pass one "
-            "file itself."
+            "expected at least one, with its card (.json). Rename the files, or pass one file."
         )
     return models
 

@@ -72,25 +72,21 @@ def check_compute_layers(
             "expected one of this project's networks."
         )
     found = {name: _precision_of(layers, name, asked=precision) for name in names}
-    wrong = {
-        name: text for name, text in found.items() if text != precision and name not in excluded
-    }
-    if wrong:
-        some = ", ".join(f"{name} ({text})" for name, text in list(wrong.items())[:5])
+    others = [name for name in names if found[name] != precision and name not in excluded]
+    if others:
+        some = ", ".join(f"{name} ({found[name]})" for name in others[:5])
         raise BackendError(
-            f"the engine is not {precision}: {len(wrong)} of {len(names)} convolutions and "
-            f"matrix products have another precision: {some}"
-            f"{' …' if len(wrong) > 5 else ''}. It was not written. TensorRT did not follow the "
-            "graph: report this with the TensorRT version, or take another precision."
+            f"the engine is not {precision}: {len(others)} of {len(names)} convolutions and matrix "
+            f"products have another precision: {some}{' …' if len(others) > 5 else ''}. It was not "
+            "written. TensorRT did not follow the graph: report this with the TensorRT version, or "
+            "take another precision."
         )
     return dict(Counter(found.values()))
 
 
 def _precision_of(layers: Sequence[_Layer], name: str, *, asked: str) -> str:
     own = [
-        layer
-        for layer in layers
-        if _names(layer, name) and str(layer.get("LayerType")) not in _BESIDES
+        layer for layer in layers if _names(layer, name) and layer.get("LayerType") not in _BESIDES
     ]
     own = [layer for layer in own if _COMPUTE.search(_kind(layer))] or own
     precisions = sorted({_layer_precision(layer, asked) for layer in own})
@@ -98,8 +94,7 @@ def _precision_of(layers: Sequence[_Layer], name: str, *, asked: str) -> str:
 
 
 def _names(layer: _Layer, name: str) -> bool:
-    listed = onnx_names(str(layer.get("Metadata", "")))
-    if listed:
+    if listed := onnx_names(str(layer.get("Metadata", ""))):
         return name in listed
     whole = rf"(?<![\w/.]){re.escape(name)}(?![\w/.])"
     return re.search(whole, str(layer.get("Name", ""))) is not None
@@ -112,29 +107,27 @@ def _kind(layer: _Layer) -> str:
 def _layer_precision(layer: _Layer, asked: str) -> str:
     """Say what a layer computes in: by its weights, else its kernel's name, else its tensors."""
     weights = layer.get("Weights")
-    if isinstance(weights, dict) and (found := _named(str(weights.get("Type", "")))):
-        return found[0]
     kernel = _TACTIC.search(str(layer.get("TacticName", "")))
-    if kernel and (found := _named(kernel[1])):
-        return found[0]
-    types = [_tensor_types(layer, "Inputs")]
-    if asked == "fp16":  # a cast of the input may be fused with the product
-        types.append(_tensor_types(layer, "Outputs"))
-    for found in types:
-        if asked in found:
-            return asked
-    return " and ".join(types[0]) or "of unknown precision"
+    by_weights = str(weights.get("Type", "")) if isinstance(weights, dict) else ""
+    for text in (by_weights, kernel[1] if kernel else ""):
+        if found := _named(text):
+            return found[0]
+    inputs = _tensor_types(layer, "Inputs")
+    # With FP16, a cast of the input may be fused with the product.
+    if asked in inputs or (asked == "fp16" and asked in _tensor_types(layer, "Outputs")):
+        return asked
+    return " and ".join(inputs) or "of unknown precision"
 
 
 def _tensor_types(layer: _Layer, key: str) -> list[str]:
-    found: dict[str, None] = {}
-    for tensor in layer.get(key) or ():
-        if isinstance(tensor, dict):
-            # "Format/Datatype" up to TensorRT 10; "DataType" beside "Format" from 11.
-            keys = [k for k in tensor if k.lower() in ("datatype", "format/datatype")]
-            for word in keys:
-                found.update(dict.fromkeys(_named(str(tensor[word]))))
-    return list(found)
+    # "Format/Datatype" up to TensorRT 10; "DataType" beside "Format" from 11.
+    words = [
+        str(word)
+        for tensor in layer.get(key) or ()
+        for name, word in (tensor.items() if isinstance(tensor, dict) else ())
+        if name.lower() in ("datatype", "format/datatype")
+    ]
+    return list(dict.fromkeys(name for word in words for name in _named(word)))
 
 
 def _named(text: str) -> list[str]:
