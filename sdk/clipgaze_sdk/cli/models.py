@@ -141,24 +141,20 @@ def card_lines(model: ModelFile) -> list[str]:
         "meant for": card.intended_use,
         "limits": card.limits,
     }
-    for name, text in facts.items():
-        lines += _wrapped(name, text)
+    rows = [(name, text) for name, text in facts.items() if text]
     for number, (name, value) in enumerate(card.figures.items()):
         group = value if isinstance(value, dict) else {}
         text = ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in group.items()) or str(value)
-        lines += _wrapped("" if number else "figures", f"{name.replace('_', ' ')}: {text}")
+        rows.append(("" if number else "figures", f"{name.replace('_', ' ')}: {text}"))
+    for name, text in rows:
+        lines += textwrap.wrap(
+            f"  {name:<12}{' '.join(text.split())}",
+            width=100,
+            subsequent_indent=" " * 14,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
     return lines
-
-
-def _wrapped(name: str, text: str) -> list[str]:
-    return textwrap.wrap(
-        " ".join(text.split()),
-        width=100,
-        initial_indent=f"  {name:<12}",
-        subsequent_indent=" " * 14,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
 
 
 def _tensors(tensors: Iterable[TensorSpec]) -> str:

@@ -105,13 +105,15 @@ def make_estimator(args: argparse.Namespace) -> GazeEstimator:
 
 def run(args: argparse.Namespace) -> int:
     """Carry out ``clipgaze run``, or raise a ClipGazeError."""
+    from ..media.pictures import OTHER_SUFFIXES
     from ..media.sinks import check_outputs, open_sink
-    from ..media.sources import left_out_images, open_source, source_kind
+    from ..media.sources import open_source, pictures_in, source_kind
 
     this = _Run(args, estimator_options(args))
     kind = source_kind(args.input)
     check_outputs(args.input, kind, args.outputs, force=args.force)
-    if kind == "folder" and (names := [path.name for path in left_out_images(Path(args.input))]):
+    left_out = pictures_in(Path(args.input), OTHER_SUFFIXES) if kind == "folder" else []
+    if names := [path.name for path in left_out]:
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
         say(f"note: formats that are not read are left out: {', '.join(names[:3])}{more}")
     with ExitStack() as stack:

@@ -102,8 +102,8 @@ def open_source(
 
 
 def folder_images(folder: Path) -> list[Path]:
-    """List the pictures directly in a folder by name, 2 before 10; InputError if there are none."""
-    paths = _pictures(folder, IMAGE_SUFFIXES)
+    """List the pictures of a folder that are read; InputError if there are none."""
+    paths = pictures_in(folder, IMAGE_SUFFIXES)
     if not paths:
         raise InputError(
             f"no picture in folder {str(folder)!r}: expected files ending in "
@@ -112,12 +112,8 @@ def folder_images(folder: Path) -> list[Path]:
     return paths
 
 
-def left_out_images(folder: Path) -> list[Path]:
-    """List the pictures of ``folder`` in formats that are not read."""
-    return _pictures(folder, OTHER_SUFFIXES)
-
-
-def _pictures(folder: Path, suffixes: Sequence[str]) -> list[Path]:
+def pictures_in(folder: Path, suffixes: Sequence[str]) -> list[Path]:
+    """List the pictures of a folder (not of folders in it) by name, 2 before 10."""
     files = (path for path in folder.iterdir() if path.is_file() and path.name[0] != ".")
     return sorted((path for path in files if path.suffix.lower() in suffixes), key=_by_numbers)
 
