@@ -60,10 +60,9 @@ def bench(args: argparse.Namespace) -> int:
     """Carry out ``clipgaze bench``, or raise a ClipGazeError."""
     if args.json is not None and not args.json.resolve().parent.is_dir():
         raise ConfigurationError(f"cannot write {str(args.json)!r}: make its folder first.")
-    is_comparison = args.compare is not None
-    measure, lay_out = (_networks, _model_lines) if is_comparison else (_frames, _frame_lines)
+    measure, show = (_frames, _frame_lines) if args.compare is None else (_networks, _model_lines)
     report = {**describe_setting(args.threads), **measure(args)}
-    print("\n".join([*setting_lines(report), *lay_out(report)]))
+    print("\n".join([*setting_lines(report), *show(report)]))
     if args.json is not None:
         args.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     return 0
@@ -129,15 +128,10 @@ def _time_frames(
             detector_runs += result.detector_ran
             rows_ms.append([taken_ms[name] for name in names])
     total_ms = sum(row[-1] for row in rows_ms)
-    p50_ms, p99_ms = _percentiles(rows_ms)
-    return {
-        "p50_ms": dict(zip(names, p50_ms, strict=True)),
-        "p99_ms": dict(zip(names, p99_ms, strict=True)),
-        "mean_ms": total_ms / frames,
-        "fps": 1e3 * frames / total_ms,
-        "frames": frames,
-        "detector_runs": detector_runs,
-    }
+    p50_ms, p99_ms = (dict(zip(names, row, strict=True)) for row in _percentiles(rows_ms))
+    speed = {"mean_ms": total_ms / frames, "fps": 1e3 * frames / total_ms}
+    counts = {"frames": frames, "detector_runs": detector_runs}
+    return {"p50_ms": p50_ms, "p99_ms": p99_ms, **speed, **counts}
 
 
 def _frame_lines(report: dict[str, Any]) -> list[str]:

@@ -62,9 +62,8 @@ def doctor(args: argparse.Namespace) -> int:
         print(f"{check.status:<4}  {check.name:<{width}}  {check.found}")
         if check.advice:
             print(f"{'':<{6 + width}}  -> {check.advice}")
-    verdict = (
-        f"cannot be estimated here: {failed} checks failed" if failed else "can be estimated here"
-    )
+    trouble = f"cannot be estimated here: {failed} checks failed"
+    verdict = trouble if failed else "can be estimated here"
     print(f"\ngaze {verdict}; {warned} warning{'' if warned == 1 else 's'}")
     return 1 if failed else 0
 
@@ -140,11 +139,9 @@ def check_opencv() -> Iterable[Check]:
         yield Check("GStreamer", "warn", "OpenCV is built without GStreamer", advice)
     else:
         yield Check("GStreamer", "ok", "not in this OpenCV; only CSI cameras need it")
-    found = "none in this OpenCV: results are printed and written"
-    if build.gui != "NONE":
-        shown = "and a display is there" if display_is_available() else "but no display: headless"
-        found = f"{build.gui}, {shown}"
-    yield Check("windows", "ok", found)
+    shown = "and a display is there" if display_is_available() else "but no display: headless"
+    none = "none in this OpenCV: results are printed and written"
+    yield Check("windows", "ok", none if build.gui == "NONE" else f"{build.gui}, {shown}")
 
 
 def check_tensorrt() -> Iterable[Check]:

@@ -70,26 +70,21 @@ def models(args: argparse.Namespace) -> int:
 def _one(args: argparse.Namespace) -> int:
     suffix = "" if args.name.endswith((".onnx", ENGINE_SUFFIX)) else ".onnx"
     model = find_model_file(Path(args.name + suffix))
-    if args.save is not None:
-        _save(model, args.save)
-    elif args.json:
-        print(json.dumps(card_to_dict(model), indent=2))
-    else:
-        print("\n".join(card_lines(model)))
-    return 0
-
-
-def _save(model: ModelFile, folder: Path) -> None:
-    paths = [folder / model.path.name, folder / model.card.path.name]
+    if args.save is None:
+        lines = [json.dumps(card_to_dict(model), indent=2)] if args.json else card_lines(model)
+        print("\n".join(lines))
+        return 0
+    paths = [args.save / model.path.name, args.save / model.card.path.name]
     if there := [str(path) for path in paths if path.exists()]:
         raise ConfigurationError(f"{' and '.join(there)} is there already; give another folder.")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        args.save.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"cannot make the folder {str(folder)!r}: {error}.") from error
+        raise InputError(f"cannot make the folder {str(args.save)!r}: {error}.") from error
     card = json.dumps(model.card.entries, indent=2) + "\n"
     write_files({paths[0]: model.data, paths[1]: card.encode()})
     print(f"wrote {paths[0]} ({len(model.data) / 1e6:.1f} MB) and {paths[1].name}")
+    return 0
 
 
 def card_to_dict(model: ModelFile) -> dict[str, Any]:

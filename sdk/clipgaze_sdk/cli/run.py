@@ -34,12 +34,6 @@ _OPTIONS: dict[str, tuple[type, str, str]] = {
     "detector_path": (str, "FILE", "YuNet's ONNX file"),
 }
 """Fields of ``EstimatorOptions`` that take a value; --fov is horizontal_fov_deg."""
-_EXAMPLES = """examples:
-  clipgaze run photo.jpg annotated.jpg
-  clipgaze run photos/ annotated/ results.csv
-  clipgaze run clip.mp4 annotated.mp4 results.jsonl
-  clipgaze run 0
-"""
 
 
 def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
@@ -50,7 +44,11 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
         description="Estimate gaze, and write annotated pictures or videos, JSON lines or CSV.\n"
         "Without OUTPUT, a video or webcam is shown in a window where there is a display (q or\n"
         "Esc ends it); otherwise results are printed.",
-        epilog=_EXAMPLES,
+        epilog="examples:\n"
+        "  clipgaze run photo.jpg annotated.jpg\n"
+        "  clipgaze run photos/ annotated/ results.csv\n"
+        "  clipgaze run clip.mp4 annotated.mp4 results.jsonl\n"
+        "  clipgaze run 0\n",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
@@ -93,14 +91,11 @@ def estimator_options(args: argparse.Namespace) -> EstimatorOptions:
 
 def make_estimator(args: argparse.Namespace) -> GazeEstimator:
     """Make the estimator that the arguments give, or raise a ClipGazeError."""
+    from .._estimator import GazeEstimator
     from ..geometry.camera import Camera
 
-    options = estimator_options(args)
     camera = Camera.load(args.camera) if args.camera is not None else None
-
-    from .._estimator import GazeEstimator  # last: it loads the libraries that run networks
-
-    return GazeEstimator(args.model, camera=camera, options=options)
+    return GazeEstimator(args.model, camera=camera, options=estimator_options(args))
 
 
 def run(args: argparse.Namespace) -> int:
@@ -228,8 +223,8 @@ class _Run:
                 f"no frame of video {name!r} could be decoded: it is damaged, or its codec is "
                 "missing. Play it or convert it with ffmpeg, and see `clipgaze doctor`."
             )
-        promised = source.frame_count
-        if promised is not None and self.frames < promised - 1:  # some headers count one too many
+        promised = source.frame_count or 0
+        if self.frames < promised - 1:  # some headers count one too many
             say(
                 f"warning: the video ended early: {self.frames} frames read, its header promises "
                 f"{promised}. What was read is kept"

@@ -41,13 +41,10 @@ _LIBRARIES = {
 
 def describe_setting(threads: int) -> dict[str, Any]:
     """Give what every report of times starts with: machine, threads and versions."""
-    versions = {k: v for k, names in _LIBRARIES.items() if (v := installed_version(*names))}
-    return {
-        "machine": machine_name(),
-        "cpus": cpu_count(),
-        "threads": threads,
-        "versions": {"clipgaze": __version__, "python": platform.python_version(), **versions},
-    }
+    found = {k: v for k, names in _LIBRARIES.items() if (v := installed_version(*names))}
+    versions = {"clipgaze": __version__, "python": platform.python_version(), **found}
+    machine = {"machine": machine_name(), "cpus": cpu_count(), "threads": threads}
+    return {**machine, "versions": versions}
 
 
 def setting_lines(report: Mapping[str, Any]) -> list[str]:

@@ -22,7 +22,7 @@ OTHER_SUFFIXES = (".avif", ".dng", ".gif", ".heic", ".heif", ".jp2", ".jxl", ".p
 MAX_SIDE_PX = 32768
 MAX_PIXELS = 1 << 27
 """Decoding takes up to 6 bytes for each."""
-_BEGINNINGS = {
+_BEGINNINGS = {  # of their files
     "PNG": rb"\x89PNG\r\n\x1a\n",
     "JPEG": rb"\xff\xd8\xff",
     "WebP": rb"RIFF.{4}WEBP",

@@ -32,9 +32,8 @@ _ANNOTATED: dict[SourceKind, tuple[SinkKind, str]] = {
 """By kind of source, what shows its frames, in words for a user."""
 _COLUMNS = (
     "source,frame,timestamp_s,face,track_id,confidence,box_x0_px,box_y0_px,box_x1_px,box_y1_px,"
-    "gaze_pitch_rad,gaze_yaw_rad,gaze_uncertainty_rad,gaze_x,gaze_y,gaze_z,origin_x_mm,"
-    "origin_y_mm,origin_z_mm,head_pitch_rad,head_yaw_rad,head_roll_rad,eye_openness_right,"
-    "eye_openness_left"
+    "gaze_pitch_rad,gaze_yaw_rad,gaze_uncertainty_rad,gaze_x,gaze_y,gaze_z,origin_x_mm,origin_y_mm,"
+    "origin_z_mm,head_pitch_rad,head_yaw_rad,head_roll_rad,eye_openness_right,eye_openness_left"
 )
 CSV_HEADER = tuple(_COLUMNS.split(","))
 
@@ -84,10 +83,9 @@ def check_outputs(
         files = [output / path.name for path in pictures] if kind == "folder" else [output]
         existing = [path for path in files if os.path.lexists(path)]
         for path in filter(Path.exists, existing):
-            if original := identities.get(_identity(path)):
+            if own := identities.get(_identity(path)):
                 raise ConfigurationError(
-                    f"output {str(path)!r} is the input itself ({str(original)!r}). Choose "
-                    "another name."
+                    f"output {str(path)!r} is the input itself ({str(own)!r}). Choose another name."
                 )
         if existing and not force:
             more = f" and {len(existing) - 1} more" if len(existing) > 1 else ""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from .._errors import InputError
 from .._opencv import cv2, opencv_path, quiet_opencv
-from .pictures import IMAGE_SUFFIXES, OTHER_SUFFIXES, as_bgr, check_size, kind_of, read_image
+from .pictures import IMAGE_SUFFIXES, as_bgr, check_size, kind_of, read_image
 
 SourceKind = Literal["image", "folder", "video", "camera"]
 _PICTURES_IN_A_ROW = (".mjpeg", ".mjpg")
