@@ -39,13 +39,11 @@ def tensorrt_advice() -> str:
             'Install it: python -m pip install "clipgaze-sdk[tensorrt]" (it needs an NVIDIA GPU, '
             "its driver, and nvcc on the PATH)."
         )
-    with_jetpack = (
-        "On a Jetson it comes with JetPack: sudo apt-get install tensorrt python3-libnvinfer."
-    )
+    jetpack = "On a Jetson it comes with JetPack: sudo apt-get install tensorrt python3-libnvinfer."
     if sys.prefix == sys.base_prefix:
-        return with_jetpack
+        return jetpack
     return (
-        f"{with_jetpack} A virtual environment sees it only when made by python3 -m venv "
+        f"{jetpack} A virtual environment sees it only when made by python3 -m venv "
         "--system-site-packages."
     )
 

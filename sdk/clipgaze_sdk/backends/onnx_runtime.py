@@ -25,10 +25,6 @@ class OnnxRuntimeBackend:
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         self._card = model.card
         self._card.check_tensors(inputs=list(map(_spec, inputs)), outputs=list(map(_spec, outputs)))
-        if len(inputs) != 1:
-            raise ModelError(
-                f"model file {self._name!r} has {len(inputs)} inputs; expected one, 'image'."
-            )
         self._output_names = [tensor.name for tensor in outputs]
 
     def run(self, images: NDArray[np.float32]) -> Mapping[str, NDArray[np.float32]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -172,11 +172,12 @@ class ModelCard:
         """Check the tensors that a loaded model has against the card.
 
         Raises:
-            ModelError: a name, type or fixed dimension differs.
+            ModelError: a name, type or fixed dimension differs, or there is another input.
         """
         pairs = {"inputs": (self.inputs, inputs), "outputs": (self.outputs, outputs)}
         for kind, (declared, found) in pairs.items():
-            if not all(any(_agree(spec, other) for other in found) for spec in declared):
+            too_many = kind == "inputs" and len(found) != len(declared)
+            if too_many or not all(any(_agree(s, other) for other in found) for s in declared):
                 raise ModelError(
                     f"the model of card {str(self.path)!r} has {kind} {_listed(found)}; the card "
                     f"expects {_listed(declared)}. Write the card with the model, or take the pair "
@@ -232,13 +233,10 @@ class ModelCard:
         return self.numbers("mean", 3), self.numbers("std", 3)
 
     def _check_task_tensors(self) -> None:
-        for value, key, choice in (
-            (self.task, "task", TASK_OUTPUTS),
-            (self.precision, "precision", PRECISIONS),
-        ):
-            if value not in choice:
-                expected = f"expected one of {', '.join(choice)}"
-                raise _wrong(self.path, f"has {key} {value!r}; {expected}")
+        choices: dict[str, Iterable[str]] = {"task": TASK_OUTPUTS, "precision": PRECISIONS}
+        for key, choice in choices.items():
+            if (value := getattr(self, key)) not in choice:
+                raise _wrong(self.path, f"has {key} {value!r}; expected one of {', '.join(choice)}")
         wanted = TASK_OUTPUTS[self.task]
         outputs = {spec.name for spec in self.outputs}
         if [spec.name for spec in self.inputs] != ["image"] or not outputs.issuperset(wanted):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -28,8 +29,6 @@ _TOLERANCES = {"fp32": 0.01, "fp16": 0.05, "int8": 0.25}
 """Largest difference to ONNX Runtime on the same graph, in units of an output's largest magnitude.
 They are wide: they find an engine that computes something else.  What a precision costs in degrees
 is measured by ``export/verify.py``, on real crops."""
-_DEFAULT_BATCH = {"face_detector": (1, 1, 1)}  # whole images come one by one
-_OTHER_BATCH = (1, 1, 8)
 _OPT_ASPECT = 16 / 9
 
 Say = Callable[[str], None]
@@ -83,16 +82,13 @@ def find_graph(source: str, precision: str) -> tuple[ModelFile, str]:
 
 def _graph_beside(base: ModelFile, precision: str) -> ModelFile:
     path = base.path.with_name(f"{base.path.stem}.{precision}.onnx")
-    make = (
-        "Make it, in the project's repository: python export/precisions.py "
-        f"{base.path} --calibration DIR"
-    )
+    make = f"python export/precisions.py {base.path} --calibration DIR"
+    make = f"Make it, in the project's repository: {make}"
     try:
         graph = load_model_file(path)
     except ModelError as error:
-        raise ModelError(
-            f"{str(base.path)!r} has no graph of {precision}: {error} {make}"
-        ) from error
+        has_none = f"{str(base.path)!r} has no graph of {precision}"
+        raise ModelError(f"{has_none}: {error} {make}") from error
     card = graph.card
     if card.precision != precision or not _is_for_tensorrt(card):
         is_of = f"is of {card.precision} for {', '.join(card.runs_on) or 'any runtime'}"
@@ -120,11 +116,8 @@ def check_graph(source: str, options: BuildOptions, *, threads: int) -> CheckedG
     model, base_sha256 = find_graph(source, options.precision)
     shape = profile_of(model.card, options).opt
     images = sample_images(model.card, (_SAMPLES, *shape[1:]))
-    backend = OnnxRuntimeBackend(model, threads=threads)
-    try:
+    with closing(OnnxRuntimeBackend(model, threads=threads)) as backend:
         expected = backend.run(images)
-    finally:
-        backend.close()
     for name, values in expected.items():
         if not np.all(np.isfinite(values)):
             raise BackendError(
@@ -218,8 +211,7 @@ def _checked_info(
     card = graph.model.card
     told = card.entries.get("calibration")
     calibrated = told if isinstance(told, dict) else {}
-    runner = EngineRunner(compiled.engine, name=name)
-    try:
+    with closing(EngineRunner(compiled.engine, name=name)) as runner:
         card.check_tensors(inputs=runner.inputs, outputs=runner.outputs)
         compute_layers = check_compute_layers(
             read_layers(runner.layers()),
@@ -228,9 +220,6 @@ def _checked_info(
             excluded=card.excluded_layers,
         )
         parity = _compare(graph.expected, runner.run(graph.images), options.precision)
-        profile = runner.profile
-    finally:
-        runner.close()
     return EngineInfo(
         machine=machine,
         source=graph.source,
@@ -238,7 +227,7 @@ def _checked_info(
         onnx_sha256=card.sha256,
         calibration_sha256=str(calibrated.get("sha256", "")),
         arguments=_arguments(graph.source, options),
-        profile=profile,
+        profile=runner.profile,
         strongly_typed=compiled.strongly_typed,
         compute_layers=compute_layers,
         parity=parity,
@@ -254,8 +243,8 @@ def profile_of(card: ModelCard, options: BuildOptions) -> Profile:
     Raises:
         ConfigurationError: the graph has a fixed batch, or a DLA would see many sizes.
     """
-    fallback = _OTHER_BATCH if options.dla_core is None else (1, 1, 1)
-    batch = options.batch or _DEFAULT_BATCH.get(card.task, fallback)
+    one_by_one = card.task == "face_detector" or options.dla_core is not None
+    batch = options.batch or ((1, 1, 1) if one_by_one else (1, 1, 8))
     fixed, channels, height, width = card.inputs[0].shape
     if isinstance(fixed, int):
         raise ConfigurationError(
@@ -309,10 +298,7 @@ def _compare(
 
 
 def _arguments(source: str, options: BuildOptions) -> tuple[str, ...]:
-    words = [source, f"--{options.precision}"]
-    if options.batch is not None:
-        words += ["--batch", ",".join(map(str, options.batch))]
-    words += ["--workspace", str(options.workspace_mib)]
-    if options.dla_core is not None:
-        words += ["--dla", str(options.dla_core)]
-    return tuple(words)
+    batch = () if options.batch is None else ("--batch", ",".join(map(str, options.batch)))
+    dla = () if options.dla_core is None else ("--dla", str(options.dla_core))
+    workspace = ("--workspace", str(options.workspace_mib))
+    return (source, f"--{options.precision}", *batch, *workspace, *dla)

@@ -97,10 +97,8 @@ def is_strongly_typed(trt: Any, options: BuildOptions) -> bool:
 
 def network_flags(trt: Any, options: BuildOptions) -> int:
     """Return the flags with which a network is created."""
-    has_flag = hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED")
-    if has_flag and is_strongly_typed(trt, options):
-        return 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
-    return 0
+    flag = getattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)
+    return 1 << int(flag) if flag is not None and is_strongly_typed(trt, options) else 0
 
 
 def precision_flags(trt: Any, options: BuildOptions, *, has_half: bool) -> list[Any]:

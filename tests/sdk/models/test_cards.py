@@ -23,6 +23,19 @@ def test_card_says_what_it_holds(fake_models: Path) -> None:
     card.check_file(fake_models / "gaze.onnx")
 
 
+def test_tensors_that_are_not_the_cards(fake_models: Path) -> None:
+    card = ModelCard.load(fake_models / "gaze.json")
+    (image,), (pitch_yaw, log_sigma) = card.inputs, card.outputs
+    half = TensorSpec("image", "float16", image.shape)
+    more = TensorSpec("more", "float32", (1,))
+    card.check_tensors(inputs=[image], outputs=[more, log_sigma, pitch_yaw])
+    for inputs in ([], [half], [more], [image, more]):
+        with pytest.raises(ModelError, match=r"has inputs .*; the card expects image float32\["):
+            card.check_tensors(inputs=inputs, outputs=card.outputs)
+    with pytest.raises(ModelError, match=r"has outputs pitch_yaw .*; the card expects .*log_sigma"):
+        card.check_tensors(inputs=[image], outputs=[pitch_yaw])
+
+
 @pytest.mark.parametrize(
     "key", ["name", "task", "file", "sha256", "inputs", "outputs", "preprocessing", "licence"]
 )
