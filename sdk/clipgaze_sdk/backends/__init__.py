@@ -12,8 +12,6 @@ if TYPE_CHECKING:  # so that `clipgaze doctor` can say that numpy is missing
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Backend", "load_backend"]
-
 
 class Backend(Protocol):
     """One loaded network; the caller serialises its calls."""

@@ -95,13 +95,10 @@ class EngineRunner:
             self._closed = True
             with gpu_context(self._cuda):
                 self._context = self._engine = self._runtime = None
-                for memory in self._devices.values():
+                pinned = [array.base for array in self._hosts.values()]
+                for memory in (*self._devices.values(), *pinned):
                     memory.free()
-                for array in self._hosts.values():
-                    array.base.free()
-                self._devices.clear()
-                self._hosts.clear()
-                self._stream = None
+                self._hosts, self._devices, self._stream = {}, {}, None
 
     def _load(self, data: bytes) -> None:
         self._log.errors.clear()

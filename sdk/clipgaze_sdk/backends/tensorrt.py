@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 
 from .._errors import BackendError, ModelError
 from ..models.cards import TASK_OUTPUTS, ModelCard
 from ..models.files import BUNDLED_FOLDER, ModelFile
-from ..tensorrt.info import EngineInfo, Machine
+from ..tensorrt.info import EngineInfo
 from .cuda import import_cuda, import_tensorrt, this_machine
 from .engine_runner import EngineRunner
 
@@ -28,8 +27,24 @@ def load_engine(model: ModelFile) -> EngineRunner:
     path, card = model.path, model.card
     info = EngineInfo.from_card(card)
     again = f"Build it again, on this machine: {info.build_command(path)}"
-    _check_machine(path, info.machine, again=again)
-    _check_weights(path, card, info, again=again)
+    here = asdict(this_machine(import_tensorrt(), import_cuda()))
+    wrong = [
+        f"{name.replace('_', ' ')} {value} (here {here[name]})"
+        for name, value in asdict(info.machine).items()
+        if value != here[name]
+    ]
+    if wrong:
+        raise BackendError(
+            f"engine {str(path)!r} was built for {', '.join(wrong)}; an engine runs only where it "
+            f"was built. {again}"
+        )
+    bundled = BUNDLED_FOLDER / f"{card.task}.json"  # its weights go with this package's version
+    is_bundled = info.source in TASK_OUTPUTS and bundled.is_file()
+    if is_bundled and ModelCard.load(bundled).sha256 != info.base_sha256:
+        raise BackendError(
+            f"engine {str(path)!r} was built from the bundled {card.task} network of another "
+            f"version of clipgaze-sdk. {again}"
+        )
     try:
         runner = EngineRunner(model.data, name=str(path))
     except BackendError as error:
@@ -45,29 +60,3 @@ def load_engine(model: ModelFile) -> EngineRunner:
         runner.close()
         raise
     return runner
-
-
-def _check_machine(path: Path, built_for: Machine, *, again: str) -> None:
-    here = asdict(this_machine(import_tensorrt(), import_cuda()))
-    wrong = [
-        f"{name.replace('_', ' ')} {value} (here {here[name]})"
-        for name, value in asdict(built_for).items()
-        if value != here[name]
-    ]
-    if wrong:
-        raise BackendError(
-            f"engine {str(path)!r} was built for {', '.join(wrong)}; an engine runs only where it "
-            f"was built. {again}"
-        )
-
-
-def _check_weights(path: Path, card: ModelCard, info: EngineInfo, *, again: str) -> None:
-    """Refuse an engine of bundled weights that an update of this package has replaced."""
-    if info.source not in TASK_OUTPUTS:
-        return
-    bundled = BUNDLED_FOLDER / f"{card.task}.json"
-    if bundled.is_file() and ModelCard.load(bundled).sha256 != info.base_sha256:
-        raise BackendError(
-            f"engine {str(path)!r} was built from the bundled {card.task} network of another "
-            f"version of clipgaze-sdk. {again}"
-        )

@@ -17,13 +17,12 @@ from pathlib import Path
 
 from .._errors import ModelError
 
-DELTA_SUFFIX = ".delta"
 _LEAST_HALF = 2.0**-24
 
 
 def delta_path(model: Path) -> Path:
     """Return where it lies from what, and how, a model is made."""
-    return model.with_suffix(DELTA_SUFFIX)
+    return model.with_suffix(".delta")
 
 
 def derived_bytes(model: Path, read: Callable[[Path], bytes]) -> bytes:

@@ -115,14 +115,13 @@ def bundled_names() -> list[str]:
 
 def _given_models(path: Path, kind: str) -> dict[str, ModelFile]:
     if not os.path.isdir(path):
-        found = find_model_file(path)
-        return {found.card.task: found}
+        model = find_model_file(path)
+        return {model.card.task: model}
     models = {}
     for task in TASKS:
-        for name in (f"{task}{ENGINE_SUFFIX}", f"{task}{kind}.onnx", f"{task}.onnx"):
-            if _exists(path / name):
-                models[task] = _checked_task(load_model_file(path / name), task)
-                break
+        names = (f"{task}{ENGINE_SUFFIX}", f"{task}{kind}.onnx", f"{task}.onnx")
+        if found := next((path / name for name in names if _exists(path / name)), None):
+            models[task] = _checked_task(load_model_file(found), task)
     if not models:
         raise ModelError(
             f"model folder {str(path)!r} holds none of "

@@ -34,18 +34,15 @@ def read_json(path: Path, *, what: str) -> dict[str, Any]:
     try:
         if len(text) > _MAX_BYTES:
             raise ValueError(f"it has more than {_MAX_BYTES >> 20} MiB")
-        data = json.loads(
-            text.decode("utf-8"), parse_int=_whole, parse_float=_finite, parse_constant=_finite
-        )
+        data = json.loads(text, parse_int=_whole, parse_float=_finite, parse_constant=_finite)
     except (ValueError, RecursionError) as error:
         raise ModelError(
             f"{what} {str(path)!r} is no JSON of use ({error}). Copy it again from where the model "
             "is from."
         ) from error
     if not isinstance(data, dict):
-        raise ModelError(
-            f"{what} {str(path)!r} is a JSON {type(data).__name__}; expected an object."
-        )
+        kind = type(data).__name__
+        raise ModelError(f"{what} {str(path)!r} is a JSON {kind}; expected an object.")
     return data
 
 

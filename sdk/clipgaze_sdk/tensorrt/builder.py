@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -142,22 +142,16 @@ def check_engine_output(output: Path, *, base_sha256: str, precision: str, force
         reason = "it is a folder" if output.is_dir() else "make its folder first"
         raise ConfigurationError(f"cannot write {str(output)!r}: {reason}.")
     if output.exists() and not force:
-        there = _identity(sidecar_path(output))
+        there = None
+        with suppress(ModelError, KeyError, TypeError):
+            data = read_json(sidecar_path(output), what="side-car")
+            there = (str(data["engine"]["base_sha256"]), str(data.get("precision", "fp32")))
         if there != (base_sha256, precision):
             what = "another model or precision" if there else "an engine without a side-car"
             raise ConfigurationError(
                 f"{str(output)!r} is there already, of {what}. Give another --output, or --force."
             )
     check_writable(output)  # before minutes of work, not after
-
-
-def _identity(sidecar: Path) -> tuple[str, str] | None:
-    """Return the SHA-256 of the FP32 model and the precision that a side-car tells."""
-    try:
-        data = read_json(sidecar, what="side-car")
-        return str(data["engine"]["base_sha256"]), str(data.get("precision", "fp32"))
-    except (ModelError, KeyError, TypeError):
-        return None
 
 
 def build_engine(
