@@ -105,16 +105,11 @@ class EngineRunner:
         self._runtime = self._trt.Runtime(self._log)
         self._engine = self._runtime.deserialize_cuda_engine(data)
         if self._engine is None:
-            raise BackendError(
-                f"TensorRT {self._trt.__version__} cannot load the engine {self._name!r}: "
-                f"{self._log.take()}."
-            )
+            raise self._failed(f"TensorRT {self._trt.__version__} cannot load it")
         self._context = self._engine.create_execution_context()
         if self._context is None:
-            raise BackendError(
-                f"TensorRT has no context for the engine {self._name!r}: {self._log.take()}. "
-                "Usually the GPU has no memory left: close what else uses it."
-            )
+            full = "usually the GPU has no memory left: close what else uses it"
+            raise self._failed(f"TensorRT has no context for it ({full})")
         self._stream = self._cuda.Stream()
 
     def _described(self) -> tuple[list[TensorSpec], list[TensorSpec], Profile]:

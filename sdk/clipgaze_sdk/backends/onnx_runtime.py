@@ -39,10 +39,8 @@ class OnnxRuntimeBackend:
         try:
             values = self._session.run(None, {"image": images})
         except Exception as error:  # ONNX Runtime's own classes derive from Exception alone
-            raise BackendError(
-                f"ONNX Runtime failed on {self._name!r} with an input of shape "
-                f"{images.shape}: {error}"
-            ) from error
+            call = f"{self._name!r} with an input of shape {images.shape}"
+            raise BackendError(f"ONNX Runtime failed on {call}: {error}") from error
         outputs = dict(zip(self._output_names, values, strict=True))
         self._card.check_answers(outputs, count=len(images))
         return outputs

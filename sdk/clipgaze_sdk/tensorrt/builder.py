@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ from ..models.files import ModelFile, find_model_file, load_model_file
 from ..models.json_files import read_json
 from ..writing import check_writable, write_files
 from .info import ENGINE_SUFFIX, EngineInfo, Machine, Profile, sidecar_path
-from .network import BuildOptions, CompiledGraph, Progress, compile_graph
+from .network import BuildOptions, CompiledGraph, Say, compile_graph
 from .precision import check_compute_layers, read_layers
 
 _SAMPLES, _SQUARES = 4, 16
@@ -30,8 +30,7 @@ _TOLERANCES = {"fp32": 0.01, "fp16": 0.05, "int8": 0.25}
 They are wide: they find an engine that computes something else.  What a precision costs in degrees
 is measured by ``export/verify.py``, on real crops."""
 _OPT_ASPECT = 16 / 9
-
-Say = Callable[[str], None]
+Outputs = Mapping[str, NDArray[np.float32]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +42,7 @@ class CheckedGraph:
     base_sha256: str
     """Of the FP32 file."""
     images: NDArray[np.float32]
-    expected: Mapping[str, NDArray[np.float32]]
+    expected: Outputs
 
 
 def find_graph(source: str, precision: str) -> tuple[ModelFile, str]:
@@ -155,7 +154,7 @@ def check_engine_output(output: Path, *, base_sha256: str, precision: str, force
 
 
 def build_engine(
-    graph: CheckedGraph, output: Path, *, options: BuildOptions, say: Say, progress: Progress
+    graph: CheckedGraph, output: Path, *, options: BuildOptions, say: Say, progress: Say
 ) -> EngineInfo:
     """Compile a graph, check the engine, and write it with its side-car.
 
@@ -271,11 +270,7 @@ def sample_images(card: ModelCard, shape: tuple[int, ...]) -> NDArray[np.float32
     return np.ascontiguousarray((pixels - mean) / std, dtype=np.float32)
 
 
-def _compare(
-    expected: Mapping[str, NDArray[np.float32]],
-    found: Mapping[str, NDArray[np.float32]],
-    precision: str,
-) -> dict[str, float]:
+def _compare(expected: Outputs, found: Outputs, precision: str) -> dict[str, float]:
     parity = {}
     for name, values in expected.items():
         scale = max(float(np.abs(values).max()), 1e-6)

@@ -22,7 +22,7 @@ from .info import Profile
 
 _ONNX_NODE = re.compile(r"\[ONNX Layer: ([^\]]+)\]")
 _MEMORY = re.compile(r"out of memory|cudaErrorMemoryAllocation|OutOfMemory", re.IGNORECASE)
-Progress = Callable[[str], None]
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +113,7 @@ def precision_flags(trt: Any, options: BuildOptions, *, has_half: bool) -> list[
 
 
 def compile_graph(
-    trt: Any, model: ModelFile, *, options: BuildOptions, shapes: Profile, progress: Progress
+    trt: Any, model: ModelFile, *, options: BuildOptions, shapes: Profile, progress: Say
 ) -> CompiledGraph:
     """Compile a graph; this takes minutes.
 
@@ -148,7 +148,15 @@ def compile_graph(
     if interrupted.is_set():
         raise KeyboardInterrupt
     if plan is None:
-        raise _build_error(trt, model.path, options)
+        reason, advice = log.take(), "Try --workspace with more memory, or another precision."
+        if _MEMORY.search(reason):
+            advice = (
+                "The GPU has no memory left: close what else uses it, or give less by --workspace "
+                f"(now {options.workspace_mib} MiB) and --batch."
+            )
+        raise BackendError(
+            f"TensorRT {trt.__version__} cannot build {str(model.path)!r}: {reason}. {advice}"
+        )
     return CompiledGraph(
         engine=bytes(plan),
         compute_layers=_compute_layers(trt, network),
@@ -191,7 +199,7 @@ def _configure(trt: Any, builder: Any, network: Any, config: Any, *, options: Bu
         config.set_flag(trt.BuilderFlag.GPU_FALLBACK)
 
 
-def _attach_timing_cache(config: Any, path: Path | None, progress: Progress) -> Any:
+def _attach_timing_cache(config: Any, path: Path | None, progress: Say) -> Any:
     """Return the cache that the build will fill; None if none is to be kept."""
     if path is None:
         return None
@@ -242,7 +250,7 @@ def _has_half(trt: Any, network: Any) -> bool:
     return any(layer.get_output(i).dtype == trt.DataType.HALF for layer, i in outputs)
 
 
-def _make_monitor(trt: Any, progress: Progress, interrupted: threading.Event) -> Any:
+def _make_monitor(trt: Any, progress: Say, interrupted: threading.Event) -> Any:
     """Return a monitor that reports steps, and stops the build once interrupted."""
 
     class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
@@ -261,16 +269,3 @@ def _make_monitor(trt: Any, progress: Progress, interrupted: threading.Event) ->
             return not interrupted.is_set()
 
     return Monitor()
-
-
-def _build_error(trt: Any, path: Path, options: BuildOptions) -> BackendError:
-    reason = tensorrt_log(trt).take()
-    advice = "Try --workspace with more memory, or another precision."
-    if _MEMORY.search(reason):
-        advice = (
-            "The GPU has no memory left: close what else uses it, or give less by --workspace "
-            f"(now {options.workspace_mib} MiB) and --batch."
-        )
-    return BackendError(
-        f"TensorRT {trt.__version__} cannot build {str(path)!r}: {reason}. {advice}"
-    )
