@@ -14,7 +14,6 @@ from .._checks import checked_number, real_number, shown
 from .._errors import ConfigurationError, InputError
 from .._frozen import FrozenRecord, frozen
 from .arrays import components, float_array
-from .camera_files import read_camera_file, write_camera_file
 
 _Floats = NDArray[np.float64]
 
@@ -93,6 +92,8 @@ class Camera(FrozenRecord):
         Raises:
             ConfigurationError: the file is missing, unreadable, or not of either form.
         """
+        from .camera_files import read_camera_file
+
         matrix, distortion, size_px = read_camera_file(path)
         return cls(matrix, distortion, size_px=size_px)
 
@@ -102,6 +103,8 @@ class Camera(FrozenRecord):
         Raises:
             ConfigurationError: ``form`` is unknown, or the file cannot be written.
         """
+        from .camera_files import write_camera_file
+
         write_camera_file(path, (self.matrix, self.distortion, self.size_px), form)
 
     def project(self, points_mm: ArrayLike) -> NDArray[np.float64]:
