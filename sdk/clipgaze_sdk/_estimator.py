@@ -228,9 +228,9 @@ class GazeEstimator:
     def _after_fork(self) -> None:
         """Count as closed in a forked child, without freeing what cannot be freed there."""
         self._lock = threading.Lock()  # which a thread of the parent may hold
+        never_free((self._pipeline, self._gaze))  # even if the fork came in the midst of close()
         if self._closed_because is None:
             self._closed_because = _FORKED
-            never_free((self._pipeline, self._gaze))
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise BackendError(

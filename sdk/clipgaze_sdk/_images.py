@@ -47,7 +47,7 @@ def checked_image(image: object, color: ColorOrder) -> tuple[NDArray[np.uint8], 
             "Shrink it, or cut it into parts."
         )
     rows, columns, *channels = image.shape if image.ndim > 1 else (0, 0)
-    if nv12 and (channels or rows % 3 or columns % 2):
+    if nv12 and (image.ndim != 2 or rows % 3 or columns % 2):
         raise InputError(
             f"image has shape {image.shape}; expected (H * 3 / 2, W) with even H and W for "
             'color="nv12". Pass options=EstimatorOptions(color="bgr") for (H, W, 3) images.'

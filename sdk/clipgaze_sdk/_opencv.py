@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -35,13 +36,17 @@ def opencv_path(path: str | Path) -> str:
         ) from error
 
 
+_QUIET = threading.RLock()
+
+
 @contextlib.contextmanager
 def quiet_opencv() -> Iterator[None]:
     """Print nothing of what OpenCV tells beside its answers, as this package says it itself."""
     logging: Any = getattr(cv2.utils, "logging", cv2)  # OpenCV 4 has the functions at its top
-    level = logging.getLogLevel()
-    logging.setLogLevel(min(level, 1))  # 1: what ends the program
-    try:
-        yield
-    finally:
-        logging.setLogLevel(level)
+    with _QUIET:  # the level is the whole process's: another thread would put back ours
+        level = logging.getLogLevel()
+        logging.setLogLevel(min(level, 1))  # 1: what ends the program
+        try:
+            yield
+        finally:
+            logging.setLogLevel(level)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import secrets
 from collections.abc import Collection, Iterator, Mapping
@@ -32,10 +31,12 @@ def write_files(files: Mapping[Path, bytes]) -> None:
     moved: list[Path] = []
     folder = next(iter(files)).parent
     with _locked(folder) as alone:
-        _put_back(files)
-        for left in folder.glob(_PARTIAL.format("*")) if alone else ():
-            left.unlink(missing_ok=True)
+        path = next(iter(files))
         try:
+            _put_back(files)
+            for left in folder.glob(_PARTIAL.format("*")) if alone else ():
+                with contextlib.suppress(OSError):  # somebody else's
+                    left.unlink()
             for path, data in files.items():
                 partials[path] = _partial(path, data)
             for path in files if len(files) > 1 else ():
@@ -65,7 +66,8 @@ def check_writable(path: Path) -> None:
         InputError: it cannot.
     """
     try:
-        _partial(path, b"").unlink()
+        with _locked(path.parent):
+            _partial(path, b"").unlink()
     except OSError as error:
         raise cannot_write(path, error) from error
 
@@ -78,8 +80,11 @@ def put_back(paths: Collection[Path]) -> bool:
     """
     if not all(_backup(path).exists() for path in paths):
         return False
-    with _locked(next(iter(paths)).parent):
-        _put_back(paths)
+    try:
+        with _locked(next(iter(paths)).parent):
+            _put_back(paths)
+    except OSError:  # a folder that cannot be written
+        return False
     return True
 
 
@@ -97,11 +102,13 @@ def _locked(folder: Path) -> Iterator[bool]:
     """Let one process at a time write in a folder; False where locks cannot be had."""
     with contextlib.ExitStack() as stack:
         try:
+            import fcntl  # not on Windows
+
             descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
             stack.callback(os.close, descriptor)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             alone = True
-        except OSError:
+        except (ImportError, OSError):
             alone = False
         yield alone
 

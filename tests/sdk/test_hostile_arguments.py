@@ -21,6 +21,7 @@ from clipgaze_sdk import (
     InputError,
     ModelError,
 )
+from clipgaze_sdk._images import checked_image
 from clipgaze_sdk.geometry import (
     angles_from_vector,
     face_crop_from_landmarks,
@@ -44,6 +45,12 @@ def estimator(fake_models: Path) -> Iterator[GazeEstimator]:
 def test_images(image: Any, estimator: GazeEstimator) -> None:
     with pytest.raises(InputError, match=r"^image "):
         estimator.estimate(image)
+
+
+@pytest.mark.parametrize("shape", [(), (6,), (600,), (6, 4, 3), (5, 4), (6, 3)])
+def test_shapes_that_are_no_nv12(shape: tuple[int, ...]) -> None:
+    with pytest.raises(InputError, match=r"^image has shape .*; expected \(H \* 3 / 2, W\)"):
+        checked_image(np.zeros(shape, np.uint8), "nv12")
 
 
 @pytest.mark.parametrize("images", [None, 5, 1.5, {IMAGE.tobytes(): 1}, (i for i in [IMAGE])])

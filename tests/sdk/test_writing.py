@@ -126,3 +126,35 @@ def test_what_a_kill_interrupted_is_put_back(moved: int, tmp_path: Path) -> None
     assert put_back(list(files))
     assert written(tmp_path) == {path.name: b"old " + path.name.encode() for path in files}
     assert not put_back(list(files))
+
+
+def test_somebody_elses_left_over_does_not_lose_what_was_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = tmp_path / ".clipgaze-0123.partial"
+    left.write_bytes(b"theirs")
+    unlink = Path.unlink
+
+    def refuse(self: Path, *, missing_ok: bool = False) -> None:
+        if self == left:
+            raise PermissionError(1, "Operation not permitted")
+        unlink(self, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    engine, card = pair(tmp_path)
+    write_files({engine: b"1", card: b"2"})
+    assert written(tmp_path) == {engine.name: b"1", card.name: b"2", left.name: b"theirs"}
+
+
+def test_a_folder_that_cannot_be_written_has_nothing_to_put_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = pair(tmp_path)
+    for path in files:
+        (tmp_path / f".{path.name}.bak").write_bytes(b"")
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    assert put_back(files) is False

@@ -200,8 +200,13 @@ def test_another_system(world: World, engine: Path) -> None:
         load(engine)
 
 
-def test_an_engine_of_bundled_weights_that_were_replaced(world: World, folder: Path) -> None:
-    assert main(["build-engine", "gaze", "--fp32", "--output", "gaze.engine"]) == 0
+@pytest.mark.parametrize(
+    ("name", "precision"), [("gaze", "fp32"), ("gaze.onnx", "fp16"), ("gaze.fp16.onnx", "fp16")]
+)
+def test_an_engine_of_bundled_weights_that_were_replaced(
+    name: str, precision: str, world: World, folder: Path
+) -> None:
+    assert main(["build-engine", name, f"--{precision}", "--output", "gaze.engine"]) == 0
     load(folder / "gaze.engine").close()
     change(folder / "gaze.engine", lambda data: data["engine"].update(base_sha256="0" * 64))
     with pytest.raises(BackendError, match=r"another version of clipgaze-sdk\. Build it again"):

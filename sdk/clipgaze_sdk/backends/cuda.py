@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import platform
 import sys
 import threading
@@ -21,6 +22,7 @@ PYCUDA_ADVICE = (
     "compiled, with nvcc)."
 )
 _lock = threading.Lock()
+_STARTED_IN: dict[str, int] = {}
 
 
 class MissingRuntimeError(BackendError):
@@ -64,6 +66,11 @@ def import_cuda() -> Any:
         MissingRuntimeError: it cannot be imported, or there is no GPU.
     """
     cuda = _imported("pycuda.driver", "pycuda", PYCUDA_ADVICE)
+    if _STARTED_IN.setdefault("pid", os.getpid()) != os.getpid():
+        raise BackendError(
+            "CUDA was started before this process was forked, and cannot start again here. Start "
+            "processes by 'spawn', or make the first estimator in the child."
+        )
     try:
         cuda.init()
         count = int(cuda.Device.count())

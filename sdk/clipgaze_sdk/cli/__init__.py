@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from types import FrameType
 
 from .. import __version__
@@ -52,7 +53,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     _fill_closed_streams()
     with _interrupted_by_signals() as received:
         try:
-            args = make_parser().parse_args(argv)
+            parser = make_parser()
+            args, rest = parser.parse_known_args(argv)
+            if rest and (not hasattr(args, "outputs") or any(text[0] == "-" for text in rest)):
+                parser.error(f"unrecognized arguments: {' '.join(rest)}")
+            elif rest:  # outputs after an option, which argparse does not join to those before it
+                args.outputs = [*args.outputs, *map(Path, rest)]
             if isinstance(sys.stdout, io.TextIOWrapper):
                 sys.stdout.reconfigure(errors="backslashreplace")  # a card's "°" is no error
             # The libraries below report each damaged packet; what matters is said by ourselves.

@@ -116,13 +116,14 @@ def run(args: argparse.Namespace) -> int:
         source = hold(closing(open_source(args.input, on_unreadable=this.leave_out)))
         estimator = hold(make_estimator(args))
         sinks = [hold(closing(open_sink(output, fps=source.fps))) for output in args.outputs]
+        interrupted = False
         try:
             this.run(estimator, source, sinks)
         except KeyboardInterrupt:
-            this.summarize(note="interrupted: ")
-            return 130
-    this.summarize()
-    return this.verdict(source)
+            interrupted = True
+    # Outputs are closed by now, so what is said of them is true.
+    this.summarize(note="interrupted: " if interrupted else "")
+    return 130 if interrupted else this.verdict(source)
 
 
 @dataclass(slots=True)
@@ -215,6 +216,9 @@ class _Run:
         if source.kind == "folder" and self.unreadable:
             total = self.unreadable + self.frames
             say(f"error: {self.unreadable} of {total} pictures in {name!r} could not be used")
+            return 1
+        if source.kind == "camera" and not self.stopped:
+            say(f"error: camera {name!r} gave no more frames after {self.frames}")
             return 1
         if source.kind != "video" or self.stopped:
             return 0

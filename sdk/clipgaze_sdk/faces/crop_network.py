@@ -18,7 +18,6 @@ from ..models.files import ModelFile
 from .sampling import sample_crops
 
 _Floats = NDArray[np.float32]
-_MAX_SIDE_PX = 4096
 
 MIRRORS: Mapping[str, Callable[[_Floats], _Floats]] = {
     "points": lambda v: v[:, MIRRORED_POINTS] * np.array([-1.0, 1.0], np.float32),
@@ -88,10 +87,10 @@ class CropNetwork:
 
 def _crop_size(card: ModelCard) -> tuple[int, int]:
     shape = card.inputs[0].shape
-    sides = [n for n in shape[2:] if type(n) is int and 1 <= n <= _MAX_SIDE_PX]
-    if len(shape) != 4 or len(sides) != 2:
+    sides = [n for n in shape[2:] if isinstance(n, int)]
+    if len(sides) != 2:
         raise ModelError(
             f"card {str(card.path)!r} has the input shape {list(shape)}; expected ['batch', 3, "
-            f"height, width], sides of 1 to {_MAX_SIDE_PX}. Take the card that came with the model."
+            "height, width] with fixed sides. Take the card that came with the model."
         )
     return sides[1], sides[0]

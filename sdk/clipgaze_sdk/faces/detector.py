@@ -71,7 +71,7 @@ class NetworkDetector:
     def __init__(self, model: ModelFile, options: EstimatorOptions) -> None:
         card = model.card
         self._is_nv12 = options.color == "nv12"
-        sides = card.numbers("long_side_px") or (0.0,)
+        sides = card.numbers("long_side_px")
         self._long_sides = [_whole(card, "long_side_px", n) for n in sides]
         self._multiple = _whole(card, "multiple_px", card.number("multiple_px"))
         strides = [_whole(card, "strides", n) for n in card.numbers("strides")]

@@ -77,9 +77,9 @@ def _read(data: bytes) -> _CameraNumbers:
     if matrix.shape != (3, 3):
         raise _bad(f"camera_matrix is {matrix.shape[0]}x{matrix.shape[1]}", "3x3")
     for name, centre, side in (("cx", matrix[0, 2], width), ("cy", matrix[1, 2], height)):
-        if not -side <= centre <= 2 * side:
+        if not -10 * side <= centre <= 11 * side:  # wide, for parts of larger pictures
             given = f"camera_matrix has {name} = {centre:g} for a side of {side} px"
-            raise _bad(given, f"a centre in or near the picture ({-side} to {2 * side})")
+            raise _bad(given, f"a centre in or near the picture ({-10 * side} to {11 * side})")
     return matrix, distortion.ravel(), (width, height)
 
 
@@ -121,7 +121,7 @@ def _check_lens(key: str, value: str) -> None:
 
 
 def _side(name: str, text: str) -> int:
-    digits = re.fullmatch(r"0*(\d{1,6})(\.0*)?", text.strip(), re.ASCII)
+    digits = re.fullmatch(r"0*(\d{1,7})(\.0*)?", text.strip(), re.ASCII)
     if digits is None or int(digits[1]) == 0:
         raise _bad(f"{name} is {text.strip()[:60]!r}", "whole pixels")
     return int(digits[1])

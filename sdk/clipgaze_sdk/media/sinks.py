@@ -146,6 +146,7 @@ class VideoSink:
         self._fps = fps
         self._writer: cv2.VideoWriter | None = None
         self._size_px = (0, 0)
+        self._frames = 0
 
     def write(self, frame: SourceFrame, result: FrameResult) -> None:
         """Draw the result on the frame, and add it to the video."""
@@ -158,6 +159,7 @@ class VideoSink:
             resized = cv2.resize(annotated, self._size_px, interpolation=cv2.INTER_AREA)
             annotated = np.asarray(resized, dtype=np.uint8)
         self._writer.write(annotated)
+        self._frames += 1
 
     def _open(self) -> cv2.VideoWriter:
         code = VIDEO_FOURCC[self._path.suffix.lower()]
@@ -173,10 +175,18 @@ class VideoSink:
         return writer
 
     def close(self) -> None:
-        """Finish the file; safe to call twice."""
-        if self._writer is not None:
-            self._writer.release()
-            self._writer = None
+        """Finish the file, and raise InputError if frames are missing; safe to call twice."""
+        if self._writer is None:
+            return
+        self._writer.release()
+        self._writer = None
+        if self._path.is_file():  # OpenCV says nothing of a full disk, and a pipe cannot be read
+            there = max(int(cv2.VideoCapture(self._name).get(cv2.CAP_PROP_FRAME_COUNT)), 0)
+            if there < self._frames:
+                raise InputError(
+                    f"video {str(self._path)!r} has {there} of {self._frames} frames. Check the "
+                    "space left on its disk, and write it again."
+                )
 
 
 class LineSink:

@@ -18,6 +18,7 @@ from pathlib import Path
 from .._errors import ModelError
 
 _LEAST_HALF = 2.0**-24
+_MAX_BYTES = 1 << 30
 
 
 def delta_path(model: Path) -> Path:
@@ -39,10 +40,13 @@ def derived_bytes(model: Path, read: Callable[[Path], bytes]) -> bytes:
 
     path = delta_path(model)
     try:
-        head, _, rest = zlib.decompress(path.read_bytes()).partition(b"\n")
+        whole = zlib.decompressobj().decompress(path.read_bytes(), _MAX_BYTES)
+        head, _, rest = whole.partition(b"\n")
         *names, count = head.decode("ascii").split()
         pieces = np.frombuffer(rest, "<i8", 3 * int(count)).reshape(-1, 3)
-    except (OSError, ValueError, zlib.error) as error:
+        if pieces[:, 2].sum() > _MAX_BYTES:
+            raise ValueError("it makes more than a network")
+    except (OSError, OverflowError, ValueError, zlib.error) as error:
         raise _damaged(path, str(error)) from error
     sources = [read(path.with_name(Path(name).name)) for name in names]
     own = rest[pieces.nbytes :]

@@ -92,8 +92,14 @@ def _read_pair(path: Path, card_path: Path) -> ModelFile:
     card = ModelCard.load(card_path)
     made = None
     if not path.is_file():
-        made = derived_bytes(path, lambda source: load_model_file(source).data)
+        made = derived_bytes(path, _source_bytes)
     return ModelFile(path, card, card.check_file(path, made))
+
+
+def _source_bytes(path: Path) -> bytes:
+    if not path.is_file():  # it is whole, and made of nothing else
+        raise ModelError(f"{str(path)!r} is missing. Reinstall clipgaze-sdk, or copy it again.")
+    return load_model_file(path).data
 
 
 def find_model_file(path: Path) -> ModelFile:
@@ -144,7 +150,8 @@ def _bundled_model(task: str, kind: str) -> ModelFile:
 
 def _exists(path: Path) -> bool:
     # os.path's functions also say no to names that cannot be: too long, or with a NUL.
-    return os.path.isfile(path) or os.path.isfile(delta_path(path))
+    made = path.suffix == ".onnx" and os.path.isfile(delta_path(path))
+    return made or os.path.isfile(path)
 
 
 def _checked_task(found: ModelFile, task: str) -> ModelFile:

@@ -17,7 +17,7 @@ from ..backends.cuda import gpu_context, import_cuda, import_tensorrt, this_mach
 from ..backends.engine_runner import EngineRunner
 from ..backends.onnx_runtime import OnnxRuntimeBackend
 from ..models.cards import TASK_OUTPUTS, ModelCard
-from ..models.files import ModelFile, find_model_file, load_model_file
+from ..models.files import BUNDLED_FOLDER, ModelFile, find_model_file, load_model_file
 from ..models.json_files import read_json
 from ..writing import check_writable, write_files
 from .info import ENGINE_SUFFIX, EngineInfo, Machine, Profile, sidecar_path
@@ -113,6 +113,8 @@ def check_graph(source: str, options: BuildOptions, *, threads: int) -> CheckedG
         BackendError: it does not run, or gives numbers that are not finite.
     """
     model, base_sha256 = find_graph(source, options.precision)
+    if model.path.parent == BUNDLED_FOLDER:  # by whatever name it was asked for
+        source = model.card.task
     shape = profile_of(model.card, options).opt
     images = sample_images(model.card, (_SAMPLES, *shape[1:]))
     with closing(OnnxRuntimeBackend(model, threads=threads)) as backend:

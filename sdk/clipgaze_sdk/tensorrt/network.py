@@ -145,7 +145,7 @@ def compile_graph(
             monitor = _make_monitor(trt, progress, interrupted)  # held until the build is over
             config.progress_monitor = monitor
         plan = builder.build_serialized_network(network, config)
-    if interrupted.is_set():
+    if interrupted.is_set():  # where the handler outside did not raise
         raise KeyboardInterrupt
     if plan is None:
         reason, advice = log.take(), "Try --workspace with more memory, or another precision."
@@ -230,7 +230,7 @@ def _layers(network: Any) -> Iterator[Any]:
 
 @contextmanager
 def _interrupt_noted() -> Iterator[threading.Event]:
-    """Turn Ctrl-C into an event while TensorRT runs.
+    """Turn Ctrl-C, and other signals that have a handler, into an event while TensorRT runs.
 
     It calls the logger and the monitor from C++, where an exception would end the process.
     """
@@ -238,11 +238,22 @@ def _interrupt_noted() -> Iterator[threading.Event]:
     if threading.current_thread() is not threading.main_thread():
         yield noted
         return
-    before = signal.signal(signal.SIGINT, lambda *_: noted.set())
+    received: list[int] = []
+
+    def note(number: int, _: object) -> None:
+        received.append(number)
+        noted.set()
+
+    numbers = [getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGHUP")]
+    handled = [n for n in numbers if n and callable(signal.getsignal(n))]
+    before = {number: signal.signal(number, note) for number in handled}
     try:
         yield noted
     finally:
-        signal.signal(signal.SIGINT, before or signal.SIG_DFL)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if received:
+        signal.raise_signal(received[0])  # for whoever handles it outside
 
 
 def _has_half(trt: Any, network: Any) -> bool:

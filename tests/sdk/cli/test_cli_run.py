@@ -433,3 +433,76 @@ def test_formats_that_a_folder_run_leaves_out_are_told_in_one_line(
     assert lines[0] == (
         "note: formats that are not read are left out: 9.heic, 10.HEIC, b.avif and 1 more"
     )
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".avi"])
+def test_a_disk_that_fills_under_a_video_is_said(
+    suffix: str, tmp_path: Path, use_fake: UseFake, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import resource
+    import signal
+
+    use_fake()
+    noise = np.random.default_rng(0).integers(0, 255, (40, 120, 160, 3), dtype=np.uint8)
+    writer = cv2.VideoWriter(
+        str(tmp_path / "in.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 25, (160, 120)
+    )
+    for image in noise:
+        writer.write(image)
+    writer.release()
+    output = tmp_path / f"out{suffix}"
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, before[1]))
+    try:
+        code = main(["run", str(tmp_path / "in.avi"), str(output)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert code == 1
+    said = capsys.readouterr().err
+    assert f"error: video '{output}' has 0 of 40 frames." in said
+    assert "written to" not in said
+
+
+def test_options_may_stand_between_outputs(tmp_path: Path, use_fake: UseFake) -> None:
+    use_fake()
+    cv2.imwrite(str(tmp_path / "a.png"), gradient())
+    names = [str(tmp_path / name) for name in ("a.png", "b.png", "c.jsonl", "d.csv")]
+    assert main(["run", names[0], names[1], "--force", names[2], "--fov", "70", names[3]]) == 0
+    assert all(Path(name).exists() for name in names)
+    with pytest.raises(SystemExit, match="2"):
+        main(["run", names[0], "--force", names[1], "--nonsense"])
+    with pytest.raises(SystemExit, match="2"):
+        main(["doctor", names[0]])
+
+
+def test_a_camera_that_goes_away_is_a_failure(
+    tmp_path: Path,
+    use_fake: UseFake,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    class Unplugged:
+        left = 3
+
+        def isOpened(self) -> bool:
+            return True
+
+        def read(self) -> tuple[bool, np.ndarray | None]:
+            self.left -= 1
+            return self.left >= 0, gradient() if self.left >= 0 else None
+
+        def get(self, _: int) -> float:
+            return 0.0
+
+        def release(self) -> None:
+            pass
+
+    use_fake()
+    monkeypatch.setattr(cv2, "VideoCapture", lambda *_: Unplugged())
+    output = tmp_path / "out.jsonl"
+    assert main(["run", "0", str(output)]) == 1
+    assert "error: camera '0' gave no more frames after 3" in capsys.readouterr().err
+    assert len(read_jsonl(output)) == 3
+    assert main(["run", "0", str(output), "--force", "--max-frames", "3"]) == 0

@@ -344,3 +344,10 @@ def test_arrays_cannot_be_changed() -> None:
     camera = make_camera(5)
     with pytest.raises(ValueError, match="read-only"):
         camera.matrix[0, 0] = 1.0
+
+
+def test_a_camera_of_a_part_of_a_larger_picture_is_read_back(tmp_path: Path) -> None:
+    matrix = np.array([[500.0, 0, -900.0], [0, 500, 2000.0], [0, 0, 1]])
+    camera = Camera(matrix, size_px=(640, 480))
+    camera.save(tmp_path / "part.yaml")
+    assert np.array_equal(Camera.load(tmp_path / "part.yaml").matrix, matrix)

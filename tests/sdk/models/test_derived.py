@@ -87,3 +87,28 @@ def test_a_source_of_another_version_is_found_out(tmp_path: Path) -> None:
     card.write_text(card.read_text().replace(ModelCard.load(card).sha256, other))
     with pytest.raises(ModelError, match=r"face_detector\.fp16\.onnx' has SHA-256"):
         load_model_file(path)
+
+
+def test_a_source_is_a_file_and_not_made_itself(tmp_path: Path) -> None:
+    path = copied(tmp_path)
+    pieces = np.array([[1, 0, 4]], "<i8").tobytes()
+    name = path.name.encode()
+    path.with_suffix(".delta").write_bytes(zlib.compress(name + b" 1\n" + pieces))
+    with pytest.raises(ModelError, match=r"face_detector\.fp16\.onnx' is missing"):
+        load_model_file(path)
+
+
+@pytest.mark.parametrize("count", ["9" * 30, "1"])
+def test_a_delta_cannot_take_all_memory(count: str, tmp_path: Path) -> None:
+    path = copied(tmp_path)
+    pieces = np.array([[1, 0, 1 << 40]], "<i8").tobytes()
+    head = f"face_detector.onnx {count}\n".encode()
+    path.with_suffix(".delta").write_bytes(zlib.compress(head + pieces))
+    with pytest.raises(ModelError, match="is damaged"):
+        load_model_file(path)
+
+
+def test_a_delta_makes_no_engine(tmp_path: Path) -> None:
+    copied(tmp_path)
+    with pytest.raises(ModelError, match="does not exist"):
+        load_model_file(tmp_path / "face_detector.fp16.engine")
