@@ -40,7 +40,13 @@ from train.data.tables import (
     small_crops,
 )
 from train.loop.states import SaveClock, load_state, log_line, save_state, trim_log
-from train.loop.weight_cards import CARD, read_halves, write_card, write_halves
+from train.loop.weight_cards import (
+    CARD,
+    commit_to_begin,
+    read_halves,
+    write_card,
+    write_halves,
+)
 from train.synth.figure.facekit import FaceKit, load_facekit
 
 WEIGHTS = "identity.safetensors"
@@ -222,6 +228,7 @@ def faces_of(options: Options, dataset: GazeDataset) -> Faces:
 
 def train_identity(options: Options, dataset: GazeDataset) -> Path:
     """Train, write weights and card, and return their folder.  Goes on where a killed run was."""
+    began = commit_to_begin(options.out)
     torch.set_num_threads(options.threads)
     faces = faces_of(options, dataset)
     test = np.isin(faces.person, held_out_people(faces.person, options.held_out, options.seed))
@@ -237,7 +244,8 @@ def train_identity(options: Options, dataset: GazeDataset) -> Path:
     torch.manual_seed(options.seed)
     model = IdentityRegressor(options.backbone, options.size_px).to(options.device)
     seconds, step = _learn(options, dataset, faces, model, train_rows, basis)
-    _write(options, dataset, model, evaluate(model, faces, test_rows, basis), step, seconds)
+    figures = evaluate(model, faces, test_rows, basis)
+    _write(options, dataset, model, figures, step, seconds, began)
     return options.out
 
 
@@ -318,6 +326,7 @@ def _write(
     figures: dict[str, Any],
     step: int,
     seconds: float,
+    began: str | None,
 ) -> None:
     write_halves(model, options.out / WEIGHTS)
     about = {
@@ -334,7 +343,7 @@ def _write(
         "limits": "learnt from rendered faces; most modes are not to be seen in one crop, and "
         "their coefficients stay near 0",
     }
-    write_card(options.out / WEIGHTS, dataset, about)
+    write_card(options.out / WEIGHTS, dataset, about, began)
 
 
 def run(args: argparse.Namespace) -> int:

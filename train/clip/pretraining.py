@@ -44,7 +44,7 @@ from train.data.samples import UNKNOWN
 from train.data.tables import GazeDataset, batch_rows, held_out_people, jittered, small_crops
 from train.factors import FACTORS, PROMPT, is_shown
 from train.loop.states import SaveClock, load_state, log_line, save_state, trim_log
-from train.loop.weight_cards import CARD, write_card, write_halves
+from train.loop.weight_cards import CARD, commit_to_begin, write_card, write_halves
 from train.synth.outputs.captions import caption, phrases
 
 MOST_SCALE = math.log(100)
@@ -261,6 +261,7 @@ def learning_rate(options: Options, step: int) -> float:
 
 def pretrain(options: Options, dataset: GazeDataset) -> Path:
     """Train, write the model's folder and return it.  Goes on where a killed run was."""
+    began = commit_to_begin(options.out)
     torch.set_num_threads(options.threads)
     faces, train_rows, test_rows = _faces(options, dataset)
     trainer = Trainer(options, faces, train_rows)
@@ -301,7 +302,7 @@ def pretrain(options: Options, dataset: GazeDataset) -> Path:
                 save()
     bar.close()
     save()
-    return _write(options, dataset, trainer, test_rows, step, seconds)
+    return _write(options, dataset, trainer, test_rows, step, seconds, began)
 
 
 def _faces(
@@ -335,6 +336,7 @@ def _write(
     test_rows: NDArray[np.int64],
     step: int,
     seconds: float,
+    began: str | None,
 ) -> Path:
     from open_clip import SimpleTokenizer
 
@@ -359,7 +361,7 @@ def _write(
         "held_out_people": len(np.unique(trainer.faces.person[test_rows])),
         "figures": {"zero_shot": figures},
     }
-    write_card(out / WEIGHTS, dataset, about)
+    write_card(out / WEIGHTS, dataset, about, began)
     return out
 
 

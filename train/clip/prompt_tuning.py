@@ -42,7 +42,7 @@ from train.data.samples import UNKNOWN
 from train.data.tables import GazeDataset, held_out_people
 from train.factors import Dimension
 from train.loop.states import load_state, log_line, save_state, trim_log
-from train.loop.weight_cards import write_card
+from train.loop.weight_cards import commit_to_begin, write_card
 
 FEWEST_PEOPLE = 20
 """PCO with fewer people learns their numbers by heart."""
@@ -163,6 +163,7 @@ def tune(
 
     A run that was killed goes on from its last epoch.
     """
+    began = commit_to_begin(out)
     test = np.isin(task.person, held_out_people(task.person, options.held_out, seed))
     train_rows, test_rows = np.flatnonzero(~test), np.flatnonzero(test)
     if options.shuffle_identity:
@@ -194,12 +195,14 @@ def tune(
         ),
     }
     save_prompts(prompts, out)
-    _write_card(options, dataset, figures, out)
+    _write_card(options, dataset, figures, out, began)
     (out / "metrics.json").write_text(json.dumps(figures, indent=2) + "\n")
     return figures
 
 
-def _write_card(options: Options, dataset: GazeDataset, figures: Figures, out: Path) -> None:
+def _write_card(
+    options: Options, dataset: GazeDataset, figures: Figures, out: Path, began: str | None
+) -> None:
     about = {
         "name": f"prompts of kind {options.kind}",
         "trained_on": f"{dataset.name}: {figures['people']['train']} rendered people",
@@ -212,7 +215,7 @@ def _write_card(options: Options, dataset: GazeDataset, figures: Figures, out: P
         "limits": "of use with the CLIP that they were learnt with alone; they know the factors of "
         "train/factors.py",
     }
-    write_card(out / "prompts.safetensors", dataset, about)
+    write_card(out / "prompts.safetensors", dataset, about, began)
 
 
 def _learn(

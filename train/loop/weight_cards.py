@@ -170,15 +170,27 @@ def read_halves(path: Path) -> Tensors:
     return {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
 
 
-def write_card(weights: Path, dataset: GazeDataset, about: Mapping[str, Any]) -> Path:
+def commit_to_begin(out: Path) -> str | None:
+    """The commit of a run that begins, for its card.
+
+    It is asked before anything is written: what the run replaces below ``train/weights`` is itself
+    a file of the repository.  Raises :class:`ValueError` for an ``out`` there that no commit could
+    make again (:func:`check_commit`).
+    """
+    found = commit()
+    if out.resolve().is_relative_to(SHIPPED):
+        check_commit(found, out)
+    return found
+
+
+def write_card(
+    weights: Path, dataset: GazeDataset, about: Mapping[str, Any], began: str | None
+) -> Path:
     """Write ``card.json`` beside a file of weights.
 
     ``about`` has what only the caller knows: name, trained_on, figures, intended_use, limits and
-    more.  Raises :class:`ValueError` for a card under ``train/weights`` that no commit can make
-    again (:func:`check_commit`).
+    more; ``began`` is what :func:`commit_to_begin` said.
     """
-    if weights.resolve().is_relative_to(SHIPPED):
-        check_commit(commit(), weights)
     data = weights.read_bytes()
     card = {
         "name": about["name"],
@@ -189,7 +201,7 @@ def write_card(weights: Path, dataset: GazeDataset, about: Mapping[str, Any]) ->
         "face_model": FACE_MODEL,
         "data_signature": dataset.signature(),
         "command": running_command(),
-        "commit": commit(),
+        "commit": began,
         "versions": versions(),
     }
     path = weights.with_name(CARD)
@@ -204,7 +216,7 @@ def check_commit(commit_: str | None, where: Path) -> None:
     """
     if commit_ is None or commit_.endswith("-dirty"):
         raise ValueError(
-            f"{where} was made by files that no commit holds ({commit_}), so it cannot be made "
+            f"{where} is made by files that no commit holds ({commit_}), so it cannot be made "
             "again and does not ship; commit them, train again, or write it elsewhere"
         )
 

@@ -26,6 +26,7 @@ from train.clip.identity_regressor import (
     people_identities,
     train_identity,
 )
+from train.loop import weight_cards
 
 BACKBONE = "mobilenetv3_small_050"
 
@@ -150,6 +151,24 @@ def test_killed_training_goes_on_exactly(tmp_path: Path, monkeypatch: pytest.Mon
     model = load_identity(whole)
     assert model(torch.zeros(2, 3, 224, 224, dtype=torch.uint8)).shape == (2, 100)
     assert not model.training
+
+
+def test_what_ships_is_replaced_by_a_clean_commit_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, faces = tmp_path / "identity", FakeFaces(6, 3)
+    monkeypatch.setattr(weight_cards, "SHIPPED", tmp_path)
+
+    def commit() -> str:  # what the run replaces is itself a file of the repository
+        return "0123abc" + ("-dirty" if out.exists() else "")
+
+    monkeypatch.setattr(weight_cards, "commit", commit)
+    train_identity(_options(out, steps=1), faces)
+    assert json.loads((out / "card.json").read_text())["commit"] == "0123abc"
+    before = {file: file.read_bytes() for file in out.iterdir()}
+    with pytest.raises(ValueError, match="cannot be made again"):
+        train_identity(_options(out, steps=1, seed=1), faces)
+    assert {file: file.read_bytes() for file in out.iterdir()} == before
 
 
 def test_errors_say_what_to_do(tmp_path: Path) -> None:

@@ -89,5 +89,5 @@ def test_weights_that_cannot_be_made_again_do_not_ship(
     monkeypatch.setattr(weight_cards, "commit", lambda: name)
     monkeypatch.setattr(weight_cards, "SHIPPED", tmp_path)
     with pytest.raises(ValueError, match="cannot be made again"):
-        weight_cards.write_card(tmp_path / "prompts_pco" / "x.safetensors", None, {})
+        weight_cards.commit_to_begin(tmp_path / "prompts_pco")
     assert not (tmp_path / "shipped").exists()
