@@ -15,7 +15,7 @@ import argparse
 import json
 import math
 import sys
-import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
-from tqdm import tqdm
 
 from train.clip.identity_figures import MOST_CROPS, Faces, evaluate, most_frontal
 from train.commands import device_of
@@ -39,7 +38,17 @@ from train.data.tables import (
     resized,
     small_crops,
 )
-from train.loop.states import SaveClock, load_state, log_line, save_state, trim_log
+from train.loop.devices import one_device
+from train.loop.states import About
+from train.loop.training_loop import (
+    Batch,
+    Learner,
+    LoopOptions,
+    RunOptions,
+    Scalars,
+    TrainingLoop,
+    Untouched,
+)
 from train.loop.weight_cards import (
     CARD,
     commit_to_begin,
@@ -53,8 +62,6 @@ WEIGHTS = "identity.safetensors"
 SIZE_PX = 112
 FRONTAL_RAD = math.radians(25)
 """Most angle between where a face points and the camera, for training."""
-
-_LOG_EVERY = 20
 
 
 class IdentityRegressor(nn.Module):
@@ -240,83 +247,92 @@ def train_identity(options: Options, dataset: GazeDataset) -> Path:
         )
     basis = None
     if options.facekit is not None:
-        basis = landmark_basis(load_facekit(options.facekit)).to(options.device)
+        basis = landmark_basis(load_facekit(options.facekit))
     torch.manual_seed(options.seed)
-    model = IdentityRegressor(options.backbone, options.size_px).to(options.device)
-    seconds, step = _learn(options, dataset, faces, model, train_rows, basis)
-    figures = evaluate(model, faces, test_rows, basis)
-    _write(options, dataset, model, figures, step, seconds, began)
+    model = IdentityRegressor(options.backbone, options.size_px)
+    options.out.mkdir(parents=True, exist_ok=True)
+    learner = IdentityLearner(model, basis, options.landmark_weight)
+    config = options.fixed() | {"data": dataset.signature()}
+    loop = IdentityTraining(options, learner, faces, train_rows, config)
+    loop.run()
+    figures = evaluate(model, faces, test_rows, learner.basis)
+    _write(options, dataset, model, figures, loop, began)
     return options.out
 
 
-def _learn(
-    options: Options,
-    dataset: GazeDataset,
-    faces: Faces,
-    model: IdentityRegressor,
-    rows: NDArray[np.int64],
-    basis: Tensor | None,
-) -> tuple[float, int]:
-    optimizer = torch.optim.AdamW(
-        model.parameters(), options.learning_rate, weight_decay=options.weight_decay
-    )
-    fixed = options.fixed() | {"data": dataset.signature()}
-    options.out.mkdir(parents=True, exist_ok=True)
-    about = load_state(options.out, model, optimizer, fixed)
-    step, before = (int(about["step"]), float(about["seconds"])) if about else (0, 0.0)
-    trim_log(options.out, step)
-    started, clock = time.monotonic(), SaveClock()
-    bar = tqdm(total=options.steps, initial=step, disable=None, unit="step")
+class IdentityLearner(Learner):
+    """The regressor and the losses of the module's text."""
 
-    def save() -> float:
-        seconds = before + time.monotonic() - started
-        state = {"step": step, "seconds": seconds, "options": fixed}
-        save_state(options.out, model, optimizer, state)
-        return seconds
+    model: IdentityRegressor
+    basis: Tensor | None
 
-    while step < options.steps:
-        if options.max_minutes and time.monotonic() - started > 60 * options.max_minutes:
-            break
-        losses = _step(options, faces, model, optimizer, rows, basis, step)
-        step += 1
-        bar.update()
-        if step % _LOG_EVERY == 0:
-            log_line(options.out, {"step": step} | {k: round(v, 4) for k, v in losses.items()})
-        if clock.due():
-            with clock.saving():
-                save()
-    bar.close()
-    return save(), step
+    def __init__(self, model: IdentityRegressor, basis: Tensor | None, weight: float) -> None:
+        super().__init__(model)
+        self.weight = weight
+        self.register_buffer("basis", basis, persistent=False)
+
+    def forward(self, batch: Untouched, step: int, turn: int = 0) -> tuple[Tensor, Scalars]:
+        """The sum of the losses, and each of them."""
+        image, true = batch.batch["image"], batch.batch["identity"]
+        with torch.autocast(image.device.type, dtype=torch.bfloat16):
+            found = self.model(image)
+        losses = identity_losses(found.float(), true, self.basis, self.weight)
+        total = torch.stack(list(losses.values())).sum()
+        return total, {name: value.detach() for name, value in losses.items()}
 
 
-def _step(
-    options: Options,
-    faces: Faces,
-    model: IdentityRegressor,
-    optimizer: torch.optim.Optimizer,
-    rows: NDArray[np.int64],
-    basis: Tensor | None,
-    step: int,
-) -> dict[str, float]:
-    rng = np.random.default_rng([options.seed, step, 29])
-    chosen = rows[batch_rows(options.seed, step, len(rows), options.batch)]
-    # Not mirrored: some of the modes are of the face's asymmetry.
-    image = jittered(rng, faces.pictured(chosen), mirror=False).to(options.device)
-    true = torch.from_numpy(faces.identity[chosen]).to(options.device)
-    done = step / options.steps
-    optimizer.param_groups[0]["lr"] = (
-        options.learning_rate * min(1.0, (step + 1) / 50) * 0.5 * (1 + math.cos(math.pi * done))
-    )
-    model.train()
-    with torch.autocast(torch.device(options.device).type, dtype=torch.bfloat16):
-        found = model(image)
-    losses = identity_losses(found.float(), true, basis, options.landmark_weight)
-    total = torch.stack(list(losses.values())).sum()
-    optimizer.zero_grad(set_to_none=True)
-    total.backward()
-    nn.utils.clip_grad_norm_(model.parameters(), 5.0)
-    optimizer.step()
-    return {k: float(v.detach()) for k, v in losses.items()}
+class IdentityTraining(TrainingLoop):
+    """Jittered crops; everything random follows from the seed and the step."""
+
+    leaves_model = False
+
+    def __init__(
+        self,
+        options: Options,
+        learner: IdentityLearner,
+        faces: Faces,
+        rows: NDArray[np.int64],
+        config: About,
+    ) -> None:
+        self.faces, self.rows = faces, rows
+        super().__init__(
+            one_device(options.device),
+            learner,
+            options.out,
+            options=LoopOptions(
+                steps=options.steps,
+                batch=options.batch,
+                learning_rate=options.learning_rate,
+                weight_decay=options.weight_decay,
+                clip_norm=5.0,
+                ema=0.0,
+                seed=options.seed,
+            ),
+            run=RunOptions(max_minutes=options.max_minutes or 0.0, tensorboard=False),
+            config=config,
+            card={},
+        )
+
+    def rate(self, step: int) -> float:
+        """Half a cosine, which 50 steps of warm-up begin."""
+        done = step / self.steps
+        top = self.options.learning_rate
+        return top * min(1.0, (step + 1) / 50) * 0.5 * (1 + math.cos(math.pi * done))
+
+    def batches(self) -> Iterator[Batch]:
+        """Not mirrored: some of the modes are of the face's asymmetry."""
+        o = self.options
+        for step in range(self.step, self.steps):
+            rng = np.random.default_rng([o.seed, step, 29])
+            chosen = self.rows[batch_rows(o.seed, step, len(self.rows), o.batch)]
+            yield {
+                "image": jittered(rng, self.faces.pictured(chosen), mirror=False),
+                "identity": torch.from_numpy(self.faces.identity[chosen]),
+            }
+
+    def to_device(self, batch: Batch) -> Batch:
+        """Moved alone."""
+        return {k: v.to(self.fabric.device) for k, v in batch.items()}
 
 
 def _write(
@@ -324,8 +340,7 @@ def _write(
     dataset: GazeDataset,
     model: IdentityRegressor,
     figures: dict[str, Any],
-    step: int,
-    seconds: float,
+    loop: IdentityTraining,
     began: str | None,
 ) -> None:
     write_halves(model, options.out / WEIGHTS)
@@ -335,9 +350,9 @@ def _write(
         "size_px": model.size_px,
         "trained_on": f"{dataset.name}: near-frontal rendered crops",
         "options": {k: str(v) if isinstance(v, Path) else v for k, v in options.fixed().items()},
-        "steps": step,
-        "finished": step >= options.steps,
-        "minutes": round(seconds / 60, 2),
+        "steps": loop.step,
+        "finished": loop.step >= loop.steps,
+        "minutes": round(loop.seconds / 60, 2),
         "figures": {"held_out_people": figures},
         "intended_use": "coefficients that personalise prompts while a gaze network is trained",
         "limits": "learnt from rendered faces; most modes are not to be seen in one crop, and "

@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 import sys
-import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
-from tqdm import tqdm
 
 from train.clip.clip_models import (
     CONFIG,
@@ -43,14 +42,21 @@ from train.data.registry import open_dataset
 from train.data.samples import UNKNOWN
 from train.data.tables import GazeDataset, batch_rows, held_out_people, jittered, small_crops
 from train.factors import FACTORS, PROMPT, is_shown
-from train.loop.states import SaveClock, load_state, log_line, save_state, trim_log
+from train.loop.devices import one_device
+from train.loop.training_loop import (
+    Batch,
+    Learner,
+    LoopOptions,
+    RunOptions,
+    Scalars,
+    TrainingLoop,
+    Untouched,
+)
 from train.loop.weight_cards import CARD, commit_to_begin, write_card, write_halves
 from train.synth.outputs.captions import caption, phrases
 
 MOST_SCALE = math.log(100)
 """CLIP's own bound of the logarithm of its scale."""
-
-_LOG_EVERY = 20
 
 
 @dataclass(frozen=True)
@@ -139,100 +145,148 @@ def sentences(rng: np.random.Generator) -> list[str]:
     return texts
 
 
-class Trainer:
-    """The model and one step of it; everything random follows from the seed and the step."""
+class ClipLearner(Learner):
+    """The face CLIP and its losses: of captions, and of single-factor sentences in pairs."""
 
-    def __init__(self, options: Options, faces: Faces, train_rows: NDArray[np.int64]) -> None:
-        from open_clip import SimpleTokenizer
+    model: Any
+
+    def __init__(
+        self, model: nn.Module, weights: NDArray[np.float32], factor_weight: float
+    ) -> None:
         from open_clip.loss import ClipLoss
 
-        self.options, self.faces, self.rows = options, faces, train_rows
-        self.config: Config = read_config(options.config)
-        torch.manual_seed(options.seed)
-        self.model = build_clip(self.config)
-        table = text_tower(self.model).token_embedding.weight
-        known = torch.zeros(len(table), dtype=torch.bool)
-        if options.init is not None:
-            start_from(self.model, options.init)
-            known = (table.detach() != 0).any(1)
-        self.known_tokens = known
-        self.model.to(options.device)
-        self.tokenizer = SimpleTokenizer()
-        self.contrast = ClipLoss()
-        self.optimizer = torch.optim.AdamW(self._groups(), lr=options.learning_rate)
-        weights = side_weights(faces.factors[train_rows])
-        self.weights = torch.from_numpy(weights).to(options.device)
+        super().__init__(model)
+        self.contrast, self.factor_weight = ClipLoss(), factor_weight
+        self.weights: Tensor
+        self.register_buffer("weights", torch.from_numpy(weights), persistent=False)
 
-    def learnt_tokens(self) -> Tensor:
-        """(V,) which tokens' embeddings a gradient ever reached, here or in an earlier leg."""
-        table = text_tower(self.model).token_embedding.weight
-        state: dict[str, Tensor] = self.optimizer.state[table]
-        moved = state.get("exp_avg_sq", torch.zeros_like(table))
-        return self.known_tokens | (moved > 0).any(1).cpu()
-
-    def _groups(self) -> list[dict[str, Any]]:
-        """Biases, norms, positions and rarely seen tokens do not decay."""
+    def optimizer_of(
+        self, turn: int, options: LoopOptions, *, fused: bool
+    ) -> torch.optim.Optimizer:
+        """AdamW; biases, norms, positions and rarely seen tokens do not decay."""
         decay: list[nn.Parameter] = []
         keep: list[nn.Parameter] = []
         for name, value in self.model.named_parameters():
             plain = value.ndim < 2 or "embedding" in name
             (keep if plain else decay).append(value)
-        return [
-            {"params": decay, "weight_decay": self.options.weight_decay},
+        groups: list[dict[str, Any]] = [
+            {"params": decay, "weight_decay": options.weight_decay},
             {"params": keep, "weight_decay": 0.0},
         ]
+        return torch.optim.AdamW(groups, lr=options.learning_rate, fused=fused)
 
-    def step(self, step: int) -> dict[str, float]:
-        """One step; returns its losses."""
-        o = self.options
-        rng = np.random.default_rng([o.seed, step, 23])
-        rows = self.rows[batch_rows(o.seed, step, len(self.rows), o.batch)]
-        factors = self.faces.factors[rows]
-        captions = [caption(rng, true_factors(known)) for known in factors]
-        image = jittered(rng, self.faces.pictured(rows))
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(o, step)
-        self.model.train()
-        losses = self._losses(image, captions, sentences(rng), torch.from_numpy(factors))
-        total = torch.stack(list(losses.values())).sum()
-        if not torch.isfinite(total):
-            raise FloatingPointError(
-                f"step {step}: the loss is {float(total)}; lower --learning-rate and start again"
-            )
-        self.optimizer.zero_grad(set_to_none=True)
-        total.backward()
-        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        self.optimizer.step()
-        with torch.no_grad():
-            self.model.logit_scale.clamp_(0, MOST_SCALE)
-        return {name: float(value.detach()) for name, value in losses.items()}
-
-    def _losses(
-        self, image: Tensor, captions: list[str], pairs: list[str], factors: Tensor
-    ) -> dict[str, Tensor]:
-        device = self.options.device
-        pixels = prepared(image.to(device), self.model.visual.preprocess_cfg)
-        with torch.autocast(torch.device(device).type, dtype=torch.bfloat16):
+    def forward(self, given: Untouched, step: int, turn: int = 0) -> tuple[Tensor, Scalars]:
+        """The sum of the losses, and each of them."""
+        batch = given.batch
+        pixels = prepared(batch["image"], self.model.visual.preprocess_cfg)
+        with torch.autocast(pixels.device.type, dtype=torch.bfloat16):
             seen = self.model.encode_image(pixels.contiguous(memory_format=torch.channels_last))
         seen = functional.normalize(seen.float(), dim=-1)
         scale = self.model.logit_scale.exp()
-        losses = {"contrast": self.contrast(seen, self._texts(captions), scale)}
-        if self.options.factor_weight:
-            positive, negative = self._texts(pairs).chunk(2)
+        losses = {"contrast": self.contrast(seen, self._texts(batch["captions"]), scale)}
+        if self.factor_weight:
+            positive, negative = self._texts(batch["pairs"]).chunk(2)
             both = positive[None], negative[None]
-            loss = proxy_loss(seen, *both, factors.to(device), 1 / scale, self.weights)
-            losses["factors"] = self.options.factor_weight * loss
-        return losses
+            loss = proxy_loss(seen, *both, batch["factors"], 1 / scale, self.weights)
+            losses["factors"] = self.factor_weight * loss
+        total = torch.stack(list(losses.values())).sum()
+        named = {name: value.detach() for name, value in losses.items()}
+        return total, named | {"scale": scale.detach()}
 
-    def _texts(self, texts: list[str]) -> Tensor:
+    def _texts(self, tokens: Tensor) -> Tensor:
         tower = text_tower(self.model)
-        tokens = self.tokenizer(texts, context_length=tower.context_length)
-        tokens = tokens.to(self.options.device)
-        with torch.autocast(torch.device(self.options.device).type, dtype=torch.bfloat16):
+        with torch.autocast(tokens.device.type, dtype=torch.bfloat16):
             features = encode_embedded(
                 tower, tower.token_embedding(tokens), end_positions(tower, tokens)
             )
         return functional.normalize(features.float(), dim=-1)
+
+
+class Pretraining(TrainingLoop):
+    """Crops with new captions at each step; all that is random follows from seed and step."""
+
+    leaves_model = False
+
+    def __init__(
+        self, given: Options, faces: Faces, rows: NDArray[np.int64], signature: str
+    ) -> None:
+        from open_clip import SimpleTokenizer
+
+        self.given, self.faces, self.rows = given, faces, rows
+        self.clip_config: Config = read_config(given.config)
+        torch.manual_seed(given.seed)
+        self.model = build_clip(self.clip_config)
+        table = text_tower(self.model).token_embedding.weight
+        self.known_tokens = torch.zeros(len(table), dtype=torch.bool)
+        config = given.fixed() | {"data": signature, "architecture": self.clip_config}
+        if given.init is not None:
+            start_from(self.model, given.init)
+            self.known_tokens = (table.detach() != 0).any(1)
+            config["init"] = hashlib.sha256((given.init / WEIGHTS).read_bytes()).hexdigest()
+        self.tokenizer = SimpleTokenizer()
+        given.out.mkdir(parents=True, exist_ok=True)
+        super().__init__(
+            one_device(given.device),
+            ClipLearner(self.model, side_weights(faces.factors[rows]), given.factor_weight),
+            given.out,
+            options=LoopOptions(
+                steps=given.steps,
+                batch=given.batch,
+                learning_rate=given.learning_rate,
+                weight_decay=given.weight_decay,
+                clip_norm=1.0,
+                ema=0.0,
+                seed=given.seed,
+            ),
+            run=RunOptions(max_minutes=given.max_minutes or 0.0, tensorboard=False),
+            config=config,
+            card={},
+        )
+
+    def rate(self, step: int) -> float:
+        """Linear warm-up, then half a cosine to 0."""
+        o = self.given
+        if step < o.warm_up:
+            return o.learning_rate * (step + 1) / o.warm_up
+        done = (step - o.warm_up) / max(o.steps - o.warm_up, 1)
+        return o.learning_rate * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+
+    def batches(self) -> Iterator[Batch]:
+        """Jittered crops, and the tokens of their captions and of all factors' sentences."""
+        o = self.given
+        for step in range(self.step, self.steps):
+            rng = np.random.default_rng([o.seed, step, 23])
+            rows = self.rows[batch_rows(o.seed, step, len(self.rows), o.batch)]
+            factors = self.faces.factors[rows]
+            captions = [caption(rng, true_factors(known)) for known in factors]
+            yield {
+                "image": jittered(rng, self.faces.pictured(rows)),
+                "captions": self._tokens(captions),
+                "pairs": self._tokens(sentences(rng)),
+                "factors": torch.from_numpy(factors),
+            }
+
+    def _tokens(self, texts: list[str]) -> Tensor:
+        tower = text_tower(self.model)
+        tokens: Tensor = self.tokenizer(texts, context_length=tower.context_length)
+        return tokens
+
+    def to_device(self, batch: Batch) -> Batch:
+        """Moved alone."""
+        return {k: v.to(self.fabric.device) for k, v in batch.items()}
+
+    def one_step(self, batch: Batch) -> None:
+        """With CLIP's bound of the scale."""
+        super().one_step(batch)
+        with torch.no_grad():
+            self.model.logit_scale.clamp_(0, MOST_SCALE)
+
+    def learnt_tokens(self) -> Tensor:
+        """(V,) which tokens' embeddings a gradient ever reached, here or in an earlier leg."""
+        table = text_tower(self.model).token_embedding.weight
+        state: dict[str, Tensor] = self.optimizers[0].optimizer.state[table]
+        moved = state.get("exp_avg_sq", torch.zeros_like(table))
+        return self.known_tokens | (moved > 0).any(1).cpu()
 
 
 def start_from(model: nn.Module, folder: Path) -> None:
@@ -251,58 +305,14 @@ def start_from(model: nn.Module, folder: Path) -> None:
         ) from None
 
 
-def learning_rate(options: Options, step: int) -> float:
-    """Linear warm-up, then half a cosine to 0."""
-    if step < options.warm_up:
-        return options.learning_rate * (step + 1) / options.warm_up
-    done = (step - options.warm_up) / max(options.steps - options.warm_up, 1)
-    return options.learning_rate * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
-
-
 def pretrain(options: Options, dataset: GazeDataset) -> Path:
     """Train, write the model's folder and return it.  Goes on where a killed run was."""
     began = commit_to_begin(options.out)
     torch.set_num_threads(options.threads)
     faces, train_rows, test_rows = _faces(options, dataset)
-    trainer = Trainer(options, faces, train_rows)
-    fixed = options.fixed() | {"data": dataset.signature(), "architecture": trainer.config}
-    if options.init is not None:
-        fixed["init"] = hashlib.sha256((options.init / WEIGHTS).read_bytes()).hexdigest()
-    options.out.mkdir(parents=True, exist_ok=True)
-    about = load_state(options.out, trainer.model, trainer.optimizer, fixed)
-    step, seconds = (int(about["step"]), float(about["seconds"])) if about else (0, 0.0)
-    trim_log(options.out, step)
-    started, clock = time.monotonic(), SaveClock()
-    before = seconds
-    sums: dict[str, float] = {}
-    counted = 0
-    bar = tqdm(total=options.steps, initial=step, disable=None, unit="step")
-
-    def save() -> None:
-        state = {"step": step, "seconds": seconds, "options": fixed}
-        save_state(options.out, trainer.model, trainer.optimizer, state)
-
-    while step < options.steps:
-        if options.max_minutes is not None and time.monotonic() - started > (
-            60 * options.max_minutes
-        ):
-            break
-        for name, value in trainer.step(step).items():
-            sums[name] = sums.get(name, 0.0) + value
-        step, counted = step + 1, counted + 1
-        seconds = before + time.monotonic() - started
-        bar.update()
-        if step % _LOG_EVERY == 0:
-            line = {"step": step, "seconds": round(seconds, 1)}
-            line["scale"] = round(float(trainer.model.logit_scale.detach().exp()), 2)
-            log_line(options.out, line | {k: round(v / counted, 4) for k, v in sums.items()})
-            sums, counted = {}, 0
-        if clock.due():
-            with clock.saving():
-                save()
-    bar.close()
-    save()
-    return _write(options, dataset, trainer, test_rows, step, seconds, began)
+    loop = Pretraining(options, faces, train_rows, dataset.signature())
+    loop.run()
+    return _write(options, dataset, loop, test_rows, began)
 
 
 def _faces(
@@ -332,21 +342,19 @@ def _faces(
 def _write(
     options: Options,
     dataset: GazeDataset,
-    trainer: Trainer,
+    loop: Pretraining,
     test_rows: NDArray[np.int64],
-    step: int,
-    seconds: float,
     began: str | None,
 ) -> Path:
     from open_clip import SimpleTokenizer
 
-    model, out = trainer.model, options.out
+    model, out = loop.model, options.out
     # What was never in a caption is as random as it began; 0 says so, and can be left out.
     with torch.no_grad():
-        text_tower(model).token_embedding.weight[~trainer.learnt_tokens()] = 0
+        text_tower(model).token_embedding.weight[~loop.learnt_tokens()] = 0
     write_halves(model, out / WEIGHTS)
     config = {
-        "model_cfg": trainer.config.get("model_cfg", trainer.config),
+        "model_cfg": loop.clip_config.get("model_cfg", loop.clip_config),
         "preprocess_cfg": {k: model.visual.preprocess_cfg[k] for k in _PREPROCESS},
     }
     (out / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
@@ -354,11 +362,11 @@ def _write(
     written = build_clip(config)
     load_weights(written, out / WEIGHTS)
     clip = Clip(written, SimpleTokenizer(), str(out)).to(options.device)
-    figures = zero_shot(clip, trainer.faces.image, trainer.faces.factors, test_rows)
-    about = _about(options, dataset, step, seconds) | {
-        "trained_on_crops": len(trainer.rows),
+    figures = zero_shot(clip, loop.faces.image, loop.faces.factors, test_rows)
+    about = _about(options, dataset, loop) | {
+        "trained_on_crops": len(loop.rows),
         "held_out_crops": len(test_rows),
-        "held_out_people": len(np.unique(trainer.faces.person[test_rows])),
+        "held_out_people": len(np.unique(loop.faces.person[test_rows])),
         "figures": {"zero_shot": figures},
     }
     write_card(out / WEIGHTS, dataset, about, began)
@@ -377,7 +385,7 @@ def _earlier_leg(init: Path | None) -> dict[str, Any] | None:
 _PREPROCESS = ("mean", "std", "interpolation", "resize_mode")
 
 
-def _about(options: Options, dataset: GazeDataset, step: int, seconds: float) -> dict[str, Any]:
+def _about(options: Options, dataset: GazeDataset, loop: Pretraining) -> dict[str, Any]:
     """What the card says."""
     import open_clip
 
@@ -387,10 +395,10 @@ def _about(options: Options, dataset: GazeDataset, step: int, seconds: float) ->
         f"{len(dataset.people)} people, with captions made of their factors",
         "manifest_sha256": [manifest_sha256(s) for s in options.source],
         "options": {k: str(v) if isinstance(v, Path) else v for k, v in options.fixed().items()},
-        "steps": step,
+        "steps": loop.step,
         "started_from": _earlier_leg(options.init),
-        "finished": step >= options.steps,
-        "minutes": round(seconds / 60, 2),
+        "finished": loop.step >= loop.steps,
+        "minutes": round(loop.seconds / 60, 2),
         "open_clip": open_clip.__version__,
         "intended_use": "training of gaze networks: texts that describe rendered faces",
         "limits": "knows the factors of train/factors.py alone, and rendered faces; its zero-shot "
@@ -410,7 +418,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         options = Options(**given)
         out = pretrain(options, open_dataset(options.source))
-    except (ValueError, FileNotFoundError, FloatingPointError) as error:
+    except (ValueError, FileNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     card = json.loads((out / CARD).read_text())

@@ -9,9 +9,9 @@ import argparse
 import json
 import math
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from tqdm import tqdm
 
 from train.clip.clip_models import Clip, cached_features, load_clip
 from train.clip.prompts import (
@@ -41,7 +40,16 @@ from train.data.registry import open_dataset
 from train.data.samples import UNKNOWN
 from train.data.tables import GazeDataset, held_out_people
 from train.factors import Dimension
-from train.loop.states import load_state, log_line, save_state, trim_log
+from train.loop.devices import one_device
+from train.loop.training_loop import (
+    Batch,
+    Learner,
+    LoopOptions,
+    RunOptions,
+    Scalars,
+    TrainingLoop,
+    Untouched,
+)
 from train.loop.weight_cards import commit_to_begin, write_card
 
 FEWEST_PEOPLE = 20
@@ -161,7 +169,7 @@ def tune(
 ) -> Figures:
     """One run of one seed: learns, writes prompts and ``metrics.json``, and returns the figures.
 
-    A run that was killed goes on from its last epoch.
+    A run that was killed goes on.
     """
     began = commit_to_begin(out)
     test = np.isin(task.person, held_out_people(task.person, options.held_out, seed))
@@ -176,7 +184,12 @@ def tune(
     prompts = make_prompts(options.kind, clip, options.dimensions, context=context)
     if options.from_words and isinstance(prompts, CoOp):
         prompts.start_from_words()
-    seconds = _learn(options, clip, task, prompts, train_rows, seed, out)
+    out.mkdir(parents=True, exist_ok=True)
+    seconds = 0.0
+    if list(prompts.parameters()):
+        loop = PromptTuning(options, clip, task, prompts, train_rows, seed, out)
+        loop.run()
+        seconds = loop.seconds
     figures = {
         "kind": options.kind,
         "shuffle_identity": options.shuffle_identity,
@@ -218,57 +231,85 @@ def _write_card(
     write_card(out / "prompts.safetensors", dataset, about, began)
 
 
-def _learn(
-    options: Options,
-    clip: Clip,
-    task: Task,
-    prompts: Prompts,
-    rows: NDArray[np.int64],
-    seed: int,
-    out: Path,
-) -> float:
-    """Epochs of SGD; returns the seconds that they took, earlier legs included."""
-    out.mkdir(parents=True, exist_ok=True)
-    if not list(prompts.parameters()):
-        return 0.0
-    optimizer = torch.optim.SGD(
-        prompts.parameters(), options.learning_rate, momentum=0.9, weight_decay=5e-4
-    )
-    fixed = options.fixed() | {"seed": seed, "clip": clip.fingerprint, "rows": len(rows)}
-    about = load_state(out, prompts, optimizer, fixed)
-    epoch, seconds = (int(about["step"]), float(about["seconds"])) if about else (0, 0.0)
-    trim_log(out, epoch)
-    weight = torch.from_numpy(side_weights(task.factors[rows])).to(options.device)
-    shape = (options.batch_people, options.pictures)
-    per_epoch = sum(1 for _ in batches(task.person, rows, *shape, [seed, 0]))
-    bar = tqdm(
-        total=options.epochs * per_epoch,
-        initial=epoch * per_epoch,
-        disable=None,
-        desc=f"{options.kind}, seed {seed}",
-    )
-    while epoch < options.epochs:
-        started, total = time.monotonic(), 0.0
-        for k, batch in enumerate(batches(task.person, rows, *shape, [seed, epoch])):
-            done = (epoch * per_epoch + k) / (options.epochs * per_epoch)
-            optimizer.param_groups[0]["lr"] = (
-                options.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
-            )
-            factors = torch.from_numpy(task.factors[batch]).to(options.device)
-            texts = texts_of(prompts, task, batch)
-            loss = proxy_loss(task.features[batch], *texts, factors, clip.temperature, weight)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-            total += float(loss.detach())
-            bar.update()
-        epoch += 1
-        seconds += time.monotonic() - started
-        log_line(out, {"step": epoch, "loss": round(total / per_epoch, 5)})
-        state = {"step": epoch, "seconds": seconds, "options": fixed}
-        save_state(out, prompts, optimizer, state)
-    bar.close()
-    return seconds
+class PromptLearner(Learner):
+    """Prompts and the proxy task's loss; a batch is rows of the task."""
+
+    model: Prompts
+
+    def __init__(self, prompts: Prompts, task: Task, rows: NDArray[np.int64], scale: float) -> None:
+        super().__init__(prompts)
+        self.task, self.temperature = task, scale
+        self.weight = torch.from_numpy(side_weights(task.factors[rows])).to(task.features.device)
+
+    def optimizer_of(
+        self, turn: int, options: LoopOptions, *, fused: bool
+    ) -> torch.optim.Optimizer:
+        """CoOp's SGD."""
+        return torch.optim.SGD(
+            self.model.parameters(),
+            options.learning_rate,
+            momentum=0.9,
+            weight_decay=options.weight_decay,
+        )
+
+    def forward(self, batch: Untouched, step: int, turn: int = 0) -> tuple[Tensor, Scalars]:
+        """The loss alone."""
+        rows, task = batch.batch["rows"].numpy(), self.task
+        factors = torch.from_numpy(task.factors[rows]).to(task.features.device)
+        texts = texts_of(self.model, task, rows)
+        loss = proxy_loss(task.features[rows], *texts, factors, self.temperature, self.weight)
+        return loss, {}
+
+
+class PromptTuning(TrainingLoop):
+    """Epochs of one seed's run, a log line each."""
+
+    leaves_model = False
+
+    def __init__(
+        self,
+        given: Options,
+        clip: Clip,
+        task: Task,
+        prompts: Prompts,
+        rows: NDArray[np.int64],
+        seed: int,
+        out: Path,
+    ) -> None:
+        self.task, self.rows, self.shape = task, rows, (given.batch_people, given.pictures)
+        self.per_epoch = sum(1 for _ in batches(task.person, rows, *self.shape, [seed, 0]))
+        super().__init__(
+            one_device(given.device),
+            PromptLearner(prompts, task, rows, clip.temperature),
+            out,
+            options=LoopOptions(
+                steps=given.epochs * self.per_epoch,
+                batch=given.batch_people * given.pictures,
+                learning_rate=given.learning_rate,
+                weight_decay=5e-4,
+                clip_norm=0.0,
+                ema=0.0,
+                seed=seed,
+            ),
+            run=RunOptions(log_every=self.per_epoch, tensorboard=False),
+            config=given.fixed() | {"seed": seed, "clip": clip.fingerprint, "rows": len(rows)},
+            card={},
+        )
+
+    def rate(self, step: int) -> float:
+        """Half a cosine."""
+        return self.options.learning_rate * 0.5 * (1 + math.cos(math.pi * (step / self.steps)))
+
+    def batches(self) -> Iterator[Batch]:
+        """Rows of the task."""
+        for epoch in range(self.step // self.per_epoch, self.steps // self.per_epoch):
+            all_rows = batches(self.task.person, self.rows, *self.shape, [self.options.seed, epoch])
+            for rows in islice(all_rows, max(self.step - epoch * self.per_epoch, 0), None):
+                yield {"rows": torch.from_numpy(rows)}
+
+    def to_device(self, batch: Batch) -> Batch:
+        """Rows look up what is on the device already."""
+        return batch
 
 
 @torch.no_grad()

@@ -39,6 +39,19 @@ def make_fabric(
         ) from None
 
 
+def one_device(device: str) -> Fabric:
+    """One device by torch's name, such as ``cuda:1``, in float32.
+
+    Raises :class:`FitError` where it cannot be had.
+    """
+    asked = torch.device(device)
+    devices: Any = 1 if asked.index is None or asked.type == "cpu" else [asked.index]
+    try:
+        return Fabric(accelerator=asked.type, devices=devices, precision="32-true")
+    except (ValueError, RuntimeError) as error:
+        raise FitError(f"the device {device} cannot be had: {error}") from None
+
+
 def precision_on(precision: str, device: str) -> Any:
     """One of Fabric's names; ``auto`` is bfloat16 on GPUs (most CPUs are slower with it)."""
     if precision == "auto":

@@ -159,33 +159,6 @@ def check_same(folder: Path, began: Mapping[str, Any], now: Mapping[str, Any]) -
         )
 
 
-def save_state(
-    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, about: Mapping[str, Any]
-) -> None:
-    """Keep a model with one optimiser; ``about`` has the step, ``options`` and seconds so far."""
-    folder.mkdir(parents=True, exist_ok=True)
-    tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
-    write_tensors(folder / STATE, tensors | optimizer_tensors(optimizer, "optimizer."), about)
-
-
-def load_state(
-    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, options: Mapping[str, Any]
-) -> About | None:
-    """Put the state of ``folder`` into model and optimiser; None where there is none.
-
-    Raises :class:`CheckpointError` where ``options`` are not those that the run began with
-    (``about["options"]``), or the file is damaged.
-    """
-    path = folder / STATE
-    if not path.is_file():
-        return None
-    tensors, about = read_tensors(path)
-    check_same(folder, about.get("options", {}), options)
-    load_weights(model, below(tensors, "model."), path)
-    load_optimizer(optimizer, below(tensors, "optimizer."))
-    return about
-
-
 def log_line(folder: Path, values: Mapping[str, Any]) -> None:
     """Append to the run's log."""
     with (folder / LOG).open("a") as log:

@@ -63,7 +63,8 @@ class LoopOptions:
     clip_norm: float = 5.0
     """Largest norm of the gradient; 0: any."""
     ema: float = 0.998
-    """How much of the averaged weights is kept at each step; they are what a run leaves."""
+    """How much of the averaged weights is kept at each step; they are what a run leaves.  0: no
+    average, the weights themselves."""
     freeze_batch_norm: bool = False
     seed: int = 0
 
@@ -124,12 +125,26 @@ class Learner(nn.Module):
         """What the optimiser of this turn changes."""
         return self.model.parameters()
 
+    def optimizer_of(
+        self, turn: int, options: LoopOptions, *, fused: bool
+    ) -> torch.optim.Optimizer:
+        """The optimiser of this turn; the loop sets its learning rate at every step."""
+        return make_optimizer(
+            options.optimizer,
+            self.parameters_of(turn),
+            learning_rate=options.learning_rate,
+            weight_decay=options.weight_decay,
+            fused=fused,
+        )
+
 
 class TrainingLoop:
     """One run of a recipe; :meth:`run` does its steps and returns its metrics."""
 
     shown: ClassVar[tuple[str, ...]] = ("loss",)
     """Scalars beside the progress bar."""
+    leaves_model: ClassVar[bool] = True
+    """Whether a finished run writes the weights, or its recipe does in a form of its own."""
 
     def __init__(
         self,
@@ -150,17 +165,12 @@ class TrainingLoop:
         # Fused, AdamW cannot have its gradients clipped where float16 scales them.
         fused = fabric.device.type == "cuda" and self._scaler() is None
         made = [
-            make_optimizer(
-                options.optimizer,
-                learner.parameters_of(turn),
-                learning_rate=options.learning_rate,
-                weight_decay=options.weight_decay,
-                fused=fused,
-            )
-            for turn in range(len(learner.turns))
+            learner.optimizer_of(turn, options, fused=fused) for turn in range(len(learner.turns))
         ]
         self.optimizers: list[Any] = [fabric.setup_optimizers(o) for o in made]
-        self.average = {k: v.detach().clone() for k, v in learner.model.state_dict().items()}
+        self.average = dict(learner.model.state_dict())
+        if options.ema:
+            self.average = {k: v.detach().clone() for k, v in self.average.items()}
         self.scalars: dict[str, float] = {}
         self._sums: dict[str, Tensor] = {}
         self._summed = 0
@@ -178,6 +188,11 @@ class TrainingLoop:
     def kept_now(self) -> str | None:
         """Name under which to keep the averaged weights of this step, besides the last."""
         return None
+
+    def rate(self, step: int) -> float:
+        """The learning rate of a step."""
+        o = self.options
+        return learning_rate(o.schedule, o.learning_rate, o.warmup, step, self.steps)
 
     def progress(self) -> dict[str, float]:
         """How far the run is, for metrics and cards."""
@@ -221,7 +236,7 @@ class TrainingLoop:
             if writer is not None:
                 writer.close()
         finished = self.step >= self.steps
-        if finished:
+        if finished and self.leaves_model:
             self._keep(MODEL)
         self.fabric.barrier()
         return {**self.scalars, **self.progress(), "finished": float(finished)}
@@ -231,7 +246,7 @@ class TrainingLoop:
         o = self.options
         # Whatever a network draws follows from the step, so that nothing need be kept of it.
         torch.manual_seed((o.seed * 1_000_003 + self.step) * 4099 + self.fabric.global_rank)
-        rate = learning_rate(o.schedule, o.learning_rate, o.warmup, self.step, self.steps)
+        rate = self.rate(self.step)
         beta = momentum(o.schedule, o.warmup, self.step, self.steps)
         for turn, optimizer in enumerate(self.optimizers):
             for group in optimizer.param_groups:
@@ -250,7 +265,8 @@ class TrainingLoop:
             for key, value in {**scalars, name: loss.detach()}.items():
                 self._sums[key] = self._sums[key] + value if key in self._sums else value
         self._summed += 1
-        self._update_average(min(o.ema, 1 - 1 / (self.step + 2)))
+        if o.ema:
+            self._update_average(min(o.ema, 1 - 1 / (self.step + 2)))
 
     def train_mode(self) -> None:
         """Before the first step."""
@@ -296,12 +312,10 @@ class TrainingLoop:
             )
         if not self.fabric.is_global_zero:
             return
-        o = self.options
-        last = self.step - 1
         logged = {
             **self.scalars,
-            "learning_rate": learning_rate(o.schedule, o.learning_rate, o.warmup, last, o.steps),
-            "images_per_s": round(steps_per_s * o.batch, 1),
+            "learning_rate": self.rate(self.step - 1),
+            "images_per_s": round(steps_per_s * self.options.batch, 1),
         }
         log_line(self.out, {"step": self.step, **logged})
         bar.set_postfix({k: f"{self.scalars[k]:.3g}" for k in self.shown})
@@ -327,7 +341,8 @@ class TrainingLoop:
         if not self.fabric.is_global_zero:
             return
         tensors = {f"learner.{k}": v for k, v in self.learner.state_dict().items()}
-        tensors |= {f"average.{k}": v for k, v in self.average.items()}
+        if self.options.ema:
+            tensors |= {f"average.{k}": v for k, v in self.average.items()}
         for turn, optimizer in enumerate(self.optimizers):
             tensors |= optimizer_tensors(optimizer, f"optimizer.{turn}.")
         tensors |= {f"sums.{k}": v for k, v in self._sums.items()}

@@ -209,16 +209,16 @@ def _options(out: Path, **changed: object) -> pretrain_clip.Options:
 def test_killed_pretraining_goes_on_exactly(tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     faces = FakeFaces(6, 4)
     whole = pretrain_clip.pretrain(_options(tmp_path / "whole"), faces)
-    real, calls = pretrain_clip.Trainer.step, []
+    real, calls = pretrain_clip.Pretraining.one_step, []
 
-    def killed(self: pretrain_clip.Trainer, step: int) -> dict[str, float]:
-        calls.append(step)
+    def killed(self: pretrain_clip.Pretraining, batch: dict[str, torch.Tensor]) -> None:
+        calls.append(self.step)
         if len(calls) == 5:
             raise KeyboardInterrupt
-        return real(self, step)
+        real(self, batch)
 
     monkeypatch.setattr("train.loop.states.SaveClock.due", lambda clock: True)
-    monkeypatch.setattr(pretrain_clip.Trainer, "step", killed)
+    monkeypatch.setattr(pretrain_clip.Pretraining, "one_step", killed)
     with pytest.raises(KeyboardInterrupt):
         pretrain_clip.pretrain(_options(tmp_path / "parts"), faces)
     parts = pretrain_clip.pretrain(_options(tmp_path / "parts"), faces)
@@ -359,7 +359,7 @@ def test_a_second_leg_starts_from_the_first_ones_weights(tmp_path: Path) -> None
 
 def test_time_limit_stops_and_goes_on(tmp_path: Path) -> None:
     faces = FakeFaces(6, 4)
-    out = pretrain_clip.pretrain(_options(tmp_path / "out", max_minutes=0.0), faces)
+    out = pretrain_clip.pretrain(_options(tmp_path / "out", max_minutes=1e-9), faces)
     assert not json.loads((out / "card.json").read_text())["finished"]
     pretrain_clip.pretrain(_options(tmp_path / "out"), faces)
     assert json.loads((out / "card.json").read_text())["finished"]

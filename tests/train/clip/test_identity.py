@@ -131,16 +131,16 @@ def _options(out: Path, **changed: object) -> identity.Options:
 def test_killed_training_goes_on_exactly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     faces = FakeFaces(6, 3)
     whole = train_identity(_options(tmp_path / "whole"), faces)
-    real, calls = identity._step, []
+    real, calls = identity.IdentityTraining.one_step, []
 
-    def killed(*given: object) -> dict[str, float]:
-        calls.append(given[-1])
+    def killed(self: identity.IdentityTraining, batch: dict[str, Tensor]) -> None:
+        calls.append(self.step)
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return real(*given)  # type: ignore[arg-type]
+        real(self, batch)
 
     monkeypatch.setattr("train.loop.states.SaveClock.due", lambda clock: True)
-    monkeypatch.setattr(identity, "_step", killed)
+    monkeypatch.setattr(identity.IdentityTraining, "one_step", killed)
     with pytest.raises(KeyboardInterrupt):
         train_identity(_options(tmp_path / "parts"), faces)
     parts = train_identity(_options(tmp_path / "parts"), faces)
