@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import onnx
@@ -15,7 +16,7 @@ from onnx import ModelProto, TensorProto, ValueInfoProto
 
 from clipgaze_sdk import ClipGazeError
 from clipgaze_sdk.models.cards import ModelCard, TensorSpec
-from clipgaze_sdk.models.derived import delta_path
+from clipgaze_sdk.models.derived import delta_path, derived_bytes
 from clipgaze_sdk.models.files import ModelFile, load_model_file
 from clipgaze_sdk.writing import write_files as write_whole_files
 from export.deltas import delta
@@ -132,13 +133,32 @@ def write_network(path: Path, model: bytes, card: dict[str, Any]) -> Path:
 def write_derived(path: Path, model: bytes, card: dict[str, Any], sources: Sequence[Path]) -> Path:
     """As :func:`write_network`; in the wheel's folder as ``NAME.delta``, which says how to make it.
 
-    The sources lie in the same folder.
+    Raises :class:`ExportError` as :func:`check_sources` does, before anything is written.
     """
     if path.parent.resolve() != MODELS:
         return write_network(path, model, card)
-    made = delta(model, {source.name: source.read_bytes() for source in sources})
+    check_sources(path, sources)
+    data = {source.name: source.read_bytes() for source in sources}
+    made = delta(model, data)
+    with TemporaryDirectory() as folder:
+        again = Path(folder) / path.name
+        delta_path(again).write_bytes(made)
+        if derived_bytes(again, lambda source: data[source.name]) != model:
+            raise ExportError(f"{delta_path(path)} would make another file; please report this")
     write_files({delta_path(path): made, path.with_suffix(".json"): _card_of(path, model, card)})
     return delta_path(path)
+
+
+def check_sources(path: Path, sources: Sequence[Path]) -> None:
+    """Raise :class:`ExportError` where ``path`` would be made from files of another folder."""
+    if path.parent.resolve() != MODELS:
+        return
+    for source in sources:
+        if source.parent.resolve() != MODELS:
+            raise ExportError(
+                f"{path} is made from the files beside it, and {source} lies elsewhere; copy it "
+                f"and its card to {MODELS} first, or give another --out"
+            )
 
 
 def _card_of(path: Path, model: bytes, card: dict[str, Any]) -> bytes:

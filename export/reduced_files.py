@@ -14,6 +14,7 @@ from export.model_files import (
     BUNDLED,
     ExportError,
     Network,
+    check_sources,
     load_network,
     serialized,
     write_derived,
@@ -48,6 +49,7 @@ def write_int8(
     network: Network, out: Path, *, inputs: Inputs, method: str, command: str
 ) -> list[Path]:
     """Write ``NAME.int8.onnx`` and ``NAME.int8_cpu.onnx``, of the same ranges, and their cards."""
+    check_sources(_path(network, "int8", out), [network.path])  # before the first file is written
     ranges = calibrated_ranges(network.model, inputs.images, method)
     calibration = {
         "method": method,

@@ -65,3 +65,38 @@ def test_the_wheels_folder_gets_deltas_and_any_other_gets_files(
     assert model_files.write_derived(path, target, {}, [base]) == delta_path(path)
     assert not path.exists()
     assert derived_bytes(path, lambda source: source.read_bytes()) == target
+
+
+def test_a_delta_of_files_that_lie_elsewhere_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would make another file of those beside it, or none."""
+    from export import model_files, reduced_files
+    from export.calibration import Inputs
+    from tests.export.small_networks import random_images, write_gaze_network
+
+    models = tmp_path / "models"
+    models.mkdir()
+    monkeypatch.setattr(model_files, "MODELS", models)
+    network = model_files.load_network(write_gaze_network(tmp_path / "gaze.onnx"))
+    inputs = Inputs(random_images(1), "0")
+    with pytest.raises(model_files.ExportError, match="lies elsewhere; copy it and its card to"):
+        reduced_files.write_fp16(network, models)
+    with pytest.raises(model_files.ExportError, match="lies elsewhere"):
+        reduced_files.write_int8(network, models, inputs=inputs, method="minmax", command="x")
+    assert not list(models.iterdir())
+
+
+def test_a_delta_that_makes_another_file_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from export import model_files
+
+    base = tmp_path / "gaze.onnx"
+    base.write_bytes(graph({"x": weights(0)}))
+    other = delta(graph({"y": weights(1)}), {base.name: base.read_bytes()})
+    monkeypatch.setattr(model_files, "MODELS", tmp_path)
+    monkeypatch.setattr(model_files, "delta", lambda *_: other)
+    with pytest.raises(model_files.ExportError, match="would make another file"):
+        model_files.write_derived(tmp_path / "gaze.fp16.onnx", graph({}), {}, [base])
+    assert list(tmp_path.iterdir()) == [base]

@@ -32,10 +32,11 @@ def fake_run(
     half: bool = False,
     backbone: str = "small",
     signed: bool = True,
+    width: int = WIDTH,
 ) -> Path:
     """A run with random weights and, of its last epochs, slightly other ones."""
     torch.manual_seed(seed)
-    model = GazeModel(backbone, WIDTH, band=True, half=half, separator=separator, signed=signed)
+    model = GazeModel(backbone, width, band=True, half=half, separator=separator, signed=signed)
     recipe = find_recipe(method).to_dict() | {"seed": seed}
     card = {
         **model.card(),

@@ -56,6 +56,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::FutureWarning"),
     pytest.mark.filterwarnings("ignore:.*lr_scheduler.*"),
+    pytest.mark.filterwarnings("ignore:.*has never seen:UserWarning"),
 ]
 
 

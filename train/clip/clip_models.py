@@ -51,10 +51,14 @@ class Clip(nn.Module):
         logit_scale: logarithm of what CLIP multiplies cosines by.
     """
 
-    def __init__(self, model: Any, tokenizer: Any, name: str) -> None:
+    def __init__(
+        self, model: Any, tokenizer: Any, name: str, *, known: Tensor | None = None
+    ) -> None:
+        """``known`` (vocabulary,) says which tokens it has learnt; None: all."""
         super().__init__()
         self.model: Any = model.eval().requires_grad_(False)
         self.name = name
+        self._known = known
         self._tokenizer = tokenizer
         self._text = text_tower(model)
         self.context_length = int(self._text.context_length)
@@ -94,8 +98,17 @@ class Clip(nn.Module):
         return functional.normalize(features.float(), dim=-1)
 
     @torch.no_grad()
-    def encode_text(self, texts: list[str]) -> Tensor:
-        """(K, width) of texts."""
+    def encode_text(self, texts: list[str], *, unknown_too: bool = False) -> Tensor:
+        """(K, width) of texts.
+
+        Raises :class:`ValueError` for words that the model never saw, which are as if left out,
+        but for ``unknown_too``.
+        """
+        if not unknown_too and (unknown := self.unknown_words(texts)):
+            raise ValueError(
+                f"{self.name} has never seen {', '.join(map(repr, unknown))}; use words of the "
+                "captions that it was trained on, or train it on captions with these"
+            )
         return self._encoded(self.tokenize(texts))
 
     def tokenize(self, texts: list[str]) -> Tensor:
@@ -114,6 +127,15 @@ class Clip(nn.Module):
             )
         kept: Tensor = tokens[:, : self.context_length].to(self.device)
         return kept
+
+    def unknown_words(self, texts: list[str]) -> list[str]:
+        """Words that the model never saw, in their order."""
+        if self._known is None:
+            return []
+        words = list(dict.fromkeys(word for text in texts for word in text.split()))
+        tokens = [self._tokenizer([word])[0] for word in words]
+        known = [self._known[t[: int(self.end_of(t[None]))]].all() for t in tokens]
+        return [w for w, k in zip(words, known, strict=True) if not k]
 
     def end_of(self, tokens: Tensor) -> Tensor:
         """(N,) where each text's end mark stands."""
@@ -288,7 +310,8 @@ def _from_path(path: Path) -> Clip:
     except (SafetensorError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f"{weights[0]} does not fit {configs[0].name}: {reason}") from None
-    return Clip(model, SimpleTokenizer(), str(path))
+    known: Tensor = text_tower(model).token_embedding.weight.detach().any(1)
+    return Clip(model, SimpleTokenizer(), str(path), known=known)
 
 
 def load_weights(model: nn.Module, path: Path) -> None:

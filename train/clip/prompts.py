@@ -12,6 +12,7 @@ hidden layer of 32 in PCO's Meta-Net.
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, get_args
@@ -49,6 +50,10 @@ def factor_rows(dimensions: Sequence[Dimension]) -> list[int]:
     return [i for i, f in enumerate(FACTORS) if f.dimension in dimensions]
 
 
+class UnknownWords(UserWarning):
+    """A CLIP that was trained on few pictures lacks words of a factor, which then says little."""
+
+
 class Prompts(nn.Module):
     """What all kinds share: which factors they speak of."""
 
@@ -62,6 +67,14 @@ class Prompts(nn.Module):
         self.factors: tuple[Factor, ...] = tuple(FACTORS[i] for i in self.rows)
         # Not a submodule: CLIP's weights are no part of what is learnt, moved or saved.
         self._clip = (clip,)
+        for factor in self.factors:
+            if unknown := clip.unknown_words([f"{factor.positive}.", f"{factor.negative}."]):
+                warnings.warn(
+                    f"{clip.name} has never seen {', '.join(map(repr, unknown))}, so it hardly "
+                    f"tells {factor.name}; train it on captions with these words",
+                    UnknownWords,
+                    stacklevel=3,
+                )
 
     @property
     def clip(self) -> Clip:
@@ -88,7 +101,9 @@ class HandWritten(Prompts):
         super().__init__(clip, dimensions)
         for side in ("positive", "negative"):
             texts = [PROMPT.format(getattr(f, side)) for f in self.factors]
-            self.register_buffer(side, clip.encode_text(texts)[None], persistent=False)
+            self.register_buffer(
+                side, clip.encode_text(texts, unknown_too=True)[None], persistent=False
+            )
 
     def features(
         self, identity: Tensor | None = None, image_features: Tensor | None = None
@@ -112,7 +127,7 @@ class CoOp(Prompts):
         if context < 1:
             raise ValueError(f"context is {context} vectors; expected at least 1")
         words = [f.positive for f in self.factors] + [f.negative for f in self.factors]
-        # The X hold the places of the context vectors; each is one token.
+        # The X hold the places of the context vectors; each is one token, known or not.
         tokens = clip.tokenize([" ".join(["X"] * context + [w]) + "." for w in words])
         embedded = clip.embed(tokens)
         self.register_buffer("start", embedded[:, :1], persistent=False)

@@ -26,4 +26,10 @@ def add_arguments(parser: argparse.ArgumentParser, *, steps: int, batch: int) ->
     add("--threads", type=int, default=2, help="CPU threads, and processes that prepare crops")
     add("--workers", type=int, default=0, help="processes that fetch batches ahead, for a GPU")
     add("--accelerator", default="auto", choices=("auto", "cpu", "cuda"), help="what trains")
+    add(
+        "--precision",
+        default="auto",
+        choices=("auto", "32-true", "bf16-mixed", "16-mixed"),
+        help="of all but the last layers; auto is bf16-mixed on a GPU, 32-true on a CPU",
+    )
     add("--max-minutes", type=float, default=0.0, help="stop then; the same command goes on")

@@ -1,7 +1,8 @@
 """The front end's networks, detector and landmarks: small dense CNNs that a CPU trains in minutes.
 
 Each takes float32 RGB images (batch, 3, height, width), already normalised, and returns a dict
-whose keys are the output names of its ONNX file.
+whose keys are the output names of its ONNX file.  What the last layers say is float32, whatever the
+precision around them.
 """
 
 from __future__ import annotations
@@ -45,6 +46,11 @@ def conv(
     return nn.Sequential(*layers)
 
 
+def float32(x: Tensor) -> Tensor:
+    """As it is where it is float32, so that an exported graph casts nothing."""
+    return x if x.dtype == torch.float32 else x.float()
+
+
 class LandmarkNetwork(nn.Module):
     """68 landmarks and both irises, which of these are seen, how open the eyes are, presence."""
 
@@ -68,12 +74,15 @@ class LandmarkNetwork(nn.Module):
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         feature = self.body(image)
-        return {
-            "points": self.points(feature).reshape(-1, LANDMARKS, 2),
-            "visibility": torch.sigmoid(self.visibility(feature)),
-            "openness": torch.sigmoid(self.openness(feature)),
-            "presence": torch.sigmoid(self.presence(feature)).squeeze(-1),
-        }
+        # bfloat16 keeps three digits, too few for where a point is.
+        with torch.autocast(feature.device.type, enabled=False):
+            feature = float32(feature)
+            return {
+                "points": self.points(feature).reshape(-1, LANDMARKS, 2),
+                "visibility": torch.sigmoid(self.visibility(feature)),
+                "openness": torch.sigmoid(self.openness(feature)),
+                "presence": torch.sigmoid(self.presence(feature)).squeeze(-1),
+            }
 
 
 class DetectorNetwork(nn.Module):
@@ -117,7 +126,9 @@ class DetectorNetwork(nn.Module):
             )
         out = []
         for k, feature in enumerate(features):
-            y = self.out(self.head(feature))
-            y = torch.cat([y[:, :5], y[:, 5:] * self.scale[k]], 1)
-            out.append(y.permute(0, 2, 3, 1).reshape(y.shape[0], -1, 15))
+            feature = self.head(feature)
+            with torch.autocast(feature.device.type, enabled=False):
+                y = self.out(float32(feature))
+                y = torch.cat([y[:, :5], y[:, 5:] * self.scale[k]], 1)
+                out.append(y.permute(0, 2, 3, 1).reshape(y.shape[0], -1, 15))
         return torch.cat(out, 1)

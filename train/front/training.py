@@ -14,7 +14,7 @@ from lightning.fabric import Fabric
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from train.loop.devices import make_fabric
+from train.loop.devices import make_fabric, precision_on
 from train.loop.from_onnx import load_onnx
 from train.loop.states import About, CheckpointError, load_weights
 from train.loop.training_loop import (
@@ -80,7 +80,7 @@ def main_of(make: Callable[[], FrontRecipe], args: argparse.Namespace) -> int:
             optimizer=args.optimizer,
             seed=args.seed,
         )
-        metrics = train(make(), args.out, options, run, init=args.init)
+        metrics = train(make(), args.out, options, run, init=args.init, precision=args.precision)
     except (ValueError, FileNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -97,13 +97,16 @@ def train(
     run: RunOptions,
     *,
     init: Path | None = None,
+    precision: str = "auto",
 ) -> dict[str, float]:
     """Train from random weights, or from ``init``; goes on where the folder's state is.
 
-    Returns the metrics, and raises :class:`~train.loop.training_loop.FitError` or another
-    :class:`ValueError` for what cannot be.
+    ``precision`` is as :func:`~train.loop.devices.precision_on` takes it.  Returns the metrics, and
+    raises :class:`~train.loop.training_loop.FitError` or another :class:`ValueError` for what
+    cannot be.
     """
-    fabric = make_fabric(run)
+    fabric = make_fabric(run, precision)
+    used = {"precision": precision_on(precision, fabric.device.type)}
     torch.manual_seed(options.seed)
     network = recipe.network()
     start = start_from(network, recipe, init, options) if init is not None else None
@@ -113,7 +116,7 @@ def train(
         raise FitError(f"{out} cannot be the run's folder ({error}); give another") from None
     config = {
         "network": recipe.name,
-        "options": options.to_dict() | recipe.settings(),
+        "options": options.to_dict() | recipe.settings() | used,
         "samples": recipe.samples(),
         "init": start,
     }
@@ -140,15 +143,13 @@ def start_from(network: nn.Module, recipe: FrontRecipe, init: Path, options: Loo
     if init.suffix == ".onnx":
         generator = step_generator(options.seed, 0)
         seen = recipe.augmented(recipe.drawn(options.batch, generator), generator)
-        load_onnx(network, init, seen["image"])
-        path = init
-    else:
-        weights, about = read_weights(init)
-        path = init / f"{MODEL}.safetensors"
-        architecture = about["architecture"]
-        if architecture.get("network") != recipe.name:
-            raise CheckpointError(f"{path} is of {architecture}; expected a run of {recipe.name}")
-        load_weights(network, weights, path)
+        return load_onnx(network, init, seen["image"])
+    weights, about = read_weights(init)
+    path = init / f"{MODEL}.safetensors"
+    architecture = about["architecture"]
+    if architecture.get("network") != recipe.name:
+        raise CheckpointError(f"{path} is of {architecture}; expected a run of {recipe.name}")
+    load_weights(network, weights, path)
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 

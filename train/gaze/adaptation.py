@@ -32,9 +32,9 @@ from train.eval.protocol_report import cell, of_spread, table
 from train.gaze.checkpoints import load_model
 from train.gaze.models import GazeModel
 from train.gaze.trainer import collate
-from train.gaze.tuning import MOST_LABELS, head_gaze, tune, tune_head
+from train.gaze.tuning import MOST_LABELS, head_gaze, tune, tune_head, tuned_card
 from train.loop.states import CheckpointError, check_same
-from train.loop.weight_cards import MODEL, write_weights
+from train.loop.weight_cards import MODEL, running_command, write_weights
 
 Layers = Literal["last", "head", "all"]
 LEARNING_RATE: Mapping[Layers, float] = {"last": 1e-3, "head": 3e-4, "all": 1e-4}
@@ -147,7 +147,10 @@ def adapt(
                 "before_deg": float(errors[test].mean()),
                 "after_deg": float(errors_deg(said, gaze[test]).mean()),
             }
-            _write(folder, tuned, card, config, found)
+            people = len(np.unique(target.labels()["person"][chosen]))
+            counts = {"samples": len(chosen), "people": people}
+            own = tuned_card(card, target, counts, seed=options.seed, command=running_command())
+            _write(folder, tuned, own, config, found)
         results.append(found)
     report = _report(card, run, target, options, results)
     (out / "report.json").write_text(json.dumps(report, indent=1) + "\n")

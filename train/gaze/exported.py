@@ -33,16 +33,17 @@ def rest_of(model: GazeModel, onnx_file: Path) -> tuple[dict[str, Tensor], dict[
     Raises :class:`ExportedMismatch` for a file of another network.
     """
     state = dict(model.state_dict())
-    about = {"file": onnx_file.name, "sha256": _sha256(onnx_file)}
+    data = _read(onnx_file)
+    about = {"file": onnx_file.name, "sha256": hashlib.sha256(data).hexdigest()}
     norms = {norm for _, norm in _normalised(model)}
-    joined = (*JOINED, *(("separator.0.",) if model.architecture.signed else ()))
+    joined = (*JOINED, *(("separator.0.",) if isinstance(model.projection, nn.Linear) else ()))
     rest = {
         name: value
         for name, value in state.items()
         if name.startswith(joined) or name in ("mean", "std") or name.rpartition(".")[0] in norms
     }
-    again = completed(model, rest, onnx_file)
-    far = [k for k, v in again.items() if not torch.allclose(v, state[k], rtol=1e-4, atol=1e-5)]
+    again = _completed(model, rest, onnx_file, data)
+    far = [k for k, v in again.items() if not _alike(v, state[k])]
     if far:
         raise ExportedMismatch(f"{onnx_file} was not exported from this model: {far[0]} differs")
     return rest, about
@@ -56,17 +57,23 @@ def completed(
     Raises :class:`ExportedMismatch` where the file is missing, has another hash than ``sha256``, or
     is of another network.
     """
-    import onnx
-    from onnx import numpy_helper
-
-    if not onnx_file.is_file():
-        raise ExportedMismatch(f"{onnx_file} is missing, which holds most of these weights")
-    if sha256 is not None and _sha256(onnx_file) != sha256:
+    data = _read(onnx_file)
+    if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
         raise ExportedMismatch(
             f"{onnx_file} is another network than the one that these weights are the rest of; "
             "take the file of the same commit, or weights of their own"
         )
-    graph = onnx.load(onnx_file).graph
+    return _completed(model, rest, onnx_file, data)
+
+
+def _completed(
+    model: GazeModel, rest: Mapping[str, Tensor], onnx_file: Path, data: bytes
+) -> dict[str, Tensor]:
+    """As :func:`completed`, of the file's bytes, which are read once: those that are hashed."""
+    import onnx
+    from onnx import numpy_helper
+
+    graph = onnx.load_model_from_string(data).graph
     tensors = {t.name: _tensor(numpy_helper.to_array(t)) for t in graph.initializer}
     state = dict(rest)
     for name in model.state_dict():
@@ -111,5 +118,11 @@ def _tensor(values: Any) -> Tensor:
     return torch.from_numpy(np.array(values))
 
 
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def _alike(a: Tensor, b: Tensor) -> bool:
+    return a.shape == b.shape and torch.allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+def _read(path: Path) -> bytes:
+    if not path.is_file():
+        raise ExportedMismatch(f"{path} is missing, which holds most of these weights")
+    return path.read_bytes()

@@ -29,9 +29,9 @@ from train.eval.protocol_report import cell, table
 from train.gaze.checkpoints import load_model
 from train.gaze.models import GazeModel
 from train.gaze.trainer import collate
-from train.gaze.tuning import MOST_LABELS, average, last_stage, tune
+from train.gaze.tuning import MOST_LABELS, average, last_stage, tune, tuned_card
 from train.loop.states import CheckpointError
-from train.loop.weight_cards import MODEL, commit, write_weights
+from train.loop.weight_cards import MODEL, write_weights
 
 Layers = Literal["head", "stage", "all"]
 FEWEST_LABELS = 4
@@ -136,7 +136,9 @@ def fine_tune(
     report["fitted_deg"] = float(errors_deg(_gaze(tuned, samples["image"]), gaze).mean())
     out.mkdir(parents=True, exist_ok=True)
     weights = {name: value.cpu() for name, value in tuned.state_dict().items()}
-    write_weights(out, MODEL, weights, _card(card, data, report, command))
+    counts = {"samples": len(rows), "people": report["data"]["people"]}
+    card = tuned_card(card, data, counts, seed=options.seed, command=command)
+    write_weights(out, MODEL, weights, card | {"fine_tuned": report})
     (out / "report.json").write_text(json.dumps(report, indent=1) + "\n")
     (out / "report.md").write_text(markdown(report))
     return report
@@ -229,25 +231,6 @@ def _gaze(model: GazeModel, image: Tensor) -> Floats:
     device = model.gaze.weight.device
     parts = [model(part.to(device)).gaze.cpu() for part in image.split(64)]
     return torch.cat(parts).numpy().astype(np.float64)
-
-
-def _card(card: Figures, data: GazeDataset, report: Figures, command: str) -> Figures:
-    """The card of the first weights with what became of them."""
-    tuned_on = {
-        "name": data.name,
-        "samples": report["data"]["pictures"],
-        "people": report["data"]["people"],
-        "signature": data.signature(),
-        "after": card.get("trained_on"),
-    }
-    return card | {
-        "trained_on": tuned_on,
-        "init_sha256": card.get("sha256"),
-        "seed": report["options"]["seed"],
-        "commit": commit(),
-        "command": command,
-        "fine_tuned": report,
-    }
 
 
 def verdict(report: Figures) -> str:

@@ -15,10 +15,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from train.data.tables import GazeDataset
 from train.gaze.augment import Augmentation
 from train.gaze.losses import angular_error, uncertainty
 from train.gaze.methods.base import SIGMA_WEIGHT
 from train.gaze.models import GazeModel, SmallBackbone, TwinBackbone
+from train.loop.weight_cards import commit
 
 MOST_LABELS = 100
 """With more it is no tuning by a few pictures but training."""
@@ -146,9 +148,11 @@ def only(model: GazeModel, parameters: Sequence[nn.Parameter]) -> Iterator[None]
     for parameter in model.parameters():
         parameter.requires_grad_(id(parameter) in chosen)
     model.eval()
-    yield
-    for parameter in model.parameters():
-        parameter.requires_grad_(True)
+    try:
+        yield
+    finally:
+        for parameter in model.parameters():
+            parameter.requires_grad_(True)
 
 
 def last_stage(backbone: nn.Module) -> list[nn.Parameter]:
@@ -163,6 +167,34 @@ def last_stage(backbone: nn.Module) -> list[nn.Parameter]:
     deepest = max(layer_of.values())
     parameters = dict(backbone.named_parameters())
     return [parameters[name] for name, layer in layer_of.items() if layer == deepest]
+
+
+def tuned_card(
+    card: Mapping[str, Any],
+    data: GazeDataset,
+    counts: Mapping[str, int],
+    *,
+    seed: int,
+    command: str,
+) -> dict[str, Any]:
+    """The card of weights that were tuned on some of ``data``, given that of the first weights.
+
+    ``counts`` says of how many ``samples`` and ``people``.
+    """
+    tuned_on = {
+        "name": data.name,
+        **counts,
+        "signature": data.signature(),
+        "after": card.get("trained_on"),
+    }
+    return {
+        **card,
+        "trained_on": tuned_on,
+        "init_sha256": card.get("sha256"),
+        "seed": seed,
+        "commit": commit(),
+        "command": command,
+    }
 
 
 @torch.no_grad()

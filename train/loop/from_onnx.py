@@ -8,6 +8,7 @@ a checkpoint.
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from pathlib import Path
 from typing import Any
@@ -22,19 +23,21 @@ class OnnxMismatch(ValueError):
     """The file is of another network; says where they differ."""
 
 
-def load_onnx(model: nn.Module, path: Path, images: Tensor) -> nn.Module:
+def load_onnx(model: nn.Module, path: Path, images: Tensor) -> str:
     """Give ``model`` the weights of a file that ``export/`` made of such a network.
 
     Layers that the file lacks (a new head) stay as they are.  ``images`` (B, 3, H, W) are what the
-    network sees in training; the more, the nearer batch norm's statistics.  Raises
-    :class:`OnnxMismatch`, with ``model`` unchanged, and :class:`FileNotFoundError`.
+    network sees in training; the more, the nearer batch norm's statistics.  Returns the SHA-256 of
+    the bytes that were read.  Raises :class:`OnnxMismatch`, with ``model`` unchanged, and
+    :class:`FileNotFoundError`.
     """
     import onnx
     from onnx import numpy_helper
 
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file to start from")
-    graph = onnx.load(path).graph
+    data = path.read_bytes()
+    graph = onnx.load_model_from_string(data).graph
     tensors = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
     for node in graph.node:  # weights used twice are stored once
         if node.op_type == "Identity" and node.input[0] in tensors:
@@ -64,7 +67,7 @@ def load_onnx(model: nn.Module, path: Path, images: Tensor) -> nn.Module:
         state["scale"] = _like(state["scale"], np.array(scales, np.float32), f"{path}: scale")
     model.load_state_dict(state)
     _put_back(model, norms, images)
-    return model
+    return hashlib.sha256(data).hexdigest()
 
 
 def _like(there: Tensor, value: NDArray[Any], what: str) -> Tensor:

@@ -306,10 +306,7 @@ class TrainingLoop:
         self.scalars = dict(zip(names, values.tolist(), strict=True))  # type: ignore[union-attr]
         self._sums, self._summed = {}, 0
         if not all(math.isfinite(v) for v in self.scalars.values()):
-            raise FitError(
-                f"by step {self.step} the losses are not finite: {self.scalars}; "
-                "lower learning_rate, or the weight of what is not finite"
-            )
+            raise self._not_finite(f"the losses are not finite: {self.scalars}")
         if not self.fabric.is_global_zero:
             return
         logged = {
@@ -323,6 +320,25 @@ class TrainingLoop:
             for name, value in logged.items():
                 writer.add_scalar(name, value, self.step)
 
+    def _check_finite(self) -> None:
+        """Raise rather than write what nothing can go on with over a state that is good.
+
+        The first process alone does, as saving is its own; it waits for the device anyway.
+        """
+        values = [v for v in self.average.values() if v.is_floating_point()]
+        if torch.stack([v.isfinite().all() for v in (*self._sums.values(), *values)]).all():
+            return
+        losses = {k: float(v) / self._summed for k, v in self._sums.items()}
+        if all(math.isfinite(v) for v in losses.values()):
+            raise self._not_finite("the weights are not finite")
+        raise self._not_finite(f"the losses are not finite: {losses}")
+
+    def _not_finite(self, what: str) -> FitError:
+        return FitError(
+            f"by step {self.step} {what}; lower learning_rate, or the weight of what is not "
+            "finite, in another folder"
+        )
+
     def _writer(self) -> Any:
         if not self.run_options.tensorboard or not self.fabric.is_global_zero:
             return None
@@ -333,13 +349,18 @@ class TrainingLoop:
 
     def _keep(self, name: str) -> None:
         if self.fabric.is_global_zero:
+            self._check_finite()
             metrics = {**self.scalars, **self.progress()}
             write_weights(self.out, name, self.average, self.card | {"metrics": metrics})
 
     def save(self) -> None:
-        """The state; all processes have the same, so the first writes it."""
+        """The state; all processes have the same, so the first writes it.
+
+        Raises :class:`FitError` where losses or weights are not finite.
+        """
         if not self.fabric.is_global_zero:
             return
+        self._check_finite()
         tensors = {f"learner.{k}": v for k, v in self.learner.state_dict().items()}
         if self.options.ema:
             tensors |= {f"average.{k}": v for k, v in self.average.items()}

@@ -94,7 +94,7 @@ def write_mean(runs: Sequence[Path], out: Path) -> Path:
     """Write the mean of the weights of ``runs`` as those of a run; returns their file.
 
     Raises :class:`FileNotFoundError` for a run without weights and :class:`CheckpointError` for
-    fewer than two runs or runs of different networks.
+    fewer than two runs, runs of different networks, or weights that are not whole.
     """
     if len(runs) < 2:
         raise CheckpointError(f"{len(runs)} run; a mean is of at least 2")
@@ -102,6 +102,11 @@ def write_mean(runs: Sequence[Path], out: Path) -> Path:
     first, header = read[0]
     shapes = {name: value.shape for name, value in first.items()}
     for run, (tensors, about) in zip(runs, read, strict=True):
+        if EXPORTED in about:
+            raise CheckpointError(
+                f"{run} holds only what its {about[EXPORTED]['file']} lacks; give whole runs, such "
+                "as the --out of `python -m train.gaze.fit`"
+            )
         if about != header or {k: v.shape for k, v in tensors.items()} != shapes:
             raise CheckpointError(f"{run} is of another network than {runs[0]}; give runs of one")
     mean = {

@@ -272,6 +272,12 @@ def test_words_that_were_never_seen_are_zero_and_can_be_left_out(tmp_path: Path)
     again = load_clip(str(small))
     assert again.fingerprint == whole.fingerprint
     assert again.model.token_embedding.weight.dtype == torch.float32
+    # What it never saw is refused, or it would be silence; contexts take the place of the X.
+    for clip in (whole, again):
+        with pytest.raises(ValueError, match="never seen 'helicopter', 'zebra'; use words"):
+            clip.encode_text(["a face", "a helicopter face with a zebra", "zebra"])
+    assert not learnt[whole.tokenize(["X"])[0, 1]]
+    assert again.encode_text(["a face"]).shape == (1, again.width)
     # A second leg from it knows which words the first one saw.
     options = _options(tmp_path / "second", steps=1, init=small, learning_rate=1e-9)
     second = load_clip(str(pretrain_clip.pretrain(options, faces)))

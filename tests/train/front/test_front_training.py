@@ -17,7 +17,7 @@ import torch
 
 from tests.train.front.front_recipes import LineRecipe, detector_recipe, landmark_recipe
 from train.front import detector, landmarks
-from train.front.networks import DetectorNetwork
+from train.front.networks import DetectorNetwork, LandmarkNetwork
 from train.front.training import train
 from train.loop.states import STATE, CheckpointError, read_tensors
 from train.loop.training_loop import FitError, LoopOptions, RunOptions
@@ -213,6 +213,63 @@ def test_what_is_drawn_of_landmarks() -> None:
     assert recipe.samples() == 8
     empty = {bytes(picture.numpy().tobytes()) for picture in recipe.empty}
     assert all(picture.numpy().tobytes() in empty for picture in batch["image"][8:])
+
+
+@pytest.mark.parametrize("make", [DetectorNetwork, LandmarkNetwork])
+def test_what_a_network_says_is_float32_in_any_precision(make) -> None:
+    network = make().eval()
+    image = torch.randn(2, 3, 128, 128, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        said = network(image)
+    assert {v.dtype for v in said.values()} == {torch.float32}
+    points = said["points"]
+    assert (points != points.bfloat16().float()).float().mean() > 0.9  # and was not rounded
+
+
+def test_the_precision_is_an_option_and_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = detector_recipe()
+    arrays = {"frames": recipe.frames, "boxes": recipe.boxes, "points": recipe.points}
+    given = folders(tmp_path, "detector", arrays)
+    given += ["--steps", "1", "--batch", "2", "--threads", "1", "--out", str(tmp_path / "run")]
+    assert detector.main([*given, "--precision", "bf16-mixed"]) == 0
+    card = json.loads((tmp_path / "run" / "model.json").read_text())
+    assert card["recipe"]["precision"] == "bf16-mixed"
+    assert detector.main(given) == 2  # auto is float32 on a CPU
+    said = capsys.readouterr().err
+    assert "options.precision: began with 'bf16-mixed', now '32-true'" in said
+    assert detector.main([*given, "--precision", "16-mixed"]) == 2
+    assert "16-mixed needs a GPU" in capsys.readouterr().err
+
+
+class BreaksAt(LineRecipe):
+    """Whose losses, or the gradient alone, are not finite from a step on."""
+
+    def __init__(self, step: int, *, gradient: bool) -> None:
+        super().__init__()
+        self.step, self.gradient = step, gradient
+
+    def losses(self, network, batch):
+        found = super().losses(network, batch)
+        if self.steps_done > self.step:
+            weight = network.layer.weight
+            # The square root's gradient at 0 is infinite, and its loss 0.
+            extra = (weight - weight.detach()).abs().sum().sqrt() * weight.sum().sign()
+            found["extra"] = extra if self.gradient else extra * float("nan")
+        return found
+
+
+@pytest.mark.parametrize("gradient", [False, True], ids=["losses", "weights"])
+def test_a_good_state_is_not_lost_to_numbers_that_are_not_finite(gradient, tmp_path: Path) -> None:
+    run = replace(EVERY_STEP, log_every=100)
+    what = "weights" if gradient else "losses"
+    with pytest.raises(FitError, match=f"by step 4 the {what} are not finite.*in another folder"):
+        train(BreaksAt(3, gradient=gradient), tmp_path, OPTIONS, run)
+    tensors, about = read_tensors(tmp_path / STATE)
+    assert about["step"] == 3
+    assert all(v.isfinite().all() for v in tensors.values())
+    assert not (tmp_path / "model.safetensors").exists()
 
 
 @pytest.mark.gpu

@@ -12,6 +12,7 @@ import torch
 pytest.importorskip("lightning", reason="training tests need the extra [train]")
 
 from tests.train.runs import dots, fake_run
+from train.eval.protocol import read_card
 from train.gaze import adaptation as module
 from train.gaze.adapt import main
 from train.gaze.adaptation import AdaptError, AdaptOptions, adapt, drawn
@@ -89,6 +90,20 @@ def test_labels_are_left_out_of_the_test_and_help(run, data, tmp_path):
     # Of a network that knows nothing, only the mean gaze can be learnt.
     assert report["gain_deg"]["mean"] > 0
     assert "drawn 3 times" in (tmp_path / "report.md").read_text()
+
+
+def test_the_card_tells_what_the_weights_are(run, data, tmp_path):
+    adapt(run, data, tmp_path, AdaptOptions(**FEW | {"seed": 3}))
+    first, card = read_card(run), read_card(tmp_path / "draw-1")
+    assert card["init_sha256"] == first["sha256"] != card["sha256"]
+    assert card["trained_on"]["samples"] == 12
+    assert 1 < card["trained_on"]["people"] <= 6
+    assert card["trained_on"]["signature"] == data.signature()
+    assert card["trained_on"]["after"] == first["trained_on"]
+    assert card["seed"] == 3
+    assert card["command"].startswith("python ")
+    assert "commit" in card
+    assert card["adapted"]["draw"] == 1
 
 
 SHIPPED = Path(__file__).parents[3] / "train" / "weights" / "gaze"

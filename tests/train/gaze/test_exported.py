@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -20,11 +22,12 @@ from train.loop.states import CheckpointError
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["unsigned", "signed"])
+@pytest.fixture(scope="module", params=[(16, False), (16, True), (24, False)], ids=str)
 def run(request, tmp_path_factory):
-    return fake_run(
-        tmp_path_factory.mktemp("runs") / "run", backbone="twin", half=True, signed=request.param
-    )
+    """The last has a projection because its width is another than the backbone's."""
+    width, signed = request.param
+    out = tmp_path_factory.mktemp("runs") / "run"
+    return fake_run(out, backbone="twin", half=True, width=width, signed=signed)
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +77,9 @@ def test_another_network_in_the_files_place_is_refused(
     other = fake_run(tmp_path / "other", seed=9, backbone="twin", half=True)
     with pytest.raises(exported.ExportedMismatch, match="was not exported from this model"):
         exported.rest_of(load_model(other), onnx_file)
+    wide = fake_run(tmp_path / "wide", backbone="twin", half=True, width=32)
+    with pytest.raises(exported.ExportedMismatch, match="was not exported from this model"):
+        exported.rest_of(load_model(wide), onnx_file)
     small = fake_run(tmp_path / "small", half=False, signed=False)
     with pytest.raises(exported.ExportedMismatch, match="the model 14"):
         exported.rest_of(load_model(small), onnx_file)
@@ -91,3 +97,23 @@ def test_weights_that_cannot_be_made_again_do_not_ship(
     with pytest.raises(ValueError, match="cannot be made again"):
         weight_cards.commit_to_begin(tmp_path / "prompts_pco")
     assert not (tmp_path / "shipped").exists()
+
+
+class Once(type(Path())):
+    """A file that is gone when it has been read, as one that another process replaces."""
+
+    def read_bytes(self):
+        data = super().read_bytes()
+        self.unlink()
+        return data
+
+
+def test_what_is_hashed_is_what_is_read(run, onnx_file, tmp_path):
+    model = load_model(run)
+    copy = Once(tmp_path / "gaze.onnx")
+    copy.write_bytes(onnx_file.read_bytes())
+    rest, about = exported.rest_of(model, copy)
+    assert about["sha256"] == hashlib.sha256(onnx_file.read_bytes()).hexdigest()
+    copy.write_bytes(onnx_file.read_bytes())
+    whole = exported.completed(model, rest, copy, about["sha256"])
+    assert whole.keys() == model.state_dict().keys()

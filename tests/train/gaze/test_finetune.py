@@ -28,7 +28,7 @@ from train.gaze.fine_tuning import (
 )
 from train.gaze.finetune import main
 from train.gaze.models import GazeModel
-from train.gaze.tuning import average, last_stage, tune
+from train.gaze.tuning import average, last_stage, only, tune
 
 QUICK = FineTuneOptions(
     layers="head", steps=12, batch=4, learning_rate=2e-2, keep=0, augment=0, folds=2
@@ -243,3 +243,16 @@ def test_too_many_and_too_few_pictures_are_refused(run, data, tmp_path):
 def test_nonsense_is_refused(bad):
     with pytest.raises(FineTuneError, match=next(iter(bad))):
         FineTuneOptions(**bad)
+
+
+def test_a_model_whose_tuning_fails_can_be_trained_afterwards(run):
+    model = load_model(run)
+
+    def killed():
+        with only(model, list(model.gaze.parameters())):
+            assert not model.separator[0].weight.requires_grad
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        killed()
+    assert all(p.requires_grad for p in model.parameters())

@@ -409,7 +409,7 @@ def test_features_that_do_not_fit_are_refused(source, tmp_path):
 
 def test_losses_that_are_not_finite_stop_the_run(source, tmp_path, monkeypatch):
     monkeypatch.setattr("train.gaze.losses.uncertainty", lambda *_: torch.tensor(float("nan")))
-    with pytest.raises(FitError, match="by step 2 the losses are not finite"):
+    with pytest.raises(FitError, match="by step 1 the losses are not finite"):
         train_one(small_recipe(), source, tmp_path, options=QUIET)
 
 

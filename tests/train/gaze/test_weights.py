@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ import torch
 pytest.importorskip("open_clip", reason="needs open_clip of the extra [train]")
 
 from train.clip.clip_models import load_clip
-from train.clip.prompts import PCO, HandWritten, load_prompts
+from train.clip.prompts import PCO, CoOp, HandWritten, UnknownWords, load_prompts
 from train.factors import FACTORS, PROMPT
 from train.gaze.checkpoints import load_model
 from train.loop.weight_cards import CARD, check_commit
@@ -80,6 +81,20 @@ def test_the_face_clip_is_stored_as_float16_and_loads_as_float32() -> None:
     assert said[:, :3].tolist() == [pytest.approx(row, abs=2e-4) for row in GOLDEN_TEXTS]
     ramp = torch.linspace(0, 255, 224).expand(1, 3, 224, 224).to(torch.uint8)
     assert clip.encode_images(ramp)[0, :3].tolist() == pytest.approx(GOLDEN_PICTURE, abs=2e-4)
+
+
+def test_words_that_the_face_clip_never_saw_are_refused_or_told() -> None:
+    """Their embeddings are 0, so that two texts would be one; CoOp's places may be such words."""
+    clip = load_clip(str(WEIGHTS / "face_clip"))
+    with pytest.raises(ValueError, match="face_clip has never seen 'appearance', 'quality'; use"):
+        clip.encode_text(["a face with appearance", "a face with quality"])
+    assert CoOp(clip).features()[0].shape == (1, len(FACTORS), 512)
+    odd = replace(FACTORS[0], negative="zebra")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("train.clip.prompts.FACTORS", (odd, *FACTORS[1:]))
+        for kind in (CoOp, HandWritten):
+            with pytest.warns(UnknownWords, match=rf"never seen 'zebra\.', .* tells {odd.name};"):
+                kind(clip)
 
 
 def test_prompts_are_of_this_clip_and_personal() -> None:

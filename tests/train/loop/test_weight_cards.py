@@ -151,4 +151,10 @@ def test_the_mean_of_two_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 
     assert "at least 2" in refused(a)
     assert "does not exist" in refused(a, tmp_path / "nowhere")
+    rest = tmp_path / "rest"
+    rest.mkdir()
+    about = {"architecture": {"network": "face_detector"}}
+    lacking = {"weight": torch.ones(2), "count": torch.tensor(4)}
+    write_weights(rest, "model", lacking, about, exported_to={"file": "gaze.onnx", "sha256": "0"})
+    assert "holds only what its gaze.onnx lacks; give whole runs" in refused(rest, rest)
     assert "another network" in refused(a, small(tmp_path / "d", 1.0, network="face_landmarks"))
