@@ -327,18 +327,18 @@ def load_weights(model: nn.Module, path: Path) -> None:
     model.load_state_dict(tensors)
 
 
-def drop_unknown_tokens(weights: Path, out: Path) -> None:
-    """Write a model's weights without the tokens whose embeddings are 0, which it never saw.
+def drop_unknown_tokens(weights: Path) -> None:
+    """Write a model's file again without the tokens whose embeddings are 0, which it never saw.
 
     Of 49,408 tokens the captions of rendered faces use a few hundred; the rest is two thirds of the
     file.  :func:`load_clip` reads such a file; open_clip itself does not.
     """
-    from safetensors.torch import load_file, save_file
+    from safetensors.torch import load, save_file
 
-    tensors = load_file(weights)
+    tensors = load(weights.read_bytes())
     rows = tensors[TOKENS].any(1).nonzero()[:, 0]
-    save_file(tensors | {TOKENS: tensors[TOKENS][rows], ROWS: rows.int()}, out)
-    out.chmod(0o644)
+    save_file(tensors | {TOKENS: tensors[TOKENS][rows], ROWS: rows.int()}, weights)
+    weights.chmod(0o644)
 
 
 def _known(name: str) -> None:

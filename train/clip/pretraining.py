@@ -28,6 +28,7 @@ from train.clip.clip_models import (
     Clip,
     Config,
     build_clip,
+    drop_unknown_tokens,
     encode_embedded,
     end_positions,
     load_weights,
@@ -349,10 +350,11 @@ def _write(
     from open_clip import SimpleTokenizer
 
     model, out = loop.model, options.out
-    # What was never in a caption is as random as it began; 0 says so, and can be left out.
+    # What was never in a caption is as random as it began; 0 says so, and is left out.
     with torch.no_grad():
         text_tower(model).token_embedding.weight[~loop.learnt_tokens()] = 0
     write_halves(model, out / WEIGHTS)
+    drop_unknown_tokens(out / WEIGHTS)
     config = {
         "model_cfg": loop.clip_config.get("model_cfg", loop.clip_config),
         "preprocess_cfg": {k: model.visual.preprocess_cfg[k] for k in _PREPROCESS},

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The networks that ship, from nothing:  train/recipes/bundled.sh [STAGE...]
 #
-# Stages, in their order: render front gaze export frozen.  Every command goes on where it was
+# Stages, in their order: render front clip gaze export frozen.  Every command goes on where it was
 # stopped, so the script may be killed and run again.  It needs CLIPGAZE_FACEKIT (docs/training.md),
 # about 12 GB below data/, and this repository's history: the detector and the landmark network start
 # from the first ones (commit START), whose own recipe is in the cards there.
@@ -81,6 +81,19 @@ turned() { # FOLDER OF...: all cut-outs, and after them the four shards of each 
     done
 }
 
+clip() {
+    local prompts=(--kind pco --from-words --epochs 3 --learning-rate 0.1)
+    local pretrain=(--source rendered:data/faces --cache data/clip_cache --batch 96)
+    # Two legs; train/weights/face_clip and prompts_pco are these.
+    "$PYTHON" -m train.clip.pretrain "${pretrain[@]}" --steps 700 \
+        --threads "$THREADS" --out runs/face_clip1
+    "$PYTHON" -m train.clip.pretrain "${pretrain[@]}" --init runs/face_clip1 --steps 550 \
+        --learning-rate 8e-4 --warm-up 20 --threads "$THREADS" --out runs/face_clip
+    "$PYTHON" -m train.clip.tune_prompts --clip runs/face_clip "${prompts[@]}" \
+        --source rendered:data/ablation/source --cache runs/clip_features \
+        --threads "$THREADS" --out runs/prompts_pco
+}
+
 gaze() {
     local sources=()
     for folder in bands2 bands faces ablation/source ablation/street ablation/in_car \
@@ -95,7 +108,7 @@ gaze() {
         --steps 12500 --learning-rate 2e-3 --out runs/gaze3_erm
     # Leg 2: CLIP-Gaze with our centred losses.
     "$PYTHON" -m train.gaze.fit --method clip_gaze "${sources[@]}" "${network[@]}" \
-        --clip train/weights/face_clip --prompts train/weights/prompts_pco --cache runs/clip_features \
+        --clip runs/face_clip --prompts runs/prompts_pco/seed0 --cache runs/clip_features \
         --set centred=true --set init=runs/gaze3_erm --steps 5500 --learning-rate 1.2e-3 \
         --out runs/gaze3_clip
 }
@@ -123,13 +136,13 @@ frozen() {
     "$PYTHON" -m train.eval.bundled --data data/frozen --write-cards
 }
 
-for stage in "${@:-render front gaze export frozen}"; do
+for stage in "${@:-render front clip gaze export frozen}"; do
     for one in $stage; do
         case "$one" in
             export) export_ ;;
-            render | front | gaze | frozen) "$one" ;;
+            render | front | clip | gaze | frozen) "$one" ;;
             *)
-                echo "no stage $one; expected render, front, gaze, export or frozen" >&2
+                echo "no stage $one; expected render, front, clip, gaze, export or frozen" >&2
                 exit 2
                 ;;
         esac
