@@ -13,6 +13,7 @@ pytest.importorskip("lightning", reason="training tests need the extra [train]")
 
 from export import export_onnx
 from tests.train.runs import fake_run
+from train.eval.protocol import read_card
 from train.gaze import exported
 from train.gaze.checkpoints import load_model
 from train.gaze.shipped import ship
@@ -22,12 +23,10 @@ from train.loop.states import CheckpointError
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 
-@pytest.fixture(scope="module", params=[(16, False), (16, True), (24, False)], ids=str)
+@pytest.fixture(scope="module", params=[False, True], ids=["unsigned", "signed"])
 def run(request, tmp_path_factory):
-    """The last has a projection because its width is another than the backbone's."""
-    width, signed = request.param
     out = tmp_path_factory.mktemp("runs") / "run"
-    return fake_run(out, backbone="twin", half=True, width=width, signed=signed)
+    return fake_run(out, backbone="twin", half=True, signed=request.param)
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +96,23 @@ def test_weights_that_cannot_be_made_again_do_not_ship(
     with pytest.raises(ValueError, match="cannot be made again"):
         weight_cards.commit_to_begin(tmp_path / "prompts_pco")
     assert not (tmp_path / "shipped").exists()
+
+
+def test_a_backbone_of_another_width_has_a_projection_unsigned_too(tmp_path):
+    """Export joins it with the separator's first layer, of which nothing is left in the file."""
+    run = fake_run(tmp_path / "run", backbone="resnet18", signed=False)
+    model = load_model(run)
+    assert isinstance(model.projection, torch.nn.Linear)
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):  # some begin as 0, which joins to nothing
+            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+    weight_cards.write_weights(run, "model", model.state_dict(), read_card(run))
+    given = ["gaze", "--run", str(run), "--out", str(tmp_path), "--command", "python -m x"]
+    export_onnx.main(given)
+    rest, about = exported.rest_of(model, tmp_path / "gaze.onnx")
+    again = exported.completed(model, rest, tmp_path / "gaze.onnx", about["sha256"])
+    for name, value in model.state_dict().items():
+        assert torch.allclose(again[name], value, rtol=1e-4, atol=1e-6), name
 
 
 class Once(type(Path())):
