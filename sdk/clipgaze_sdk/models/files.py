@@ -8,7 +8,6 @@ from pathlib import Path
 
 from .._errors import ConfigurationError, ModelError
 from ..tensorrt.info import ENGINE_SUFFIX, sidecar_path
-from ..writing import put_back
 from .cards import TASK_OUTPUTS, ModelCard
 from .derived import delta_path, derived_bytes
 
@@ -83,6 +82,8 @@ def load_model_file(path: Path) -> ModelFile:
     try:
         return _read_pair(path, card_path)
     except ModelError:
+        from ..writing import put_back
+
         if not put_back((path, card_path)):
             raise
         return _read_pair(path, card_path)
