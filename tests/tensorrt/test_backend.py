@@ -213,6 +213,27 @@ def test_an_engine_of_bundled_weights_that_were_replaced(
         load(folder / "gaze.engine")
 
 
+def test_cuda_does_not_start_again_in_a_forked_child(world: World, engine: Path) -> None:
+    import os
+
+    load(engine).close()
+    said, say = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            load(engine)
+            os.write(say, b"loaded")
+        except BackendError as error:
+            os.write(say, str(error).encode())
+        finally:
+            os._exit(0)
+    os.close(say)
+    with os.fdopen(said) as pipe:
+        assert pipe.read().startswith("CUDA was started before this process was forked")
+    os.waitpid(child, 0)
+    load(engine).close()  # the parent goes on
+
+
 def change(engine: Path, how: object) -> None:
     sidecar = engine.with_name(engine.name + ".json")
     data = json.loads(sidecar.read_text())

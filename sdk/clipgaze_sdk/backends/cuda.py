@@ -64,15 +64,17 @@ def import_cuda() -> Any:
 
     Raises:
         MissingRuntimeError: it cannot be imported, or there is no GPU.
+        BackendError: the process that started CUDA was forked, and this is the child.
     """
     cuda = _imported("pycuda.driver", "pycuda", PYCUDA_ADVICE)
-    if _STARTED_IN.setdefault("pid", os.getpid()) != os.getpid():
+    if _STARTED_IN.get("pid", os.getpid()) != os.getpid():
         raise BackendError(
             "CUDA was started before this process was forked, and cannot start again here. Start "
             "processes by 'spawn', or make the first estimator in the child."
         )
     try:
         cuda.init()
+        _STARTED_IN["pid"] = os.getpid()
         count = int(cuda.Device.count())
     except cuda.Error as error:
         raise MissingRuntimeError(
