@@ -1,4 +1,4 @@
-"""The normalised face crop as the SDK makes it; nothing here draws."""
+"""The normalised face crop as the SDK makes it, and what it truly shows; nothing here draws."""
 
 from __future__ import annotations
 
@@ -28,3 +28,29 @@ def sampled(image: Pixels, image_from_crop: Floats, size: tuple[int, int]) -> Pi
         color="rgb",
     )[0]
     return np.ascontiguousarray(np.round(crop.transpose(1, 2, 0) * 255).astype(np.uint8))
+
+
+def sight_rotation(turn: Floats, assumed: Floats, true: Floats) -> Floats:
+    """Rotation (3, 3) from the true camera into the one whose axes a crop's pixels show.
+
+    ``turn`` (3, 3) is the normalisation's rotation, from the camera matrix that was ``assumed``.
+    Where that is not the ``true`` one, a crop's middle is seen along another ray, and gaze turned
+    by ``turn`` is off by what no picture tells.  Here the forward axis is the true ray of the
+    crop's middle, and the true rays of its middle row lie in the plane of right and forward.
+    """
+    rays = turn @ (np.linalg.inv(true) @ assumed).T  # rows: the axes' true rays
+    forward = rays[2] / np.linalg.norm(rays[2])
+    right = rays[0] - forward * (forward @ rays[0])
+    right /= np.linalg.norm(right)
+    return np.stack([right, np.cross(forward, right), forward])
+
+
+def moved_points(points: Floats, homography: Floats) -> Floats:
+    """(N, 2) pixels through a homography (3, 3)."""
+    out = np.column_stack([points, np.ones(len(points))]) @ homography.T
+    return np.asarray(out[:, :2] / out[:, 2:])
+
+
+def eye_middles(landmarks: Floats) -> Floats:
+    """(2, 2) middle of each eye's two corners of (68, 2) landmarks, the person's right first."""
+    return np.stack([landmarks[[36, 39]].mean(0), landmarks[[42, 45]].mean(0)])

@@ -40,6 +40,7 @@ def moved(labels: Labels, *, scale: float = 1.0, left: float = 0.0, top: float =
         camera_matrix=to @ labels.camera_matrix,
         landmarks_px=points(labels.landmarks_px),
         irises_px=points(labels.irises_px),
+        rims_px=points(labels.rims_px),
         bbox_px=points(labels.bbox_px.reshape(2, 2)).reshape(4),
         face_px=labels.face_px * scale,
     )
@@ -61,6 +62,7 @@ def geometry(labels: Labels) -> Record:
         "eye_axes": plain(labels.eye_axes, 7),
         "landmarks_px": plain(labels.landmarks_px, 3),
         "irises_px": plain(labels.irises_px, 3),
+        "iris_rims_px": plain(labels.rims_px, 3),
         "visible": labels.visible.astype(int).tolist(),
         "openness": plain(labels.openness, 4),
         "eyes_closed": labels.eyes_closed,

@@ -36,7 +36,13 @@ from train.synth.outputs.framing import (
     scaled,
 )
 from train.synth.outputs.light import HEADROOM, Pixels, composed, encode_light, exposed
-from train.synth.outputs.normalization import NORMALIZATION, sampled
+from train.synth.outputs.normalization import (
+    NORMALIZATION,
+    eye_middles,
+    moved_points,
+    sampled,
+    sight_rotation,
+)
 from train.synth.outputs.records import Floats, Record, appearance, geometry, moved, plain
 from train.synth.places.backgrounds import Backgrounds
 from train.synth.places.lighting import backdrop
@@ -47,7 +53,7 @@ from train.synth.streams import Streams
 
 Switches = Mapping[str, bool]
 
-VERSION = 1
+VERSION = 2
 """Raised whenever the same seed gives other pictures, so that shards of two kinds never mix."""
 
 PICTURES_PER_PERSON = 8
@@ -83,15 +89,25 @@ class Crop:
     rgb: Pixels
     """(224, 224, 3)."""
     gaze: Floats
-    """(2,) pitch and yaw in the normalised camera: what a network that sees the crop is to say."""
+    """(2,) pitch and yaw in the normalised camera, as the SDK turns it back to the camera's."""
+    sight_gaze: Floats
+    """(2,) pitch and yaw in the camera that the crop's pixels show: see
+    :func:`train.synth.outputs.normalization.sight_rotation`.  Equal to ``gaze`` unless the camera
+    matrix was wrong."""
     head: Floats
     """(2,) pitch and yaw of the head in the normalised camera."""
+    seen_head: Floats
+    """(2,) the same as run time finds it, from landmarks with errors and the assumed camera."""
     crop_from_camera: Floats
     """(3, 3) rotation; its transpose turns a prediction back into the camera's frame."""
     picture_from_crop: Floats
     """(3, 3) homography between pixels."""
     landmarks_px: Floats
     """(70, 2) true landmarks and irises, in the crop."""
+    rims_px: Floats
+    """(2, 8, 2) true points of the irises' rims, in the crop."""
+    seen_eyes_px: Floats
+    """(2, 2) middle of each eye's two corners as run time finds them, in the crop."""
     picture: Picture
     record: Record
 
@@ -277,22 +293,43 @@ def normalized(picture: Picture, landmarks: Floats, matrix: Floats) -> Crop:
     turn = NORMALIZATION.rotation(pose.translation_mm, pose.camera_from_head)
     warp = NORMALIZATION.image_from_crop(camera, pose.translation_mm, turn)
     rgb = sampled(picture.rgb, warp, NORMALIZATION.size_px)
-    points = np.vstack([labels.landmarks_px, labels.irises_px])
-    in_crop = np.column_stack([points, np.ones(70)]) @ np.linalg.inv(warp).T
-    in_crop = in_crop[:, :2] / in_crop[:, 2:]
+    into_crop = np.asarray(np.linalg.inv(warp), np.float64)
+    in_crop = moved_points(np.vstack([labels.landmarks_px, labels.irises_px]), into_crop)
+    rims = moved_points(labels.rims_px.reshape(-1, 2), into_crop).reshape(2, -1, 2)
+    seen_eyes = eye_middles(moved_points(landmarks, into_crop))
+    sight = sight_rotation(turn, matrix, labels.camera_matrix)
+    forward = np.array([0.0, 0.0, -1.0])
     gaze = np.array(angles_from_vector(turn @ labels.gaze))
-    facing = turn @ labels.camera_from_head @ np.array([0.0, 0.0, -1.0])
-    head = np.array(angles_from_vector(facing))
+    sight_gaze = np.array(angles_from_vector(sight @ labels.gaze))
+    head = np.array(angles_from_vector(turn @ labels.camera_from_head @ forward))
+    seen_head = np.array(angles_from_vector(turn @ pose.camera_from_head @ forward))
     record = dict(picture.record)
-    for name in ("landmarks_px", "irises_px", "bbox_px", "camera_matrix"):
+    for name in ("landmarks_px", "irises_px", "iris_rims_px", "bbox_px", "camera_matrix"):
         record[f"picture_{name}"] = record.pop(name)
     record |= {
         "crop_gaze_pitch_yaw_rad": plain(gaze, 7),
+        "crop_sight_gaze_pitch_yaw_rad": plain(sight_gaze, 7),
         "crop_head_pitch_yaw_rad": plain(head, 7),
+        "crop_seen_head_pitch_yaw_rad": plain(seen_head, 7),
         "crop_from_camera": plain(turn, 8),
         "picture_from_crop": plain(warp, 8),
         "landmarks_px": plain(in_crop[:68], 3),
         "irises_px": plain(in_crop[68:], 3),
+        "iris_rims_px": plain(rims, 3),
+        "seen_eyes_px": plain(seen_eyes, 3),
         "assumed_camera_matrix": plain(matrix, 5),
     }
-    return Crop(rgb, gaze, head, turn, warp, in_crop, picture, record)
+    return Crop(
+        rgb=rgb,
+        gaze=gaze,
+        sight_gaze=sight_gaze,
+        head=head,
+        seen_head=seen_head,
+        crop_from_camera=turn,
+        picture_from_crop=warp,
+        landmarks_px=in_crop,
+        rims_px=rims,
+        seen_eyes_px=seen_eyes,
+        picture=picture,
+        record=record,
+    )

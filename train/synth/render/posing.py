@@ -15,6 +15,8 @@ from train.synth.render.scene import Scene
 
 ENTRANCE_PUPIL_MM = 10.4
 """From the rotation centre of a life-size eye to its iris, as seen through the cornea."""
+RIM_ANGLES_RAD = np.arange(8) * np.pi / 4
+"""Where the rim of an iris is labelled: from the head's right-to-left axis towards its chin."""
 
 SHADED_PARTS = (
     "face",
@@ -48,6 +50,8 @@ class Labels:
     kappa_rad: tuple[float, float]
     landmarks_px: NDArray[np.float64]
     irises_px: NDArray[np.float64]
+    rims_px: NDArray[np.float64]
+    """(2, 8, 2) of each iris's rim as seen through the cornea, at :data:`RIM_ANGLES_RAD`."""
     visible: NDArray[np.bool_]
     """(70,) of the landmarks, then the irises: nothing in front (filled in by the renderer)."""
     openness: NDArray[np.float64]
@@ -162,6 +166,7 @@ class Poser:
             kappa_rad=person.kappa_rad,
             landmarks_px=project(marks),
             irises_px=project(person.eye_centers + ENTRANCE_PUPIL_MM * posed.axes),
+            rims_px=project(iris_rims(person, posed.axes).reshape(-1, 3)).reshape(2, -1, 2),
             visible=np.ones(70, bool),
             openness=posed.openness,
             bbox_px=np.concatenate([face.min(0), face.max(0)]),
@@ -182,6 +187,17 @@ class Poser:
         # Outwards: the head frame turns FaceKit's y and z, a rotation, so the winding stays.
         normals /= np.sqrt(np.einsum("ij,ij->i", normals, normals))[:, None] + 1e-9
         return np.asarray(normals, dtype=np.float32)
+
+
+def iris_rims(person: Person, axes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(2, 8, 3) points of both irises' rims in the head frame (mm), as seen through the cornea."""
+    sideways = np.array([1.0, 0.0, 0.0]) - axes[:, :1] * axes
+    sideways /= np.linalg.norm(sideways, axis=1, keepdims=True)
+    down = np.cross(sideways, axes)
+    turn = np.cos(RIM_ANGLES_RAD)[:, None], np.sin(RIM_ANGLES_RAD)[:, None]
+    around = turn[0] * sideways[:, None] + turn[1] * down[:, None]
+    middles = person.eye_centers + ENTRANCE_PUPIL_MM * axes
+    return np.asarray(middles[:, None] + person.iris_radius_mm * around)
 
 
 def _aperture(marks: NDArray[np.float32]) -> NDArray[np.float64]:
