@@ -40,7 +40,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     ),
     "train.eval": (
         *("train.data", "train.loop", "train.front", "train.gaze"),
-        *("train.synth", "train.synth.outputs", *_GROUND),
+        *("train.synth", "train.synth.outputs", "train.photos", *_GROUND),
     ),
     "train.photos": _GROUND,
     "train.ablation": (

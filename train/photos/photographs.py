@@ -226,7 +226,7 @@ def look(
 
     Raises :class:`SystemExit` with one line where the folder is not as ``--help`` says.
     """
-    entries = _entries(assets / "photos.json")
+    entries = read_entries(assets / "photos.json")
     announce(f"reading {len(entries)} photographs")
     images = read_pictures([assets / "photos" / name for name in entries])
     empty = read_pictures(sorted((assets / "no_face").glob("*")))
@@ -272,7 +272,8 @@ def look(
         )
 
 
-def _entries(path: Path) -> dict[str, Any]:
+def read_entries(path: Path) -> dict[str, Any]:
+    """What ``photos.json`` holds; raises :class:`SystemExit` for a file that is none."""
     try:
         entries = read_json(path)
     except (OSError, ValueError) as error:
