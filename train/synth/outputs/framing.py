@@ -12,9 +12,11 @@ from train.synth.outputs.records import affine
 from train.synth.render.scene import Scene, Window
 
 MOST_FACE_PX = 224.0
-"""Larger faces are drawn at this size: a face crop has no more pixels across the same 140 mm."""
-BAND_FACE_PX = 150.0
-"""The same for eye bands, which a network looks at in half the resolution (112 pixels)."""
+"""Larger faces are drawn at this size, 1.6 pixels a millimetre: a face crop has no more.
+
+Eye bands too: at 150 pixels, as they once were, they took 125 ms and not 141, but an iris had 12
+pixels across where a crop has 19.
+"""
 BAND_REACH_PX = (-16.0, 14.0, 239.0, 146.0)
 """Left, top, right and bottom of what is drawn for an eye band, in pixels of the whole crop: rows
 32 to 127, and a margin for errors of landmarks and for augmentation."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,6 +15,27 @@ Floats = NDArray[np.float64]
 NORMALIZATION = GazeNormalization(
     focal_px=960.0, distance_mm=600.0, size_px=(224, 224), center_px=(111.5, 111.5)
 )
+CLASS_ROWS = (24, 136)
+"""First row and end of the part of a crop whose pixels have classes: both eyes, whatever the errors
+of landmarks."""
+
+
+def cut_classes(classes: Pixels, image_from_crop: Floats) -> Pixels:
+    """The classes (112, 224) of a crop's :data:`CLASS_ROWS`, of those (H, W) of an image's pixels.
+
+    The nearest pixel's, as numbers of classes have no mean; 0 outside of the image.
+    """
+    first, end = CLASS_ROWS
+    rows = np.array([[1, 0, 0], [0, 1, first], [0, 0, 1.0]])
+    return np.asarray(
+        cv2.warpPerspective(
+            classes,
+            image_from_crop @ rows,
+            (NORMALIZATION.size_px[0], end - first),
+            flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP,
+        ),
+        np.uint8,
+    )
 
 
 def sampled(image: Pixels, image_from_crop: Floats, size: tuple[int, int]) -> Pixels:

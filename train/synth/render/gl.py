@@ -22,8 +22,13 @@ class Target:
 
     side: int
     drawn: Any
+    light: Any
+    """``drawn`` without its second colour: what is resolved."""
     resolved: Any
-    depth: Any
+    classes: Any
+    """The second colour of ``drawn``, a number for what each sample shows."""
+    voted: Any
+    """One channel of bytes: the number of most of a pixel's samples."""
 
 
 class Context:
@@ -77,13 +82,19 @@ class Context:
             )
         if side not in self._targets:
             gl = self.gl
-            drawn = gl.framebuffer(
-                [gl.renderbuffer((side, side), 4, samples=SAMPLES, dtype="f2")],
-                gl.depth_renderbuffer((side, side), samples=SAMPLES),
+            classes = gl.texture((side, side), 1, samples=SAMPLES)
+            color = gl.renderbuffer((side, side), 4, samples=SAMPLES, dtype="f2")
+            depth = gl.depth_renderbuffer((side, side), samples=SAMPLES)
+            self._targets[side] = Target(
+                side,
+                drawn=gl.framebuffer([color, classes], depth),
+                light=gl.framebuffer([color], depth),
+                resolved=gl.framebuffer(
+                    [gl.texture((side, side), 4, dtype="f2")], gl.depth_texture((side, side))
+                ),
+                classes=classes,
+                voted=gl.framebuffer([gl.renderbuffer((side, side), 1)]),
             )
-            depth = gl.depth_texture((side, side))
-            resolved = gl.framebuffer([gl.texture((side, side), 4, dtype="f2")], depth)
-            self._targets[side] = Target(side, drawn, resolved, depth)
         return self._targets[side]
 
     def coverage(self, on: bool) -> None:

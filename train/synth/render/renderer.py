@@ -15,6 +15,7 @@ from train.synth.figure.people import Person, face_center, to_head
 from train.synth.render.buffers import FAR_PX, Batch, HairArray, HeadArrays
 from train.synth.render.gl import (
     Context,
+    Target,
     clip_matrix,
     depth_from_buffer,
     noise_texture,
@@ -33,6 +34,8 @@ SHADOW_HALF_MM = 200.0
 MESH_EYE_RADIUS_MM = 15.3
 HIDDEN_MM = 7.0
 """A landmark is hidden when something is this much nearer to the camera than the landmark."""
+GLASSES = 5.0
+"""Number of the class of glasses; the shaders know the others."""
 FAR_FACE_PX = 110.0
 """Faces smaller than this get coarse hair and no tear film."""
 
@@ -55,6 +58,10 @@ class Drawn:
     """(height, width, 4) linear light, premultiplied by the coverage."""
     window: Window
     labels: Labels
+    classes: NDArray[np.uint8]
+    """(height, width) what each pixel shows: 0 nothing of these, 1 skin of face and lids, 2 the
+    white of an eye with its corner, 3 iris, 4 pupil, 5 glasses (a rim, or a lens too dark to see
+    through; a clear one counts as what is behind it)."""
 
 
 class Renderer:
@@ -72,6 +79,7 @@ class Renderer:
         self._programs["skin_far"] = self.context.program("lit.vert", "skin.frag", define="FAR")
         self._programs["hair"] = self.context.program("hair.vert", "hair.frag")
         self._depth = self.context.program("depth.vert", "depth.frag")
+        self._vote = gl.vertex_array(self.context.program("vote.vert", "vote.frag"), [])
         for program in self._programs.values():
             for name, unit in UNITS.items():
                 set_uniform(program, name, unit)
@@ -123,11 +131,22 @@ class Renderer:
         solids.release()
         rgba, depth = self._read(target, window)
         self._mark_hidden(labels, posed, scene, window, depth, parts)
-        return Drawn(rgba, window, labels)
+        return Drawn(rgba, window, labels, self._count_votes(target, window))
 
-    def _read(self, target: Any, window: Window) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def _count_votes(self, target: Target, window: Window) -> NDArray[np.uint8]:
+        target.classes.use(0)
+        target.voted.use()
+        self.context.gl.viewport = (0, 0, window[2], window[3])
+        self._vote.render(vertices=3)
+        self._noise.use(UNITS["noise_map"])
+        raw = target.voted.read(viewport=(0, 0, *window[2:]), components=1, alignment=1)
+        return np.frombuffer(raw, np.uint8).reshape(window[3], window[2])
+
+    def _read(
+        self, target: Target, window: Window
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         gl = self.context.gl
-        gl.copy_framebuffer(target.resolved, target.drawn)
+        gl.copy_framebuffer(target.resolved, target.light)
         box = (0, 0, window[2], window[3])
         raw = target.resolved.read(viewport=box, components=4, alignment=1, dtype="f2")
         rgba = np.frombuffer(raw, np.float16).reshape(window[3], window[2], 4)
@@ -266,6 +285,7 @@ class Renderer:
             set_uniform(program, "solid_gloss", part.gloss)
             set_uniform(program, "solid_specular", part.specular)
             set_uniform(program, "pattern", part.pattern)
+            set_uniform(program, "part_class", GLASSES if part.eyewear else 0.0)
             batch.draw(program, index)
 
     def _draw_lenses(self, batch: Batch, parts: list[Part]) -> None:
@@ -276,6 +296,7 @@ class Renderer:
                 set_uniform(program, "base_color", part.color)
                 set_uniform(program, "alpha", part.alpha)
                 set_uniform(program, "reflection", part.reflection)
+                set_uniform(program, "hides", float(part.hides))
                 batch.draw(program, index)
         self.context.blending(False)
 

@@ -52,6 +52,8 @@ class Part:
     shadow: bool = True
     hides: bool = True
     """Counts as hiding what is behind it (clear lenses do not, dark ones do)."""
+    eyewear: bool = False
+    """A part of glasses, which the classes of pixels tell from all else that hides a face."""
 
 
 def rgb(*values: float) -> Floats:

@@ -97,12 +97,12 @@ def glasses(streams: Streams, kit: FaceKit, calm: Floats, on: Mapping[str, bool]
     if design.metal:
         solid, fine = [], solid + fine
     if solid:
-        parts.append(Part(merge(solid), design.color, gloss, specular))
+        parts.append(Part(merge(solid), design.color, gloss, specular, eyewear=True))
     if fine:
         wire = design.color if design.metal else rgb(0.5, 0.48, 0.45)
-        parts.append(Part(merge(fine), wire, 45.0, 1.0))
+        parts.append(Part(merge(fine), wire, 45.0, 1.0, eyewear=True))
     if tips:
-        parts.append(Part(merge(tips), design.tip_color, 60.0, 0.4))
+        parts.append(Part(merge(tips), design.tip_color, 60.0, 0.4, eyewear=True))
     if pads:
         parts.append(_clear(merge(pads), rgb(0.5, 0.5, 0.48), 0.45))
     if design.style in ("rimless", "half rim"):

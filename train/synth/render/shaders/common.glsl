@@ -32,6 +32,9 @@ vec3 linear_from_srgb(vec3 c) {  // close to a power of 2.2, in which skin is pa
     return c * c * (0.8 + 0.2 * c);
 }
 
+// What the second picture says of a pixel, as a byte; alpha 0 leaves what is behind.
+vec4 as_class(float number, float alpha) { return vec4(number / 255.0, 0.0, 0.0, alpha); }
+
 vec4 finish(vec3 linear_rgb, float alpha) {
     vec3 c = clamp(linear_rgb, 0.0, 3.0);  // brighter sparkles would only flicker
     return vec4(mix(c, vec3(dot(c, vec3(0.75, 0.2, 0.05))), near_infrared), alpha);

@@ -15,7 +15,8 @@ uniform float lid_shadow;
 in vec3 v_position, v_normal, v_model, v_diffuse, v_sheen;
 in vec2 v_uv, v_material, v_shadow;
 in float v_cover, v_gloss;
-out vec4 color;
+layout(location = 0) out vec4 color;
+layout(location = 1) out vec4 kind_seen;
 void main() {
     vec3 ray = normalize(v_position);
     float plane = dot(eye_center + eye_axis * 10.4 - v_position, eye_axis) / dot(ray, eye_axis);
@@ -69,5 +70,7 @@ void main() {
         room += light_color[i] / (size * size) * seen * mix(0.3, 1.0, open) * step(0.05, shade_lid);
     }
     c += room * fresnel * wetness * mix(0.15, 1.0, occlusion);
+    float part = facing * (step(r, iris_radius) + step(r, pupil_radius));
+    kind_seen = as_class(2.0 + part, 1.0);
     color = finish(c, 1.0);
 }

@@ -8,11 +8,13 @@ uniform float hair_gloss;  // 0 dull .. 1 sleek
 uniform float curly;       // which strands of the texture: 0 straight, 1 curly
 in vec3 v_diffuse, v_rim;
 in vec2 v_lit, v_across, v_uv;
-out vec4 color;
+layout(location = 0) out vec4 color;
+layout(location = 1) out vec4 kind_seen;
 void main() {
     vec4 strand = texture(strand_map, vec2(v_uv.x, 0.01 + 0.98 * v_uv.y));
     float cover = 1.35 * mix(strand.r, strand.g, curly);
     if (cover < 0.1) discard;
+    kind_seen = as_class(0.0, 1.0);
     vec3 albedo = hair_color * (0.65 + 0.7 * strand.b);
     float turn = 0.2 * (strand.a + strand.b - 1.0);
     float sharp = mix(9.0, 30.0, hair_gloss);

@@ -6,7 +6,8 @@ uniform float skin_gloss, relief;
 in vec3 v_position, v_normal, v_model, v_diffuse, v_sheen;
 in vec2 v_uv, v_material, v_shadow;
 in float v_cover, v_gloss;
-out vec4 color;
+layout(location = 0) out vec4 color;
+layout(location = 1) out vec4 kind_seen;
 
 // Bump without tangents: screen derivatives of height and position (Mikkelsen 2010).
 vec3 bumped(vec3 n, float height) {
@@ -19,6 +20,7 @@ vec3 bumped(vec3 n, float height) {
 
 void main() {
     float kind = v_material.x;
+    kind_seen = as_class(kind > 1.5 && kind < 3.5 ? 0.0 : 1.0, 1.0);
 #ifndef FAR
     vec3 n = normalize(v_normal);
     vec3 view = normalize(-v_position);

@@ -2,11 +2,12 @@
 // Cloth, plastic, metal, hands.
 #include common
 uniform vec3 base_color;
-uniform float solid_gloss, solid_specular, pattern;
+uniform float solid_gloss, solid_specular, pattern, part_class;
 in vec3 v_position, v_normal, v_model, v_diffuse, v_sheen;
 in vec2 v_uv, v_material, v_shadow;
 in float v_cover, v_gloss;
-out vec4 color;
+layout(location = 0) out vec4 color;
+layout(location = 1) out vec4 kind_seen;
 void main() {
     vec3 view = normalize(-v_position);
     vec3 n = normalize(v_normal);
@@ -26,5 +27,6 @@ void main() {
         vec3 r = reflect(-view, n);
         c += solid_specular * (spec * 1.6 + schlick(dot(n, view), 0.05) * irradiance(r));
     }
+    kind_seen = as_class(part_class, 1.0);
     color = finish(c, 1.0);
 }
