@@ -32,10 +32,10 @@ STAGES = {
     "worn things": ("renderer", "_worn"),
     "hair": ("renderer", "_draw_hair"),
     "skin": ("renderer", "_draw_skin"),
-    "eyes": ("renderer", "_draw_eyes"),
+    "eyes": ("renderer.eyes", "draw"),
     "worn things drawn": ("renderer", "_draw_solids"),
     "lenses": ("renderer", "_draw_lenses"),
-    "lashes": ("renderer", "_draw_lashes"),
+    "lashes": ("renderer.eyes", "draw_lashes"),
     "shadow maps": ("renderer", "_draw_shadows"),
     "read back": ("renderer", "_read"),
     "background and sensor": ("studio", "develop"),
@@ -79,6 +79,7 @@ def profile(facekit: Path, name: str, count: int) -> dict[str, float]:
         "studio": studio,
         "renderer": studio.renderer,
         "renderer.poser": studio.renderer.poser,
+        "renderer.eyes": studio.renderer.eyes,
     }
     for stage, (owner, method) in STAGES.items():
         _time(owners[owner], method, stage, spent, gl)

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from train.synth.figure import meshes
 from train.synth.figure.facekit import FaceKit
 from train.synth.figure.hair import strand_texture
 from train.synth.figure.people import Person, face_center, to_head
 from train.synth.render.buffers import FAR_PX, Batch, HairArray, HeadArrays
+from train.synth.render.eyes import FAR_FACE_PX, Eyes
 from train.synth.render.gl import (
     Context,
     Target,
@@ -31,14 +31,10 @@ from train.synth.worn.wearables import Part, clothes, headwear, mask
 
 SHADOW_PX = 384
 SHADOW_HALF_MM = 200.0
-MESH_EYE_RADIUS_MM = 15.3
 HIDDEN_MM = 7.0
 """A landmark is hidden when something is this much nearer to the camera than the landmark."""
 GLASSES = 5.0
 """Number of the class of glasses; the shaders know the others."""
-FAR_FACE_PX = 110.0
-"""Faces smaller than this get coarse hair and no tear film."""
-
 UNITS = {
     "noise_map": 0,
     "shadow_map_0": 1,
@@ -93,6 +89,7 @@ class Renderer:
             self._shadow_frames.append(gl.framebuffer(depth_attachment=texture))
         self._head = HeadArrays(self.context, kit, self._programs, self._depth)
         self._head.set_openness(self._bake_openness())
+        self.eyes = Eyes(self.context, kit, self._programs, self._head)
         self._person: Person | None = None
         self._skin_map: Any = None
         self._hair_arrays: list[HairArray] = []
@@ -123,9 +120,9 @@ class Renderer:
         target.drawn.clear(0.0, 0.0, 0.0, 0.0)
         self._set_common(scene, view, clip_matrix(scene.camera_matrix, window), shadows)
         self._draw_skin(person, scene, posed)
-        self._draw_eyes(person, scene, posed)
+        self.eyes.draw(person, scene, posed)
         self._draw_solids(solids, parts)
-        self._draw_lashes(person, scene)
+        self.eyes.draw_lashes(person, scene)
         self._draw_hair(person, hair)
         self._draw_lenses(solids, parts)
         solids.release()
@@ -233,49 +230,6 @@ class Renderer:
         if posed.mouth_open:
             self._head.mouth(name).render()
 
-    def _draw_eyes(self, person: Person, scene: Scene, posed: Posed) -> None:
-        program = self._programs["eye"]
-        rng = scene.streams("eye shading")
-        rotate, move = scene.camera_from_head, scene.face_center_mm
-        iris: NDArray[np.floating[Any]] = person.iris_colors
-        if scene.lighting.near_infrared:  # melanin hardly absorbs there: all irises are mid-grey
-            iris = 0.35 * iris + 0.65 * np.array([0.16, 0.16, 0.16])
-        uniforms = {
-            "wrap": np.array([0.25, 0.18, 0.15]),
-            "head_up": rotate @ np.array([0.0, -1.0, 0.0]),
-            "iris_color": iris[0],
-            "iris_color_2": iris[1],
-            "sclera_color": person.sclera_color,
-            "iris_radius": person.iris_radius_mm,
-            "pupil_radius": scene.pupil_radius_mm,
-            "limbus_width": float(rng.uniform(0.4, 1.1)),
-            "vessels": float(rng.uniform(0, 0.7)),
-            "wetness": float(rng.uniform(0.5, 1.3)),
-            "lid_shadow": float(rng.uniform(0.55, 1.0)),
-        }
-        for name, value in uniforms.items():
-            set_uniform(program, name, value)
-        marks = posed.vertices[self.kit.landmarks]
-        for eye, upper, lower, corners in (
-            (0, (37, 38), (40, 41), (36, 39)),
-            (1, (43, 44), (46, 47), (42, 45)),
-        ):
-            center = person.eye_centers[eye]
-            top = float(center[1] - marks[list(upper), 1].mean())
-            bottom = float(center[1] - marks[list(lower), 1].mean())
-            half = float(np.abs(marks[list(corners), 0] - center[0]).mean())
-            set_uniform(program, "lid_line", np.array([top, bottom, half, 0.0]))
-            set_uniform(program, "eye_center", rotate @ center + move)
-            set_uniform(program, "eye_axis", rotate @ posed.axes[eye])
-            set_uniform(program, "nose_side", rotate[:, 0] * (1.0 if eye == 0 else -1.0))
-            self._draw_mesh(program, meshes.sphere_cap(person.eye_meshes[eye], MESH_EYE_RADIUS_MM))
-        if scene.face_px > FAR_FACE_PX:
-            wet = self._programs["wet"]
-            set_uniform(wet, "skin_color", person.skin.base_color)
-            self.context.blending(True)
-            self._head.wet.render()
-            self.context.blending(False)
-
     def _draw_solids(self, batch: Batch, parts: list[Part]) -> None:
         program = self._programs["solid"]
         for index, part in enumerate(parts):
@@ -298,18 +252,6 @@ class Renderer:
                 set_uniform(program, "reflection", part.reflection)
                 set_uniform(program, "hides", float(part.hides))
                 batch.draw(program, index)
-        self.context.blending(False)
-
-    def _draw_lashes(self, person: Person, scene: Scene) -> None:
-        lash = self._programs["lash"]
-        rng = scene.streams("lashes")
-        heavy = 1.0 if person.factors["eye_shadow"] or person.factors["feminine"] else 0.7
-        cover = heavy * rng.uniform(0.9, 1.5)
-        set_uniform(lash, "base_color", np.minimum(person.hair_color * 0.25, 0.02))
-        set_uniform(lash, "lash_cover", np.array([cover, cover * rng.uniform(0.2, 0.6)]))
-        set_uniform(lash, "lash_length", heavy * float(rng.uniform(0.5, 1.1)))
-        self.context.blending(True)
-        self._head.lashes.render()
         self.context.blending(False)
 
     def _draw_hair(self, person: Person, hair: list[tuple[HairArray, int]]) -> None:
@@ -343,11 +285,6 @@ class Renderer:
             if count:
                 out.append((array, count))
         return out
-
-    def _draw_mesh(self, program: Any, mesh: meshes.Mesh) -> None:
-        batch = Batch(self.context, [program], [mesh])
-        batch.draw(program, 0)
-        batch.release()
 
     def _draw_shadows(
         self,
