@@ -38,6 +38,7 @@ COMMANDS: dict[str, str] = {
     "train.eval.features": "draw features before and after the separator",
     "train.eval.learning_curve": "show how the error fell with training",
     "train.eval.real": "measure gaze and irises on real people, with intervals",
+    "train.eval.rendered": "measure gaze and irises on rendered people, with intervals",
     "train.photos": "look at the SDK on photographs of real people",
     "train.ablation": "run the paper's tables at this project's scale",
 }

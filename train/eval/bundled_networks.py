@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clipgaze_sdk import Camera, EstimatorOptions, FaceResult, GazeEstimator
+from clipgaze_sdk import FaceResult
 from clipgaze_sdk.geometry import angle_between
-from train.eval.frozen_set import COUNT, FORWARD, binned, describe, is_frozen, network_rows, samples
+from train.eval.frozen_set import COUNT, FORWARD, binned, describe, is_frozen, network_rows
 from train.eval.protocol import spearman
+from train.eval.sdk_rows import answers
 from train.front.crops import GAZE
 from train.synth.outputs.shards import Sample
 
@@ -52,20 +53,14 @@ def evaluate_network(
 
 def evaluate_sdk(data: Path, models: Path | None, *, limit: int | None, threads: int) -> Any:
     """Figures of the whole SDK."""
-    options = EstimatorOptions(color="rgb", threads=threads)
     rows: list[dict[str, Any]] = []
     missed: list[dict[str, Any]] = []
     extra = 0
-    with GazeEstimator(models, options=options) as estimator:
-        for sample in samples(data, limit):
-            size = (sample.rgb.shape[1], sample.rgb.shape[0])
-            camera = Camera(np.array(sample.labels["camera_matrix"]), size_px=size)
-            faces = estimator.estimate(np.ascontiguousarray(sample.rgb), camera=camera).faces
-            face = nearest(faces, sample)
-            extra += len(faces) - (face is not None)
-            missed.append(describe(sample) | {"missed": float(face is None)})
-            if face is not None:
-                rows.append(describe(sample) | compare(face, sample))
+    for sample, face, others in answers(models, data, limit=limit, threads=threads):
+        extra += others
+        missed.append(describe(sample) | {"missed": float(face is None)})
+        if face is not None:
+            rows.append(describe(sample) | compare(face, sample))
     if not rows:
         raise SystemExit(f"no face found in {len(missed)} pictures of {data}: nothing to report")
     return {
@@ -78,19 +73,6 @@ def evaluate_sdk(data: Path, models: Path | None, *, limit: int | None, threads:
         "landmark_error_of_interocular": float(np.mean([r["landmarks"] for r in rows])),
         **summary(rows),
     }
-
-
-def nearest(faces: tuple[FaceResult, ...], sample: Sample) -> FaceResult | None:
-    """The face whose landmarks are the picture's, within a third of its size."""
-    marks = np.array(sample.labels["landmarks_px"])
-    size = float(np.ptp(marks, axis=0).max())
-    best = min(faces, key=lambda f: offset(f, marks), default=None)
-    return best if best is not None and offset(best, marks) < size / 3 else None
-
-
-def offset(face: FaceResult, marks: NDArray[np.float64]) -> float:
-    """Distance between the middles of a result's landmarks and the true ones."""
-    return float(np.linalg.norm(face.landmarks_px.mean(0) - marks.mean(0)))
 
 
 def compare(face: FaceResult, sample: Sample) -> dict[str, float]:

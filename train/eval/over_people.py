@@ -27,6 +27,10 @@ LEAST_ROWS = 3
 """Fewer rows than this say nothing of a spread, a slope or a correlation."""
 
 
+PAIR = ("against", "difference", "ratio")
+"""What stands beside a figure where two networks are compared."""
+
+
 class Figure(NamedTuple):
     """A figure and its 95 % interval; not a number where nothing could be measured."""
 
@@ -36,15 +40,17 @@ class Figure(NamedTuple):
 
 
 class Compared(NamedTuple):
-    """A figure of one network, of another on the same rows, and the first less the second."""
+    """A figure of one network, of another on the same rows, and the first less and over it."""
 
     value: Figure
     against: Figure | None = None
     difference: Figure | None = None
+    ratio: Figure | None = None
+    """Not a number where the figure of either may be 0 or below."""
 
     def plain(self) -> dict[str, Any]:
-        """Ready for JSON: value, low and high, and ``against`` and ``difference`` if there are."""
-        pair = {"against": self.against, "difference": self.difference}
+        """Ready for JSON: value, low and high, and the same of the others that there are."""
+        pair = dict(zip(PAIR, self[1:], strict=True))
         more = {name: _plain(figure) for name, figure in pair.items() if figure is not None}
         return _plain(self.value) | more
 
@@ -100,6 +106,12 @@ def measured(
     figures = [_figures(whole[k], drawn[:, k]) for k in range(len(tables))]
     if against is not None:
         figures.append(_figures(whole[0] - whole[1], drawn[:, 0] - drawn[:, 1]))
+        above = (np.vstack([whole[None], drawn]) > 0).all(axis=(0, 1))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratios = [
+                np.where(above, of[..., 0, :] / of[..., 1, :], np.nan) for of in (whole, drawn)
+            ]
+        figures.append(_figures(*ratios))
     columns = zip(*figures, strict=True)
     return {name: Compared(*column) for name, column in zip(measures, columns, strict=True)}
 
@@ -225,9 +237,8 @@ def _of(tables: Sequence[Table], measures: Mapping[str, Measure], draws: int) ->
 def _lines(name: str, part: Mapping[str, Any]) -> str:
     lines = [f"  {name}: {part['rows']} of {part['people']} people"]
     for measure, of in part["figures"].items():
-        pair = ("against", "difference") if "against" in of else ()
-        cells = [_cell(of), *(f"{word} {_cell(of[word])}" for word in pair)]
-        lines.append(f"    {measure:34} " + "  ".join(cells))
+        pair = [f"{word} {_cell(of[word])}" for word in PAIR if word in of]
+        lines.append(f"    {measure:34} " + "  ".join([_cell(of), *pair]))
     return "\n".join(lines)
 
 

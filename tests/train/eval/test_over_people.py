@@ -101,6 +101,11 @@ def test_a_pair_is_compared_on_the_same_people(table):
     assert pair.value.high - pair.value.low > 1.0
     plain = pair.plain()
     assert plain["difference"] == {"value": 1.0, "low": 1.0, "high": 1.0}
+    assert plain["ratio"] == {"value": None, "low": None, "high": None}  # a mean may be below 0
+    half = table | {"own": 5.0 + np.abs(table["own"])}
+    whole = half | {"own": 2 * half["own"]}
+    (pair,) = measured(half, {"mean": mean_of("own")}, against=whole).values()
+    assert pair.ratio == pytest.approx((0.5, 0.5, 0.5))
     with pytest.raises(ValueError, match="same people"):
         measured(table, {}, against=better | {"person": table["person"][::-1]})
 
