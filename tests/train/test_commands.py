@@ -21,6 +21,7 @@ EXPORT = (
 )
 SUBCOMMANDS = (
     "train.synth write",
+    "train.synth pool",
     "train.synth preview",
     "train.synth bench",
     "train.synth demo-media",
@@ -77,6 +78,7 @@ def test_help_needs_no_library_and_has_a_word_for_each_option(command: str) -> N
         ("torch", "train.data check a:b"),
         ("lightning", "train.ablation --preset smoke --out x"),
         ("scipy", "train.synth write --facekit x --count 1 --out x"),
+        ("scipy", "train.synth pool --facekit x --count 1 --out x"),
         ("scipy", "train.synth preview --facekit x"),
         ("scipy", "train.synth bench --facekit x"),
         ("scipy", "train.synth demo-media --facekit x"),

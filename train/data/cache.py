@@ -32,7 +32,7 @@ from train.data.samples import (
 )
 from train.json_files import read_json
 
-_VERSION = 3
+_VERSION = 4
 _META, _IMAGES = "meta.json", "images.npy"
 
 
@@ -63,6 +63,11 @@ class CachedDataset(GazeDataset):
             self._images = np.load(self.folder / _IMAGES, mmap_mode="r")
         return torch.from_numpy(np.array(self._images[index]))
 
+    @property
+    def mapped(self) -> bool:
+        """True."""
+        return True
+
     def where(self, index: int) -> tuple[str, int | str]:
         """File and row of the original."""
         return self._where[index]
@@ -84,9 +89,10 @@ def cached(dataset: GazeDataset, folder: Path | str) -> GazeDataset:
 
     The array is found again by a hash of the labels and of the sizes and times of all files, so a
     data set that has changed is decoded anew.  Pictures that cannot be read are left out, and are
-    among the result's ``problems``; a strict data set raises.  Made at once or not at all.
+    among the result's ``problems``; a strict data set raises.  Made at once or not at all.  Masks
+    of the eyes are not kept, since only what is mapped anyway has any.
     """
-    if isinstance(dataset, CachedDataset):
+    if dataset.mapped:
         return dataset
     key = hashlib.sha256(f"{_VERSION} {len(dataset)} {dataset.signature()}".encode()).hexdigest()
     title = "".join(c if c.isalnum() else "-" for c in dataset.name)[:40]

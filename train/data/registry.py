@@ -16,6 +16,7 @@ from train.data.layouts import listing
 from train.data.mpii_normalized import MPIINormalized
 from train.data.mpiifacegaze import MPIIFaceGaze
 from train.data.own import Own
+from train.data.pool import Pool
 from train.data.rendered import Rendered
 from train.data.samples import DataError, GazeDataset
 from train.data.views import Joined
@@ -27,6 +28,7 @@ Reader = (
     | type[EyeDiap]
     | type[MPIINormalized]
     | type[Rendered]
+    | type[Pool]
     | type[Own]
 )
 
@@ -37,6 +39,7 @@ READERS: dict[str, Reader] = {
     "eyediap": EyeDiap,
     "mpii_normalized": MPIINormalized,
     "rendered": Rendered,
+    "pool": Pool,
     "own": Own,
 }
 
@@ -66,6 +69,7 @@ _OPTIONS: dict[str, dict[str, Callable[[str], object]]] = {
     "eyediap": _COMMON,
     "mpii_normalized": _COMMON,
     "rendered": _COMMON | {"domains": _names},
+    "pool": _COMMON | {"domains": _names},
     "own": _COMMON | {"fov": _degrees},
 }
 

@@ -88,6 +88,10 @@ class Rendered(GazeDataset):
             factors=np.array([row.factors for row in rows], np.uint8),
             points=np.array([row.points for row in rows], np.float32),
             openness=np.array([row.openness for row in rows], np.float32),
+            sight_gaze=np.array([row.sight_gaze for row in rows], np.float32),
+            seen_head=np.array([row.seen_head for row in rows], np.float32),
+            seen_eyes=np.array([row.seen_eyes for row in rows], np.float32),
+            rims=np.array([row.rims for row in rows], np.float32),
             whole=np.full(len(rows), product == "crops"),
         )
         super().__init__(
@@ -100,6 +104,8 @@ class Rendered(GazeDataset):
     @staticmethod
     def recognises(root: Path) -> bool:
         """Whether a folder is laid out so."""
+        if (root / "image.npy").is_file():  # a pool
+            return False
         return (root / MANIFEST).is_file() or any(root.glob("shard-*.tar"))
 
     def _picture(self, row: int) -> Pixels:
@@ -135,6 +141,10 @@ class _Row:
         "person",
         "place",
         "points",
+        "rims",
+        "seen_eyes",
+        "seen_head",
+        "sight_gaze",
     )
 
     def __init__(self, key: str, place: tuple[int, int, int], record: dict[str, Any]) -> None:
@@ -157,6 +167,11 @@ class _Row:
                     "expected (70, 2) and (2,)"
                 )
             self.points = marks[list(EYE_POINTS)]
+        # Of renderers from version 2 on.
+        self.sight_gaze = _known(record, "crop_sight_gaze_pitch_yaw_rad", (2,))
+        self.seen_head = _known(record, "crop_seen_head_pitch_yaw_rad", (2,))
+        self.seen_eyes = _known(record, "seen_eyes_px", (2, 2))
+        self.rims = _known(record, "iris_rims_px", (2, 8, 2))
         self.factors: NDArray[np.uint8] = np.full(len(_NAMES), UNKNOWN, np.uint8)
         shown = set(record["shown"])
         for number, name in enumerate(_NAMES):
@@ -167,6 +182,16 @@ class _Row:
 def _float32(value: Any) -> NDArray[np.float32]:
     with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused
         return np.asarray(value, np.float32)
+
+
+def _known(record: dict[str, Any], key: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """An array of a record, NaN where the record has none."""
+    if key not in record:
+        return np.full(shape, np.nan, np.float32)
+    value = _float32(record[key])
+    if value.shape != shape or not np.isfinite(value).all():
+        raise ValueError(f"{key} has shape {value.shape}; expected {shape} of finite numbers")
+    return value
 
 
 def _angles(record: dict[str, Any], key: str) -> NDArray[np.float32]:

@@ -24,19 +24,17 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from train.factors import FACTORS
+from train.synth.outputs.pool import CLASS_ROWS
+from train.synth.outputs.pool import EYE_POINTS as EYE_POINTS
+from train.synth.outputs.pool import IDENTITY as IDENTITY
+from train.synth.outputs.pool import SIZE_PX as SIZE_PX
+from train.synth.outputs.pool import UNKNOWN as UNKNOWN
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int64]
 Pixels = NDArray[np.uint8]
 
-SIZE_PX = 224
-EYE_POINTS = (*range(17, 27), *range(27, 31), *range(36, 48), 68, 69)
-"""Which of 68 landmarks and two irises tell where the eyes are and look: brows, the nose's bridge,
-lids, irises."""
-IDENTITY = 100
-"""Coefficients of the 3D morphable model of a person's face."""
-UNKNOWN = 255
-"""Value of a factor that is unknown, or whose phrase cannot be said of the picture."""
+CLASSES_SHAPE = (CLASS_ROWS[1] - CLASS_ROWS[0], SIZE_PX)
 MOST_PITCH, MOST_YAW = 1.6, 3.15
 _TRIES = 50
 
@@ -52,6 +50,11 @@ class Sample(TypedDict):
     factors: Tensor
     points: Tensor
     openness: Tensor
+    sight_gaze: Tensor
+    seen_head: Tensor
+    seen_eyes: Tensor
+    rims: Tensor
+    classes: Tensor
     index: Tensor
 
 
@@ -74,6 +77,20 @@ class Batch(TypedDict):
     """float32 (B, 28, 2), pixels of :data:`EYE_POINTS` in the crop; NaN where unknown."""
     openness: Tensor
     """float32 (B, 2), of the person's right and left eye, 0 closed to 1; NaN where unknown."""
+    sight_gaze: Tensor
+    """float32 (B, 2), gaze in the camera that the crop's pixels show; differs from ``gaze`` where
+    the crop was made with a wrong focal length.  NaN where unknown."""
+    seen_head: Tensor
+    """float32 (B, 2), ``head`` as run time finds it, with its errors; NaN where unknown."""
+    seen_eyes: Tensor
+    """float32 (B, 2, 2), pixels of the middle of each eye's two corners as run time finds them, the
+    person's right eye first; NaN where unknown."""
+    rims: Tensor
+    """float32 (B, 2, 8, 2), pixels of each iris's rim at 0, 45, … 315°, from the head's right-to-
+    left axis towards its chin, the person's right eye first; NaN where unknown."""
+    classes: Tensor
+    """uint8 (B, 112, 224), of rows 24 to 135 of the crop: 1 skin, 2 sclera, 3 iris, 4 pupil,
+    5 glasses, 0 anything else or unknown."""
     index: Tensor
     """int64 (B,), so that ``dataset[index]`` is this sample, whatever the shuffling."""
 
@@ -89,6 +106,10 @@ class Labels(TypedDict):
     whole: NDArray[np.bool_]
     points: Floats
     openness: Floats
+    sight_gaze: Floats
+    seen_head: Floats
+    seen_eyes: Floats
+    rims: Floats
 
 
 class DataError(ValueError):
@@ -142,23 +163,29 @@ class Table:
     """(N, 28, 2)."""
     openness: Floats = field(default_factory=lambda: np.empty((0, 2), np.float32))
     """(N, 2)."""
+    sight_gaze: Floats = field(default_factory=lambda: np.empty((0, 2), np.float32))
+    """(N, 2)."""
+    seen_head: Floats = field(default_factory=lambda: np.empty((0, 2), np.float32))
+    """(N, 2)."""
+    seen_eyes: Floats = field(default_factory=lambda: np.empty((0, 2, 2), np.float32))
+    """(N, 2, 2)."""
+    rims: Floats = field(default_factory=lambda: np.empty((0, 2, 8, 2), np.float32))
+    """(N, 2, 8, 2)."""
 
     def __post_init__(self) -> None:
         count = len(self.gaze)
         self.gaze = np.ascontiguousarray(self.gaze, np.float32)
         self.person = np.ascontiguousarray(self.person, np.int64)
-        if not len(self.head):
-            self.head = np.full((count, 2), np.nan, np.float32)
         if not len(self.mirrored):
             self.mirrored = np.zeros(count, bool)
         if not len(self.whole):
             self.whole = np.ones(count, bool)
         if not len(self.factors):
             self.factors = np.full((count, len(FACTORS)), UNKNOWN, np.uint8)
-        if not len(self.points):
-            self.points = np.full((count, len(EYE_POINTS), 2), np.nan, np.float32)
-        if not len(self.openness):
-            self.openness = np.full((count, 2), np.nan, np.float32)
+        for name in ("head", "points", "openness", "sight_gaze", "seen_head", "seen_eyes", "rims"):
+            known = getattr(self, name)
+            if not len(known):
+                setattr(self, name, np.full((count, *known.shape[1:]), np.nan, np.float32))
         self.head = np.ascontiguousarray(self.head, np.float32)
         for column in fields(self):
             if len(getattr(self, column.name)) != count:
@@ -247,6 +274,15 @@ class GazeDataset(Dataset[Sample], ABC):
         """(3, 224, 224) uint8 RGB; raises :class:`BrokenSample`, strict or not."""
         return torch.from_numpy(np.ascontiguousarray(self.picture(index).transpose(2, 0, 1)))
 
+    def classes(self, index: int) -> Tensor:
+        """(112, 224) uint8, as in :class:`Batch`."""
+        return torch.zeros(CLASSES_SHAPE, dtype=torch.uint8)
+
+    @property
+    def mapped(self) -> bool:
+        """Whether pictures are mapped bytes already, which a cache would but copy."""
+        return False
+
     def labels(self) -> Labels:
         """Copies of all labels, (N, …) arrays."""
         t = self._table
@@ -259,6 +295,10 @@ class GazeDataset(Dataset[Sample], ABC):
             "whole": t.whole.copy(),
             "points": t.points.copy(),
             "openness": t.openness.copy(),
+            "sight_gaze": t.sight_gaze.copy(),
+            "seen_head": t.seen_head.copy(),
+            "seen_eyes": t.seen_eyes.copy(),
+            "rims": t.rims.copy(),
         }
 
     def identities(self) -> Floats:
@@ -309,6 +349,11 @@ class GazeDataset(Dataset[Sample], ABC):
             "factors": torch.from_numpy(t.factors[row].copy()),
             "points": torch.from_numpy(t.points[row].copy()),
             "openness": torch.from_numpy(t.openness[row].copy()),
+            "sight_gaze": torch.from_numpy(t.sight_gaze[row].copy()),
+            "seen_head": torch.from_numpy(t.seen_head[row].copy()),
+            "seen_eyes": torch.from_numpy(t.seen_eyes[row].copy()),
+            "rims": torch.from_numpy(t.rims[row].copy()),
+            "classes": self.classes(row),
             "index": torch.tensor(row),
         }
 
@@ -353,6 +398,15 @@ class Subset(GazeDataset):
     def image(self, index: int) -> Tensor:
         """As of the parent."""
         return self.parent.image(int(self.indices[index]))
+
+    def classes(self, index: int) -> Tensor:
+        """As of the parent."""
+        return self.parent.classes(int(self.indices[index]))
+
+    @property
+    def mapped(self) -> bool:
+        """As of the parent."""
+        return self.parent.mapped
 
     def where(self, index: int) -> tuple[str, int | str]:
         """As of the parent."""

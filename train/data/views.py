@@ -61,6 +61,16 @@ class Joined(GazeDataset):
         part, its = self._part(index)
         return part.image(its)
 
+    def classes(self, index: int) -> Tensor:
+        """As of the part that the sample is from."""
+        part, its = self._part(index)
+        return part.classes(its)
+
+    @property
+    def mapped(self) -> bool:
+        """Whether those of all parts are."""
+        return all(part.mapped for part in self.parts)
+
     def where(self, index: int) -> tuple[str, int | str]:
         """As of the part that the sample is from."""
         part, its = self._part(index)

@@ -31,6 +31,7 @@ from clipgaze_sdk.geometry import (
 )
 from train.synth.outputs.disturb import assumed_matrix, noisy_landmarks
 from train.synth.outputs.normalization import sampled
+from train.synth.outputs.records import eye_state
 from train.synth.outputs.shards import Sample, read_shard
 from train.synth.outputs.studio import PICTURE
 from train.synth.streams import Streams
@@ -70,15 +71,6 @@ def is_frozen(data: Path) -> bool:
     found = json.loads(manifest.read_text())
     wanted = json.loads(FROZEN.read_text())
     return bool(found.get("labels_sha256") == wanted["labels_sha256"])
-
-
-def eye_state(labels: Mapping[str, Any]) -> str:
-    """'visible', 'half hidden' (one iris), 'hidden', 'dark glasses' or 'closed'."""
-    if labels["eyes_closed"]:
-        return "closed"
-    if labels["factors"]["sunglasses"]:
-        return "dark glasses"
-    return ("hidden", "half hidden", "visible")[sum(labels["visible"][68:])]
 
 
 def sight_angles(labels: Mapping[str, Any]) -> tuple[float, float]:

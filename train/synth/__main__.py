@@ -14,7 +14,7 @@ from pathlib import Path
 from train.commands import HelpFormatter, announce, command_parser, needs
 from train.factors import factor
 from train.synth.domains import DOMAINS, Domain
-from train.synth.outputs.plan import PRODUCTS, WriteOptions, resolve_domains
+from train.synth.outputs.plan import PRODUCTS, PoolOptions, WriteOptions, resolve_domains
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -27,6 +27,14 @@ def make_parser() -> argparse.ArgumentParser:
     write.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
     write.add_argument("--clip-frames", type=int, default=60, help="frames of each clip")
     write.add_argument("--clip-fps", type=float, default=30.0, help="frames per second of clips")
+    pool = _command(commands, "pool", _pool, "fill a pool of face crops that trainers read")
+    pool.add_argument("--out", type=Path, required=True, help="folder of the pool, as in /dev/shm")
+    pool.add_argument("--count", type=int, required=True, help="rows that are to be whole")
+    pool.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
+    pool.add_argument("--minutes", type=float, help="stop at the next row after so long")
+    pool.add_argument(
+        "--size", type=int, default=0, help="rows of a new pool's room; without it, --count"
+    )
     preview = _command(commands, "preview", _preview, "draw a contact sheet, with the labels")
     preview.add_argument("--out", type=Path, default=Path("preview.png"), help="picture to write")
     preview.add_argument("--rows", type=int, default=8, help="rows of tiles")
@@ -37,6 +45,7 @@ def make_parser() -> argparse.ArgumentParser:
     preview.add_argument("--tile-px", type=int, default=224, help="pixels along a tile's side")
     for command in (write, preview):
         command.add_argument("--product", choices=PRODUCTS, default="crops", help="what to make")
+    for command in (write, preview, pool):
         command.add_argument(
             "--domain",
             default="mix",
@@ -115,6 +124,26 @@ def _write(args: argparse.Namespace) -> None:
     with needs("train"):
         from train.synth.outputs.write import write_shards
     write_shards(options)
+
+
+def _pool(args: argparse.Namespace) -> None:
+    domains = _domains(args)
+    try:
+        options = PoolOptions(
+            facekit=args.facekit,
+            out=args.out,
+            count=args.count,
+            domains=tuple(domain.name for domain in domains),
+            seed=args.seed,
+            workers=args.workers,
+            minutes=args.minutes,
+            size=args.size,
+        )
+    except ValueError as error:
+        raise SystemExit(str(error)) from None
+    with needs("train"):
+        from train.synth.outputs.pool_filling import fill_pool
+    fill_pool(options)
 
 
 def _preview(args: argparse.Namespace) -> None:

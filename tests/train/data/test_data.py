@@ -347,6 +347,11 @@ def test_workers_that_are_spawned_read_all_formats(tmp_path, xgaze, rendered):
         "factors": (torch.uint8, (len(FACTORS),)),
         "points": (torch.float32, (len(EYE_POINTS), 2)),
         "openness": (torch.float32, (2,)),
+        "sight_gaze": (torch.float32, (2,)),
+        "seen_head": (torch.float32, (2,)),
+        "seen_eyes": (torch.float32, (2, 2)),
+        "rims": (torch.float32, (2, 8, 2)),
+        "classes": (torch.uint8, (112, 224)),
         "index": (torch.int64, ()),
     }
     images = torch.cat([batch["image"] for batch in batches])

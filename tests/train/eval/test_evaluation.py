@@ -19,13 +19,13 @@ from train.eval.frozen_set import (
     binned,
     describe,
     disturbed_crop,
-    eye_state,
     is_frozen,
     samples,
 )
 from train.front.crops import GAZE
 from train.synth.domains import domain
 from train.synth.outputs.plan import resolve_domains
+from train.synth.outputs.records import eye_state
 from train.synth.outputs.shards import Sample
 
 

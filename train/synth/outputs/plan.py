@@ -18,6 +18,8 @@ SHARD_SIZES = {
     "clips": 16,
 }
 """Samples in a shard; multiples of the pictures of one person, who is made once."""
+POOL_PICTURES_PER_PERSON = 24
+"""Of a pool, where making people would take a third of the time."""
 DOMAIN_RUN = 8
 """So many samples in a row (one person) come from one domain, then the next domain's."""
 
@@ -53,6 +55,39 @@ class WriteOptions:
         resolve_domains(",".join(self.domains))
         if not self.shard_size:
             object.__setattr__(self, "shard_size", SHARD_SIZES[self.product])
+
+
+@dataclass(frozen=True, slots=True)
+class PoolOptions:
+    """Which pool to fill (see :mod:`train.synth.outputs.pool`), how far, and for how long."""
+
+    facekit: Path
+    out: Path
+    count: int
+    """Rows that are to be whole: the first ones."""
+    domains: tuple[str, ...] = ("mix",)
+    seed: int = 0
+    workers: int = 2
+    minutes: float | None = None
+    """Stop at the next row after so long; None for as long as it takes."""
+    size: int = 0
+    """Rows that there is room for; 0 for those of the folder's pool, or ``count`` for a new one."""
+    pictures_per_person: int = POOL_PICTURES_PER_PERSON
+
+    def __post_init__(self) -> None:
+        for name, value, least in (
+            ("count", self.count, 1),
+            ("seed", self.seed, 0),
+            ("workers", self.workers, 1),
+            ("pictures_per_person", self.pictures_per_person, 1),
+        ):
+            if value < least:
+                raise ValueError(f"{name} is {value}; expected at least {least}")
+        if self.size and self.size < self.count:
+            raise ValueError(f"size is {self.size}; expected at least count, {self.count}")
+        if self.minutes is not None and not self.minutes > 0:
+            raise ValueError(f"minutes is {self.minutes}; expected more than 0")
+        resolve_domains(",".join(self.domains))
 
 
 def resolve_domains(names: str) -> tuple[Domain, ...]:

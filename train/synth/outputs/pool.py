@@ -1,8 +1,9 @@
 """A pool of face crops: arrays in a folder that renderers fill while trainers read them.
 
-Nothing is encoded: a row is written once, straight into memory-mapped ``.npy`` files, and a trainer
-takes it from there.  ``manifest.json`` holds the settings and never changes; ``done.npy`` says which
-rows are whole.  Row i is a pure function of the settings and i, so it does not matter who makes it.
+Nothing is encoded: a row is written once, straight into memory-mapped ``.npy`` files, and a
+trainer takes it from there.  ``manifest.json`` holds the settings and never changes; ``done.npy``
+says which rows are whole.  Row i is a pure function of the settings and i, so it does not matter
+who makes it.
 """
 
 from __future__ import annotations
@@ -99,7 +100,6 @@ class CropPool:
         """By the names of :data:`ARRAYS`, (size, ...) each."""
         self.done: NDArray[np.uint8] = self._open("done", (), "u1", mode)
         """(size,) 1 where a row is whole."""
-        self._claims: IO[bytes] | None = None
 
     def _open(self, name: str, shape: tuple[int, ...], kind: str, mode: Any) -> NDArray[Any]:
         path = self.folder / f"{name}.npy"
@@ -135,11 +135,13 @@ class CropPool:
     def claimed(self, person: int) -> Iterator[bool]:
         """Whether this process alone may make the person's rows now.
 
-        The claim ends with the block or with the process, however that ends.
+        The claim ends with the block or with the process, however that ends.  A process has one at
+        a time: the system takes back all its locks on a file when it closes that once.
         """
-        if self._claims is None:
-            self._claims = (self.folder / _CLAIMS).open("r+b")
-        with _locked(self._claims, 1 + person, wait=False) as mine:
+        with (
+            (self.folder / _CLAIMS).open("r+b") as file,
+            _locked(file, 1 + person, wait=False) as mine,
+        ):
             yield mine
 
 
@@ -173,7 +175,9 @@ def make_pool(folder: Path, settings: PoolSettings) -> CropPool:
     """
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / MANIFEST).exists():
-        strange = {p.name for p in folder.iterdir()} - {f"{n}.npy" for n in ARRAYS} - {DONE, _CLAIMS}
+        strange = (
+            {p.name for p in folder.iterdir()} - {f"{n}.npy" for n in ARRAYS} - {DONE, _CLAIMS}
+        )
         if strange:
             raise PoolError(
                 f"{folder} holds {', '.join(sorted(strange)[:3])} and no pool; give another folder"

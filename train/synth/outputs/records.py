@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -69,6 +70,15 @@ def geometry(labels: Labels) -> Record:
         "bbox_px": plain(labels.bbox_px, 3),
         "face_px": round(labels.face_px, 3),
     }
+
+
+def eye_state(record: Mapping[str, Any]) -> str:
+    """'visible', 'half hidden' (one iris), 'hidden', 'dark glasses' or 'closed'."""
+    if record["eyes_closed"]:
+        return "closed"
+    if record["factors"]["sunglasses"]:
+        return "dark glasses"
+    return ("hidden", "half hidden", "visible")[sum(record["visible"][68:])]
 
 
 def appearance(person: Person, person_id: str, on: dict[str, bool], streams: Streams) -> Record:

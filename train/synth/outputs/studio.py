@@ -57,7 +57,9 @@ VERSION = 2
 """Raised whenever the same seed gives other pictures, so that shards of two kinds never mix."""
 
 PICTURES_PER_PERSON = 8
-
+"""Of shards, all versions of them."""
+KNOWN_PEOPLE = 8
+"""People who are kept: as many as a frame of several faces draws from."""
 
 PERSON, PICTURE, FRAME, CLIP = 1, 2, 3, 4
 """Second numbers of the streams' keys."""
@@ -132,11 +134,13 @@ class Cutout:
 class Studio:
     """Draws people of one face model with one OpenGL context; not shared between threads.
 
-    Raises :class:`RuntimeError` when no EGL context can be made.
+    ``pictures_per_person`` pictures in a row show one person, who is made once.  Raises
+    :class:`RuntimeError` when no EGL context can be made.
     """
 
-    def __init__(self, kit: FaceKit) -> None:
+    def __init__(self, kit: FaceKit, *, pictures_per_person: int = PICTURES_PER_PERSON) -> None:
         self.kit = kit
+        self.pictures_per_person = pictures_per_person
         self.people = People(kit)
         self.renderer = Renderer(kit)
         self.backgrounds = Backgrounds()
@@ -145,7 +149,7 @@ class Studio:
     def person(
         self, seed: int, number: int, domain: Domain, switched: Switches | None = None
     ) -> Person:
-        """Person ``number`` with the domain's looks; the last eight are kept.
+        """Person ``number`` with the domain's looks; the last few are kept.
 
         ``switched`` forces factors of the person on or off.  Raises :class:`ValueError` for a
         factor that follows a face's shape.
@@ -164,7 +168,7 @@ class Studio:
                 on = with_factor(on, name, value)
         if on != person.factors:
             person = self.people.make(streams, on)
-        self._known = [(key, person), *self._known[: PICTURES_PER_PERSON - 1]]
+        self._known = [(key, person), *self._known[: KNOWN_PEOPLE - 1]]
         return person
 
     def draw(self, person: Person, scene: Scene, window: Window) -> Drawn:
@@ -270,7 +274,7 @@ class Studio:
     def _scene(
         self, seed: int, index: int, domain: Domain, switched: Switches | None
     ) -> tuple[Person, Scene]:
-        person = self.person(seed, index // PICTURES_PER_PERSON, domain, switched)
+        person = self.person(seed, index // self.pictures_per_person, domain, switched)
         streams = Streams(seed, PICTURE, index)
         on = sample_picture_factors(streams, person.factors, domain)
         for name, value in (switched or {}).items():
@@ -279,7 +283,7 @@ class Studio:
         return person, make_scene(streams, domain, on)
 
     def _meta(self, person: Person, scene: Scene, seed: int, index: int, domain: Domain) -> Record:
-        number = index // PICTURES_PER_PERSON
+        number = index // self.pictures_per_person
         about = appearance(person, f"{seed}-{number}", scene.factors, scene.streams)
         about |= {"light": scene.lighting.kind, "background": scene.background}
         return about | {"domain": domain.name, "seed": seed, "index": index}

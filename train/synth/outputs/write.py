@@ -37,7 +37,7 @@ from train.synth.outputs.clips import make_clip
 from train.synth.outputs.frames import make_frame
 from train.synth.outputs.plan import WriteOptions, domain_of, resolve_domains
 from train.synth.outputs.shards import add_member, file_sha256, jpeg, png
-from train.synth.outputs.studio import VERSION, Studio
+from train.synth.outputs.studio import PICTURES_PER_PERSON, VERSION, Studio
 
 _GUESSED_BYTES = {
     "crops": 30_000,
@@ -103,7 +103,7 @@ def _made(options: WriteOptions, todo: list[int]) -> Iterator[dict[str, Any]]:
     pool = ProcessPoolExecutor(
         min(options.workers, len(todo)),
         multiprocessing.get_context("spawn"),
-        initializer=_end_with_parent,
+        initializer=end_with_parent,
     )
     failure: BaseException | None = None
     try:
@@ -128,8 +128,8 @@ def _made(options: WriteOptions, todo: list[int]) -> Iterator[dict[str, Any]]:
         raise failure
 
 
-def _end_with_parent() -> None:
-    """Let this worker end when the writing process is killed, which tells its workers nothing."""
+def end_with_parent() -> None:
+    """Let a worker end when the process that began it is killed, which tells workers nothing."""
     parent = multiprocessing.parent_process()
     if parent is None:
         return
@@ -150,21 +150,21 @@ def _worker(options: WriteOptions, start: int) -> dict[str, Any]:
     return _guarded(options, start, _studios[options.facekit])
 
 
-def _studio(facekit: Path) -> Studio:
+def _studio(facekit: Path, pictures_per_person: int = PICTURES_PER_PERSON) -> Studio:
     """A studio of this process; raises :class:`WriteError` where nothing can be drawn."""
     # The software rasteriser would start a thread per core in every worker.
     os.environ.setdefault("LP_NUM_THREADS", "0")
     cv2.setNumThreads(1)
     try:
-        return Studio(load_facekit(facekit))
+        return Studio(load_facekit(facekit), pictures_per_person=pictures_per_person)
     except (FileNotFoundError, ValueError, RuntimeError) as error:
         raise WriteError(str(error)) from None
 
 
-def make_studio(facekit: Path) -> Studio:
+def make_studio(facekit: Path, *, pictures_per_person: int = PICTURES_PER_PERSON) -> Studio:
     """A studio; raises :class:`SystemExit` with one line where nothing can be drawn."""
     try:
-        return _studio(facekit)
+        return _studio(facekit, pictures_per_person)
     except WriteError as error:
         raise SystemExit(str(error)) from None
 
