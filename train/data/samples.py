@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from train.factors import FACTORS
-from train.synth.outputs.pool import CLASS_ROWS
+from train.synth.outputs.pool import CLASSES_SHAPE
 from train.synth.outputs.pool import EYE_POINTS as EYE_POINTS
 from train.synth.outputs.pool import IDENTITY as IDENTITY
 from train.synth.outputs.pool import SIZE_PX as SIZE_PX
@@ -34,7 +34,6 @@ Floats = NDArray[np.float32]
 Integers = NDArray[np.int64]
 Pixels = NDArray[np.uint8]
 
-CLASSES_SHAPE = (CLASS_ROWS[1] - CLASS_ROWS[0], SIZE_PX)
 MOST_PITCH, MOST_YAW = 1.6, 3.15
 _TRIES = 50
 

@@ -71,6 +71,7 @@ def test_rows_are_what_the_studio_draws(whole, drawing):
         crop = drawing.crop(7, row, resolve_domains(name)[0])
         its = {key: array[row] for key, array in whole.arrays.items()}
         assert np.array_equal(its["image"], crop.rgb.transpose(2, 0, 1))
+        assert np.array_equal(its["classes"], crop.classes)
         for key in ("gaze", "sight_gaze", "head", "seen_head"):
             assert its[key] == pytest.approx(getattr(crop, key), abs=1e-6)
         assert its["points"] == pytest.approx(crop.landmarks_px[list(EYE_POINTS)], abs=1e-3)

@@ -24,10 +24,11 @@ from numpy.typing import ArrayLike, NDArray
 from clipgaze_sdk.writing import write_files
 from train.factors import FACTORS
 from train.json_files import read_json
+from train.synth.outputs.normalization import CLASS_ROWS
 
 SIZE_PX = 224
-CLASS_ROWS = (24, 136)
-"""Rows of the crop that ``classes`` holds: those around the eyes."""
+CLASSES_SHAPE = (CLASS_ROWS[1] - CLASS_ROWS[0], SIZE_PX)
+"""Height and width of what a crop's pixels show."""
 EYE_POINTS = (*range(17, 27), *range(27, 31), *range(36, 48), 68, 69)
 """Which of 68 landmarks and two irises tell where the eyes are and look: brows, the nose's bridge,
 lids, irises."""
@@ -40,7 +41,7 @@ EYE_STATES = ("visible", "half hidden", "hidden", "dark glasses", "closed")
 
 ARRAYS: dict[str, tuple[tuple[int, ...], str]] = {
     "image": ((3, SIZE_PX, SIZE_PX), "u1"),
-    "classes": ((CLASS_ROWS[1] - CLASS_ROWS[0], SIZE_PX), "u1"),
+    "classes": (CLASSES_SHAPE, "u1"),
     "gaze": ((2,), "f4"),
     "sight_gaze": ((2,), "f4"),
     "head": ((2,), "f4"),

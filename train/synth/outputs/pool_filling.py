@@ -22,10 +22,8 @@ import numpy as np
 from train.factors import FACTORS
 from train.synth.outputs.plan import PoolOptions, resolve_domains
 from train.synth.outputs.pool import (
-    CLASS_ROWS,
     EYE_POINTS,
     EYE_STATES,
-    SIZE_PX,
     UNKNOWN,
     CropPool,
     PoolError,
@@ -107,7 +105,7 @@ def crop_values(crop: Crop, person: int, domain: int) -> dict[str, Any]:
     factors = [int(record["factors"][f.name]) if f.name in shown else UNKNOWN for f in FACTORS]
     return {
         "image": crop.rgb.transpose(2, 0, 1),
-        "classes": np.zeros((CLASS_ROWS[1] - CLASS_ROWS[0], SIZE_PX), np.uint8),
+        "classes": crop.classes,
         "gaze": crop.gaze,
         "sight_gaze": crop.sight_gaze,
         "head": crop.head,
