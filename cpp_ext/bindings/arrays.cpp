@@ -142,6 +142,8 @@ template InputArray<float> input_array<float>(const py::object&, const char*,
                                               const std::vector<py::ssize_t>&);
 template InputArray<double> input_array<double>(const py::object&, const char*,
                                                 const std::vector<py::ssize_t>&);
+template InputArray<std::int64_t> input_array<std::int64_t>(const py::object&, const char*,
+                                                            const std::vector<py::ssize_t>&);
 
 py::array_t<float> output_array(const py::object& out, const std::vector<py::ssize_t>& shape) {
     if (out.is_none()) return py::array_t<float>(shape);

@@ -53,18 +53,19 @@ void warp_row(const ImageView& image, const RowMap& row, const ChannelMap& map,
     }
 }
 
-/// The pixels that the crops can touch; the whole image where a crop crosses the horizon.
-Region touched_region(const ImageView& image, const double* homographies, std::int64_t count,
-                      int width, int height) {
+/// The pixels that the parts can touch; the whole image where one crosses the horizon.
+Region touched_region(const ImageView& image, const double* homographies,
+                      const std::vector<WarpPart>& parts, int height) {
     double low[2] = {INFINITY, INFINITY};
     double high[2] = {-INFINITY, -INFINITY};
     const Region all = {0, 0, image.width, image.height};
-    for (std::int64_t n = 0; n < count; ++n) {
+    for (std::size_t n = 0; n < parts.size(); ++n) {
         const double* h = homographies + 9 * n;
         double sign = 0.0;
         for (int corner = 0; corner < 4; ++corner) {
-            const double x = (corner & 1) != 0 ? width - 1 : 0;
-            const double y = (corner & 2) != 0 ? height - 1 : 0;
+            // The outer edges: several samples of a pixel lie around its centre.
+            const double x = (corner & 1) != 0 ? parts[n].width - 0.5 : -0.5;
+            const double y = (corner & 2) != 0 ? height - 0.5 : -0.5;
             const double w = h[6] * x + h[7] * y + h[8];
             if (corner == 0) sign = w;
             if (!(w * sign > 0.0)) return all;
@@ -90,6 +91,55 @@ Region touched_region(const ImageView& image, const double* homographies, std::i
     region.y_end = std::max(region.y_end, std::min(region.y_begin + 2, image.height));
     return region;
 }
+
+/// Rows of a part whose pixels are means: each row is sampled `n` times as fine in both directions,
+/// into a strip of its own, and averaged.
+class MeanRows {
+  public:
+    MeanRows(const WarpPart& part, const double* homography)
+        : width_(part.width), n_(part.samples), h_(homography) {
+        strip_.resize(3 * static_cast<std::size_t>(width_) * n_ * n_);
+    }
+
+    void warp(const ImageView& source, const Region& region, const ChannelMap& map, int y,
+              const PlanesView& out) {
+        // Sample (u, v) of the row lies at ((u + 0.5) / n - 0.5, y + (v + 0.5) / n - 0.5).
+        const double step = 1.0 / n_, first = 0.5 * step - 0.5;
+        double fine[9];
+        for (int k = 0; k < 9; k += 3) {
+            fine[k] = h_[k] * step;
+            fine[k + 1] = h_[k + 1] * step;
+            fine[k + 2] = h_[k] * first + h_[k + 1] * (y + first) + h_[k + 2];
+        }
+        const std::ptrdiff_t row = static_cast<std::ptrdiff_t>(width_) * n_;
+        const PlanesView strip = {strip_.data(), width_ * n_, n_, row, row * n_};
+        warp_rows(source, region.x_begin, region.y_begin, fine, map, 0, n_, strip);
+        for (int c = 0; c < 3; ++c) {
+            average(strip_.data() + c * row * n_,
+                    out.data + c * out.plane_stride + y * out.row_stride);
+        }
+    }
+
+  private:
+    /// Of the n rows of n * width samples from `fine` on, which is overwritten.
+    void average(float* fine, float* target) const {
+        const int count = width_ * n_;
+        for (int v = 1; v < n_; ++v) {
+            const float* next = fine + static_cast<std::ptrdiff_t>(v) * count;
+            for (int u = 0; u < count; ++u) fine[u] += next[u];
+        }
+        const float share = 1.0F / static_cast<float>(n_ * n_);
+        for (int x = 0; x < width_; ++x, fine += n_) {
+            float sum = fine[0];
+            for (int u = 1; u < n_; ++u) sum += fine[u];
+            target[x] = sum * share;
+        }
+    }
+
+    int width_, n_;
+    const double* h_;
+    std::vector<float> strip_;
+};
 
 }  // namespace
 
@@ -128,30 +178,45 @@ void warp_rows(const ImageView& image, int origin_x, int origin_y, const double*
     }
 }
 
-void warp_normalize(const ImageView& image, const double* homographies, std::int64_t count,
-                    int width, int height, const Normalization& normalization, int threads,
-                    float* out) {
-    if (count == 0) return;
+std::vector<WarpPart> whole_crops(std::int64_t count, int width) {
+    std::vector<WarpPart> parts;
+    for (std::int64_t n = 0; n < count; ++n) parts.push_back({n, 0, width, 1});
+    return parts;
+}
+
+void warp_normalize(const ImageView& image, const double* homographies,
+                    const std::vector<WarpPart>& parts, int width, int height,
+                    const Normalization& normalization, int threads, float* out) {
+    if (parts.empty()) return;
     ImageView source = image;
     Region region = {0, 0, image.width, image.height};
     std::vector<std::uint8_t> storage;
     const bool tiny = image.width < 2 || image.height < 2;
     if (image.format == PixelFormat::kNv12) {
-        region = touched_region(image, homographies, count, width, height);
+        region = touched_region(image, homographies, parts, height);
     }
     if (tiny || image.format == PixelFormat::kNv12) {
         source = interleaved_copy(image, region, threads, storage);
     }
     const ChannelMap map = channel_map(source.format, normalization, kWeightOne);
     const std::ptrdiff_t plane = static_cast<std::ptrdiff_t>(width) * height;
-    parallel_for(count * height, threads, [&](std::int64_t begin, std::int64_t end) {
+    const auto rows = static_cast<std::int64_t>(parts.size()) * height;
+    parallel_for(rows, threads, [&](std::int64_t begin, std::int64_t end) {
         while (begin < end) {
-            const std::int64_t crop = begin / height;
-            const std::int64_t stop = std::min(end, (crop + 1) * height);
-            const PlanesView planes = {out + 3 * plane * crop, width, height, width, plane};
-            warp_rows(source, region.x_begin, region.y_begin, homographies + 9 * crop, map,
-                      static_cast<int>(begin - crop * height),
-                      static_cast<int>(stop - crop * height), planes);
+            const std::int64_t n = begin / height;
+            const std::int64_t stop = std::min(end, (n + 1) * height);
+            const WarpPart& part = parts[static_cast<std::size_t>(n)];
+            const PlanesView planes = {out + 3 * plane * part.output + part.left, part.width,
+                                       height, width, plane};
+            const int first = static_cast<int>(begin - n * height);
+            const int last = static_cast<int>(stop - n * height);
+            if (part.samples == 1) {
+                warp_rows(source, region.x_begin, region.y_begin, homographies + 9 * n, map, first,
+                          last, planes);
+            } else {
+                MeanRows means(part, homographies + 9 * n);
+                for (int y = first; y < last; ++y) means.warp(source, region, map, y, planes);
+            }
             begin = stop;
         }
     });

@@ -15,6 +15,7 @@ def warp_normalize(
     color: Literal["bgr", "rgb", "nv12"] = "bgr",
     output_color: Literal["bgr", "rgb"] = "rgb",
     threads: int = 1,
+    parts: NDArray[np.int64] | None = None,
     out: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]: ...
 def letterbox_normalize(

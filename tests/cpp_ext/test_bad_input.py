@@ -60,6 +60,44 @@ def test_warp_says_what_is_wrong(changes, message):
         warp(**changes)
 
 
+OUT = np.empty((1, 3, 4, 5), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ((1, 0, 5, 1), "parts: crop: got 1, expected 0 to 0"),
+        ((-1, 0, 5, 1), "parts: crop: got -1"),
+        ((0, 5, 1, 1), "parts: first column: got 5, expected 0 to 4"),
+        ((0, -1, 5, 1), "parts: first column: got -1"),
+        ((0, 2, 4, 1), "parts: width: got 4, expected 1 to 3"),
+        ((0, 2, 0, 1), "parts: width: got 0"),
+        ((0, 0, 5, 0), "parts: samples: got 0, expected 1 to 16"),
+        ((0, 0, 5, 17), "parts: samples: got 17"),
+        ((0, 0, 2**62, 1), r"parts: width: got 4.61169e\+18, expected 1 to 5"),
+    ],
+)
+def test_parts_outside_of_their_crop_are_refused(row, message):
+    with pytest.raises(ValueError, match=message):
+        warp(parts=np.array([row]), out=OUT)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"parts": np.zeros((1, 4))}, "parts: got float64"),
+        ({"parts": np.array([[0, 0, 5]])}, r"parts: got int64 of shape \(1, 3\), expected"),
+        ({"parts": np.array([[0, 0, 2, 1]] * 2)}, r"expected int64 of shape \(1, 4\)"),
+        ({"parts": [[0, 0, 5, 1]]}, "parts: got list"),
+        ({"out": None}, "out: got None, expected the array that the parts are written to"),
+        ({"out": np.empty((1, 3, 5, 5), np.float32)}, r"shape \(N, 3, 4, 5\)"),
+    ],
+)
+def test_parts_say_what_is_wrong(changes, message):
+    with pytest.raises(ValueError, match=message):
+        warp(**{"parts": np.array([[0, 0, 5, 1]]), "out": OUT, **changes})
+
+
 def test_read_only_out_is_refused():
     out = np.zeros((1, 3, 4, 5), np.float32)
     out.setflags(write=False)

@@ -66,6 +66,43 @@ def test_agrees_with_its_twin(data):
     assert grey_levels(crops - expected) < TOLERANCE_LEVELS
 
 
+@settings(max_examples=100, deadline=None)
+@given(data=st.data())
+def test_parts_agree_with_their_twin(data):
+    """Two crops, each of two parts beside a column that no part fills."""
+    color = data.draw(st.sampled_from(["bgr", "rgb", "nv12"]))
+    image = noise(66, 70) if color == "nv12" else noise(44, 70, 3)
+    left, right = data.draw(st.integers(1, 80)), data.draw(st.integers(1, 80))
+    width, height = left + 1 + right, data.draw(st.integers(1, 12))
+    samples = data.draw(st.lists(st.integers(1, 4), min_size=4, max_size=4))
+    columns = [(0, left), (left + 1, right)] * 2
+    parts = np.array([(k // 2, *columns[k], samples[k]) for k in range(4)])
+    matrices = np.array([data.draw(homographies(70, 44, w, height)) for _, w in columns])
+    order = data.draw(st.permutations(range(4)))
+    out = np.full((2, 3, height, width), 7, np.float32)
+    threads = data.draw(st.integers(1, 3))
+    options = {"parts": parts[order], "out": out, "threads": threads, "color": color}
+    assert warp(image, matrices[order], width, height, **options) is out
+    assert (out[..., left] == 7).all()
+    for (k, begin, w, n), matrix in zip(parts.tolist(), matrices, strict=True):
+        expected = twins.warp_part(
+            image, matrix, width=w, height=height, samples=n, mean=MEAN, std=STD, color=color
+        )
+        assert grey_levels(out[k, :, :, begin : begin + w] - expected) < TOLERANCE_LEVELS
+
+
+def test_the_mean_of_samples_is_that_of_the_pixels_below():
+    image = noise(24, 40, 3)
+    out = np.empty((1, 3, 6, 10), np.float32)
+    matrix = np.array([[[4, 0, 1.5], [0, 4, 1.5], [0, 0, 1.0]]])
+    options = {"mean": (0, 0, 0), "std": (1 / 255,) * 3, "output_color": "bgr", "out": out}
+    for samples in (2, 4):  # places between two pixels, and at each
+        parts = np.array([[0, 0, 10, samples]])
+        warp_normalize(image, matrix, width=10, height=6, parts=parts, **options)
+        expected = image.reshape(6, 4, 10, 4, 3).mean(axis=(1, 3)).transpose(2, 0, 1)
+        np.testing.assert_allclose(out[0], expected, atol=0.01)
+
+
 def test_agrees_with_its_twin_far_from_the_origin():
     image = noise(300, 9000, 3)
     matrix = np.array([[[1.3, 0.02, 8500.3], [0.1, 0.9, 150.7], [1e-5, 2e-5, 1]]])
@@ -240,5 +277,22 @@ def test_threads_do_not_change_the_result():
         np.testing.assert_array_equal(warp(image, matrices, 61, 33, threads=threads), expected)
 
 
+@pytest.mark.parametrize("color", ["bgr", "nv12"])
+@pytest.mark.parametrize("values", [np.nan, np.inf, 1e308, 5e-324, 0.0])
+def test_means_of_degenerate_homographies_are_levels_of_the_image(values, color):
+    image = noise(12, 10) if color == "nv12" else noise(8, 10, 3)
+    levels = twins.ordered(image, color, "rgb")
+    out = np.full((1, 3, 5, 30), np.nan, np.float32)
+    parts = np.array([[0, 0, 20, 3], [0, 20, 10, 1]])
+    maps = np.stack([np.full((3, 3), values), np.eye(3)])
+    options = {"mean": (0, 0, 0), "std": (1 / 255,) * 3, "color": color, "out": out}
+    warp_normalize(image, maps, width=30, height=5, parts=parts, **options)
+    assert out.min() >= levels.min() - TOLERANCE_LEVELS
+    assert out.max() <= levels.max() + TOLERANCE_LEVELS
+
+
 def test_no_crops():
     assert warp(noise(4, 4, 3), np.empty((0, 3, 3)), 6, 5).shape == (0, 3, 5, 6)
+    out = np.ones((2, 3, 5, 6), np.float32)
+    warp(noise(4, 4, 3), np.empty((0, 3, 3)), 6, 5, parts=np.empty((0, 4), np.int64), out=out)
+    assert (out == 1).all()

@@ -57,6 +57,15 @@ def warp_normalize(
     return crops
 
 
+def warp_part(image, matrix, *, width, height, samples, mean, std, **colors) -> np.ndarray:
+    """(3, height, width): means over samples x samples places spread evenly over each pixel."""
+    fine = np.diag([1 / samples, 1 / samples, 1])
+    fine[:2, 2] = 0.5 / samples - 0.5
+    size = {"width": width * samples, "height": height * samples}
+    (crop,) = warp_normalize(image, [matrix @ fine], **size, mean=mean, std=std, **colors)
+    return crop.reshape(3, height, samples, width, samples).mean(axis=(2, 4))
+
+
 def area_weights(count: int, scale: float, length: int) -> np.ndarray:
     """(count, length): how much of each source pixel lies under each output pixel."""
     begin = np.arange(count)[:, None] / scale

@@ -67,6 +67,17 @@ std::vector<double> random_maps(Random& random, const ImageView& view, int count
     return maps;
 }
 
+/// Crops cut into parts beside each other, some of whose pixels are means of several samples.
+std::vector<WarpPart> random_parts(Random& random, int count, int width) {
+    std::vector<WarpPart> parts;
+    for (int i = 0; i < count; ++i) {
+        const int cut = random.whole(0, width);
+        if (cut > 0) parts.push_back({i, 0, cut, random.whole(1, 4)});
+        parts.push_back({i, cut, width - cut, random.whole(1, 4)});
+    }
+    return parts;
+}
+
 Normalization random_normalization(Random& random) {
     Normalization normalization;
     for (int c = 0; c < 3; ++c) {
@@ -110,10 +121,13 @@ bool write_pictures(Random& random, std::FILE* file) {
         const std::size_t plane = static_cast<std::size_t>(width) * height;
 
         const int count = random.whole(1, 4);
-        const std::vector<double> maps = random_maps(random, picture.view, count);
+        const std::vector<WarpPart> parts =
+            k % 2 == 0 ? whole_crops(count, width) : random_parts(random, count, width);
+        const std::vector<double> maps =
+            random_maps(random, picture.view, static_cast<int>(parts.size()));
         std::vector<float> crops(3 * plane * count);
         same &= agree(crops, [&](int threads, float* out) {
-            warp_normalize(picture.view, maps.data(), count, width, height, normalization, threads,
+            warp_normalize(picture.view, maps.data(), parts, width, height, normalization, threads,
                            out);
         });
         to_grey_levels(crops, normalization, plane);

@@ -39,7 +39,9 @@ double work(const std::vector<std::uint8_t>& pixels, unsigned seed) {
         std::vector<double> maps(9 * static_cast<std::size_t>(count));
         for (double& number : maps) number = real() * (whole(0, 20) == 0 ? 1e30 : 1.0);
         std::vector<float> out(static_cast<std::size_t>(3 * width * height) * (count + 1));
-        warp_normalize(view, maps.data(), count, width, height, Normalization(), threads,
+        std::vector<WarpPart> parts = whole_crops(count, width);
+        for (WarpPart& part : parts) part.samples = whole(1, 4);
+        warp_normalize(view, maps.data(), parts, width, height, Normalization(), threads,
                        out.data());
         letterbox_normalize(view, width, height, Normalization(), threads,
                             out.data() + static_cast<std::size_t>(3 * width * height) * count);
