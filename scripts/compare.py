@@ -12,10 +12,10 @@ thread, and the ratio new to old over rounds that take turns.
 from __future__ import annotations
 
 import importlib
-import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,10 @@ import cv2
 import numpy as np
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+from train.eval.turns import in_turn, ratio_of, read_clip  # noqa: E402
+
 ROUNDS = 14
 
 
@@ -73,11 +77,12 @@ def numbers(results: list[Any]) -> list[np.ndarray]:
     ]
 
 
-def read_clip(path: Path) -> list[Any]:
-    capture, images = cv2.VideoCapture(str(path)), []
-    while (read := capture.read())[0]:
-        images.append(read[1])
-    return images
+def timed(version: Version, task: Callable[[Version], object], count: int) -> float:
+    """Milliseconds of each of the ``count`` images that a task takes."""
+    version.use()
+    start = time.perf_counter()
+    task(version)
+    return 1e3 * (time.perf_counter() - start) / count
 
 
 def main(old_checkout: str, *pictures: str) -> int:
@@ -103,18 +108,11 @@ def main(old_checkout: str, *pictures: str) -> int:
         "followed, two faces": (25, lambda version: version.stream([portrait] * 25)),
     }
     for name, (count, task) in work.items():
-        taken: dict[Version, list[float]] = {old: [], new: []}
-        for turn in range(ROUNDS):
-            for version in (old, new) if turn % 2 else (new, old):
-                version.use()
-                start = time.perf_counter()
-                task(version)
-                taken[version].append(1e3 * (time.perf_counter() - start) / count)
-        ratios = [b / a for a, b in zip(taken[old], taken[new], strict=True)]
+        times = in_turn(*(partial(timed, version, task, count) for version in (old, new)), ROUNDS)
+        of = ratio_of(*times)
         print(
-            f"{name:20} {statistics.median(taken[old]):6.2f} ms before "
-            f"{statistics.median(taken[new]):6.2f} now, ratio {statistics.median(ratios):.3f} "
-            f"({min(ratios):.2f} to {max(ratios):.2f})"
+            f"{name:20} {of['old']:6.2f} ms before {of['new']:6.2f} now, "
+            f"ratio {of['ratio']:.3f} ({of['least']:.2f} to {of['most']:.2f})"
         )
     return 0 if worst <= 1e-4 else 1
 

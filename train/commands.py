@@ -37,6 +37,7 @@ COMMANDS: dict[str, str] = {
     "train.eval.claims": "test what the method claims, by probes",
     "train.eval.features": "draw features before and after the separator",
     "train.eval.learning_curve": "show how the error fell with training",
+    "train.eval.pairs": "time two sets of networks in turns",
     "train.eval.real": "measure gaze and irises on real people, with intervals",
     "train.eval.rendered": "measure gaze and irises on rendered people, with intervals",
     "train.photos": "look at the SDK on photographs of real people",

@@ -43,6 +43,7 @@ NOT_RUN = {
     "train.ablation": "minutes; run by tests/train/ablation",
     "train.clip.identity": "needs ICT-FaceKit; run by tests/train/clip",
     "train.eval.bundled": "needs the rendered frozen set; run by tests/train/eval",
+    "train.eval.pairs": "timed on a quiet machine; run by tests/train/eval",
     "train.eval.real": "needs photographs; run by tests/train/eval",
     "train.eval.rendered": "needs rendered pictures; run by tests/train/eval",
     "eyediap:": "run by tests/train/eval/test_network_files.py",
