@@ -6,6 +6,7 @@ network looks at is said by its card: here it is cut out of those crops.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -126,9 +127,9 @@ class NetworkFile:
         bottom = float((self._crop_from_input @ (0.0, height - 0.5, 1.0))[1])
         return top + 0.5, bottom + 0.5
 
-    def ask(self, image: Tensor) -> Answers:
-        """``gaze`` (B, 2) and ``log_sigma`` (B,) of uint8 RGB crops (B, 3, 224, 224)."""
-        pictures = np.ascontiguousarray(image.numpy().transpose(0, 2, 3, 1))
+    def ask(self, samples: Mapping[str, Tensor]) -> Answers:
+        """``gaze`` (B, 2) and ``log_sigma`` (B,) of a batch of ``train.data.samples``."""
+        pictures = np.ascontiguousarray(samples["image"].numpy().transpose(0, 2, 3, 1))
         whole = self._crop_from_input[None]
         crops = self._network.crops([CropRequest(picture, whole) for picture in pictures])
         gaze, log_sigma = self._network.run(crops)

@@ -81,18 +81,22 @@ def predict(
     model = model.to(device).eval()
     names = ("gaze", "log_sigma", *(("f", "f_re", "pooled") if features else ()))
 
-    def ask(image: Tensor) -> Answers:
+    def ask(samples: Mapping[str, Tensor]) -> Answers:
         with torch.inference_mode():
-            out = model(image.to(device))
+            out = model.of({name: values.to(device) for name, values in samples.items()})
         return {name: getattr(out, name).float().cpu().numpy() for name in names}
 
     return predictions(ask, dataset, batch=batch, workers=workers)
 
 
 def predictions(
-    ask: Callable[[Tensor], Answers], dataset: GazeDataset, *, batch: int = 128, workers: int = 0
+    ask: Callable[[Mapping[str, Tensor]], Answers],
+    dataset: GazeDataset,
+    *,
+    batch: int = 128,
+    workers: int = 0,
 ) -> Predictions:
-    """As :func:`predict`, of anything that answers uint8 RGB crops (B, 3, 224, 224)."""
+    """As :func:`predict`, of anything that answers batches of ``train.data.samples``."""
     loader: DataLoader[Any] = DataLoader(
         dataset,  # type: ignore[arg-type]
         batch_size=batch,
@@ -104,7 +108,7 @@ def predictions(
     done = 0
     for samples in loader:
         own = samples["index"].numpy() == np.arange(done, done + len(samples["index"]))
-        for name, values in ask(samples["image"]).items():
+        for name, values in ask(samples).items():
             values[~own] = np.nan
             parts.setdefault(name, []).append(values)
         done += len(own)

@@ -138,7 +138,7 @@ class Augmentation:
         if self.strength == 0:
             out["image"] = self._floats(batch["image"][..., slice(*self.rows), :])
             return out
-        draw = _Draws(self.seed, step, total, slice(first, first + size), batch["image"].device)
+        draw = Draws(self.seed, step, total, slice(first, first + size), batch["image"].device)
         flipped = draw.chance(0.5)  # drawn in any case, so that all else is the same
         out |= {"image": self._floats(batch["image"])}
         if self.mirrored:
@@ -153,8 +153,8 @@ class Augmentation:
         if "points" in out:
             out["points"] = turn_points(out["points"], new_from_old, zoom)
         x = turn_images(out["image"], new_from_old, zoom, self.rows)
-        x = _coarse(_hidden(x, draw, self.strength), draw, self.strength)
-        x = _noisy(_colored(x, draw, self.strength), draw, self.strength)
+        x = coarse(hidden(x, draw, self.strength), draw, self.strength)
+        x = noisy(colored(x, draw, self.strength), draw, self.strength)
         out["image"] = x.clamp(0, 1)
         return out
 
@@ -166,7 +166,7 @@ class Augmentation:
         return (rows[..., ::2] + rows[..., 1::2]).float() / (4 * 255)
 
 
-class _Draws:
+class Draws:
     """Random numbers for some rows of the whole batch."""
 
     def __init__(self, seed: int, step: int, total: int, part: slice, device: torch.device) -> None:
@@ -190,7 +190,7 @@ class _Draws:
         return (self.uniform() < share).nonzero()[:, 0].to(self.device, non_blocking=True)
 
 
-def _hidden(x: Tensor, draw: _Draws, strength: float) -> Tensor:
+def hidden(x: Tensor, draw: Draws, strength: float) -> Tensor:
     """A patch of one colour hides something in a quarter of them."""
     height, width = x.shape[-2:]
     there = draw.chance(0.25 * strength)[:, None]
@@ -205,20 +205,20 @@ def _hidden(x: Tensor, draw: _Draws, strength: float) -> Tensor:
     return torch.where(patch, color, x)
 
 
-def _coarse(x: Tensor, draw: _Draws, strength: float) -> Tensor:
+def coarse(x: Tensor, draw: Draws, strength: float) -> Tensor:
     """Blur some, and take away the fine detail of others."""
-    blurred, coarse = draw.rows(0.15 * strength), draw.rows(0.15 * strength)
+    blurred, rough = draw.rows(0.15 * strength), draw.rows(0.15 * strength)
     if len(blurred):
         soft = F.avg_pool2d(x[blurred], 5, 1, 2, count_include_pad=False)
         x = x.index_copy(0, blurred, soft)
-    if len(coarse):
-        small = F.avg_pool2d(x[coarse], 3, 3, ceil_mode=True, count_include_pad=False)
+    if len(rough):
+        small = F.avg_pool2d(x[rough], 3, 3, ceil_mode=True, count_include_pad=False)
         back = F.interpolate(small, x.shape[-2:], mode="bilinear", align_corners=False)
-        x = x.index_copy(0, coarse, back)
+        x = x.index_copy(0, rough, back)
     return x
 
 
-def _colored(x: Tensor, draw: _Draws, strength: float) -> Tensor:
+def colored(x: Tensor, draw: Draws, strength: float) -> Tensor:
     """Exposure, tint, contrast; a tenth lose their colour."""
     tint = 0.2 * draw.normal(1) + 0.07 * draw.normal(3)
     gain = torch.exp(strength * tint).to(x.device, non_blocking=True)[:, :, None, None]
@@ -230,7 +230,7 @@ def _colored(x: Tensor, draw: _Draws, strength: float) -> Tensor:
     return torch.where(grey, x.mean(1, keepdim=True), x)
 
 
-def _noisy(x: Tensor, draw: _Draws, strength: float) -> Tensor:
+def noisy(x: Tensor, draw: Draws, strength: float) -> Tensor:
     """Grain of a level of its own per picture: one tile, rolled to another place in each."""
     height, width = x.shape[-2:]
     level = (0.06 * strength * draw.uniform() * (draw.uniform() < 0.5)).to(

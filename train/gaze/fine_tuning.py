@@ -123,7 +123,7 @@ def fine_tune(
     samples = dict(collate([data[int(row)] for row in rows]))
     gaze = samples["gaze"].numpy().astype(np.float64)
     person = samples["person"].numpy()
-    before = errors_deg(_gaze(start, samples["image"]), gaze)
+    before = errors_deg(_gaze(start, samples), gaze)
     report: Figures = {
         "init": init.name,
         "data": {"name": data.name, "pictures": len(rows), "people": len(np.unique(person))},
@@ -133,7 +133,7 @@ def fine_tune(
     if options.folds:
         report["cross_validation"] = _cross_validated(start, samples, before, options)
     tuned = _tuned(start, samples, np.arange(len(rows)), options, draw=0)
-    report["fitted_deg"] = float(errors_deg(_gaze(tuned, samples["image"]), gaze).mean())
+    report["fitted_deg"] = float(errors_deg(_gaze(tuned, samples), gaze).mean())
     out.mkdir(parents=True, exist_ok=True)
     weights = {name: value.cpu() for name, value in tuned.state_dict().items()}
     counts = {"samples": len(rows), "people": report["data"]["people"]}
@@ -180,11 +180,10 @@ def _tuned(
 ) -> GazeModel:
     """The network tuned on some rows."""
     model = deepcopy(start)
-    own = {name: samples[name][torch.from_numpy(rows)] for name in ("image", "gaze")}
     tune(
         model,
         parameters_of(model, options.layers),
-        own,
+        _rows(samples, rows),
         options,
         key=(options.seed, 47, draw),
         seed=options.seed * 1009 + draw,
@@ -198,16 +197,17 @@ def _cross_validated(
     start: GazeModel, samples: dict[str, Tensor], before: Floats, options: FineTuneOptions
 ) -> Figures:
     """Errors of each fold by networks that were tuned on the others."""
-    image, gaze = samples["image"], samples["gaze"].numpy().astype(np.float64)
+    gaze = samples["gaze"].numpy().astype(np.float64)
     fold, kind = folds_of(samples["person"].numpy(), options.folds)
-    first = _gaze(start, image)
+    first = _gaze(start, samples)
     after, shifted = np.empty(len(gaze)), np.empty(len(gaze))
     each = []
     for number in range(int(fold.max()) + 1):
         inside = fold == number
         others = np.flatnonzero(~inside)
         tuned = _tuned(start, samples, others, options, draw=1 + number)
-        after[inside] = errors_deg(_gaze(tuned, image[torch.from_numpy(inside)]), gaze[inside])
+        left_out = _rows(samples, np.flatnonzero(inside))
+        after[inside] = errors_deg(_gaze(tuned, left_out), gaze[inside])
         shift = (gaze[others] - first[others]).mean(0)
         shifted[inside] = errors_deg(first[inside] + shift, gaze[inside])
         found = {"pictures": int(inside.sum()), "tuned_on": len(others)}
@@ -225,11 +225,19 @@ def _cross_validated(
     }
 
 
+def _rows(samples: dict[str, Tensor], rows: NDArray[np.int64]) -> dict[str, Tensor]:
+    chosen = torch.from_numpy(rows)
+    return {name: values[chosen] for name, values in samples.items()}
+
+
 @torch.inference_mode()
-def _gaze(model: GazeModel, image: Tensor) -> Floats:
-    """Pitch and yaw (N, 2) in radians of uint8 crops (N, 3, 224, 224)."""
+def _gaze(model: GazeModel, samples: dict[str, Tensor]) -> Floats:
+    """Pitch and yaw (N, 2) in radians of a batch of N samples."""
     device = model.gaze.weight.device
-    parts = [model(part.to(device)).gaze.cpu() for part in image.split(64)]
+    parts = []
+    for start in range(0, len(samples["gaze"]), 64):
+        part = {k: v[start : start + 64].to(device) for k, v in samples.items()}
+        parts.append(model.of(part).gaze.cpu())
     return torch.cat(parts).numpy().astype(np.float64)
 
 

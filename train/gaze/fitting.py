@@ -76,6 +76,9 @@ def train_one(
         half=recipe.half,
         separator=recipe.separator,
         signed=recipe.signed,
+        heat=recipe.heat,
+        told=recipe.told,
+        standardized=recipe.standardized,
     )
     if recipe.init:
         start_from(model, Path(recipe.init))
@@ -87,7 +90,7 @@ def train_one(
                 f"{source.name} knows neither landmarks nor heads, so landmarks="
                 f"{recipe.landmarks:g} has nothing to learn from; set landmarks=0"
             )
-        method.add_landmarks(recipe.landmarks)
+        method.add_landmarks(recipe.landmarks, recipe.segmentation)
     if method.needs_clip:
         _check_teacher(teacher, source, recipe)
     else:
@@ -124,7 +127,7 @@ def start_from(model: GazeModel, folder: Path) -> None:
     own, theirs = model.architecture, other.architecture
     differ = [
         f"{name}={getattr(theirs, name)} (here {getattr(own, name)})"
-        for name in ("backbone", "width", "band", "half")
+        for name in ("backbone", "width", "band", "half", "heat", "told", "standardized")
         if getattr(own, name) != getattr(theirs, name)
     ]
     if differ:
@@ -155,7 +158,8 @@ def gaze_errors(
     parts = []
     with torch.inference_mode():
         for samples in loader:
-            predicted = model(samples["image"].to(device)).gaze.double()
+            moved = {name: values.to(device) for name, values in samples.items()}
+            predicted = model.of(moved).gaze.double()
             parts.append(angular_error(predicted, samples["gaze"].to(device).double()).cpu())
     return torch.cat(parts).numpy()
 

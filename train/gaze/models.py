@@ -2,12 +2,14 @@
 
     x ──E──> f ──M──> f_re ──F──> (pitch, yaw)
 
-Any CNN of timm can be E, besides ``small``, ``medium`` and ``twin``, this project's own for CPUs.
+Any CNN of timm can be E, besides this project's own for CPUs: ``eyes``, which looks at sheets of
+eye patches (``train.gaze.sheets``), and ``small``, ``medium`` and ``twin``.
 """
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
@@ -16,6 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from train.front.networks import Block, conv
+from train.gaze import sheets
+from train.gaze.eye_backbone import EyeBackbone, EyeSigns
 
 SIZE_PX = 224
 BAND = (32, 128)
@@ -24,9 +28,9 @@ BAND = (32, 128)
 MEAN, STD = (0.45, 0.40, 0.37), (0.25, 0.24, 0.24)
 """Of pixels in [0, 1], for weights that start at random."""
 
-OWN = {"small": 16, "medium": 24, "twin": 24}
+OWN = {"small": 16, "medium": 24, "twin": 24, "eyes": 24}
 """This project's own backbones, and the channels that each starts with."""
-TWIN = "twin"
+TWIN, EYES = "twin", "eyes"
 
 LOG_SIGMA = -2.5
 """Natural log of the standard deviation in radians (4.7°) that an untrained model states."""
@@ -40,14 +44,16 @@ class Outputs(NamedTuple):
     log_sigma: Tensor
     """(B, 1) natural log of one standard deviation of the gaze's angular error, in radians."""
     f: Tensor
-    """(B, width) feature before the separator; a twin's of the picture as it is."""
+    """(B, width) feature before the separator; with two ways, of the picture as it is."""
     f_re: Tensor
     """(B, width) feature after it; likewise."""
     feature_map: Tensor
     """(B, C, h, w) the backbone's last map, before pooling."""
     pooled: Tensor
-    """(B, ways, P) what the backbone's head gives: two ways of a twin, of the picture as it is and
-    of its mirror image, else one.  :meth:`GazeModel.answer` says the rest."""
+    """(B, ways, P) what the backbone's head gives: two ways of ``twin`` and ``eyes``, of the
+    picture as it is and of its mirror image, else one.  :meth:`GazeModel.answer` says the rest."""
+    eyes: EyeSigns | None = None
+    """What ``eyes`` sees of lids and irises."""
 
 
 class ModelError(ValueError):
@@ -75,11 +81,17 @@ class Architecture:
     """Started from timm's weights for ImageNet, which have licences of their own."""
     mean: tuple[float, ...] = field(default=MEAN)
     std: tuple[float, ...] = field(default=STD)
+    heat: bool = True
+    """Of ``eyes``: gaze is also made of points that heat maps find."""
+    told: bool = False
+    """Of ``eyes``: the head's direction, as the pipeline sees it, is told."""
+    standardized: bool = False
+    """Of ``eyes``: each patch is seen less its own mean, over its own contrast."""
 
     @property
     def ways(self) -> int:
-        """How many rows of features a picture has: two of a twin."""
-        return 2 if self.backbone == TWIN else 1
+        """How many rows of features a picture has: two where a mirrored one is seen as well."""
+        return 2 if self.backbone in (TWIN, EYES) else 1
 
     @property
     def rows(self) -> tuple[int, int]:
@@ -89,6 +101,8 @@ class Architecture:
     @property
     def input_px(self) -> tuple[int, int]:
         """Height and width of what the backbone sees."""
+        if self.backbone == EYES:
+            return sheets.SHEET_PX
         shrink = 2 if self.half else 1
         return (self.rows[1] - self.rows[0]) // shrink, SIZE_PX // shrink
 
@@ -185,9 +199,12 @@ class GazeModel(nn.Module):
     E (:attr:`Architecture.signed`), M's shape (Linear, ReLU, Linear) and the uncertainty head are
     ours; that head reads f_re detached, so that it describes the gaze without changing it.
 
-    A ``twin`` sees two ways of a picture: as it is, and mirrored.  Gaze and uncertainty are of
-    both; f and f_re are of the first alone, so that L_d, W, L_ir, L_re, CDG and whatever looks at
-    features compare with CLIP what CLIP saw.  The second way shares all weights.
+    ``eyes`` takes sheets (B, 3, 48, 208) instead, and where it is ``told`` the head (B, 2);
+    :meth:`of` makes these of a batch of crops.
+
+    ``twin`` and ``eyes`` see two ways of a picture: as it is, and mirrored.  Gaze and uncertainty
+    are of both; f and f_re are of the first alone, so that L_d, W, L_ir, L_re, CDG and whatever
+    looks at features compare with CLIP what CLIP saw.  The second way shares all weights.
 
     Raises :class:`ModelError` for a backbone that timm has not, or weights that it cannot get.
     """
@@ -206,17 +223,30 @@ class GazeModel(nn.Module):
         half: bool = False,
         separator: bool = True,
         signed: bool = True,
+        heat: bool = True,
+        told: bool = False,
+        standardized: bool = False,
     ) -> None:
         super().__init__()
         if width < 1:
             raise ModelError(f"width is {width}; expected CLIP's, such as 512")
+        if backbone == EYES and (band or half):
+            raise ModelError("'eyes' sees patches of its own; leave band and half out")
+        if backbone != EYES and (told or standardized or not heat):
+            raise ModelError(f"{backbone!r} has no heat, told or standardized; 'eyes' has")
         mean, std = MEAN, STD
         if backbone in OWN:
             if pretrained:
                 raise ModelError(f"{backbone!r} has no pretrained weights; leave them out")
-            pixels = Architecture(band=band, half=half).input_px
-            kind = TwinBackbone if backbone == TWIN else SmallBackbone
-            self.backbone: Any = kind(*pixels, width, OWN[backbone])
+            self.backbone: Any
+            if backbone == EYES:
+                self.backbone = EyeBackbone(
+                    width, OWN[EYES], heat=heat, told=told, standardized=standardized
+                )
+            else:
+                pixels = Architecture(band=band, half=half).input_px
+                kind = TwinBackbone if backbone == TWIN else SmallBackbone
+                self.backbone = kind(*pixels, width, OWN[backbone])
             pooled = width
         else:
             self.backbone = _timm_backbone(backbone, pretrained)
@@ -224,7 +254,18 @@ class GazeModel(nn.Module):
             if pretrained:
                 mean, std = (tuple(self.backbone.pretrained_cfg[k]) for k in ("mean", "std"))
         self.architecture = Architecture(
-            backbone, width, band, half, separator, signed, pretrained, tuple(mean), tuple(std)
+            backbone,
+            width,
+            band,
+            half,
+            separator,
+            signed,
+            pretrained,
+            tuple(mean),
+            tuple(std),
+            heat,
+            told,
+            standardized,
         )
         self.map_channels = int(self.backbone.num_features)
         plain = pooled == width and not signed
@@ -241,10 +282,14 @@ class GazeModel(nn.Module):
         ways = torch.tensor([[1.0, 1.0], [1.0, -1.0]])
         self.register_buffer("ways", ways, persistent=False)
 
-    def forward(self, image: Tensor) -> Outputs:
-        """See the class."""
-        feature_map = self.backbone.forward_features(self.normalized(image))
-        pooled = self.backbone.forward_head(feature_map)
+    def forward(self, image: Tensor, told: Tensor | None = None) -> Outputs:
+        """See the class; ``told`` (B, 2) is the head's direction, for a model that is told it."""
+        eyes = None
+        if self.architecture.backbone == EYES:
+            feature_map, pooled, eyes = self.backbone(self.normalized(image), told)
+        else:
+            feature_map = self.backbone.forward_features(self.normalized(image))
+            pooled = self.backbone.forward_head(feature_map)
         # bfloat16 keeps three digits, too few for angles and for differences of cosines.
         with torch.autocast(image.device.type, enabled=False):
             pooled = pooled.float()
@@ -252,19 +297,40 @@ class GazeModel(nn.Module):
             if self.architecture.backbone == TWIN:
                 feature_map = self.backbone.whole_map(feature_map)
             by_picture = pooled.unflatten(0, (-1, self.architecture.ways))
-            return Outputs(gaze, log_sigma, f, f_re, feature_map.float(), by_picture)
+            return Outputs(gaze, log_sigma, f, f_re, feature_map.float(), by_picture, eyes)
+
+    def of(self, batch: Mapping[str, Tensor]) -> Outputs:
+        """What the model says of a batch of ``train.data.samples``, or of an augmented one."""
+        out: Outputs = self(self.seen(batch), self.told(batch))
+        return out
+
+    def seen(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """What the model looks at: crops (B, 3, 224, 224), or sheets (B, 3, 48, 208) of them."""
+        image = batch["image"]
+        if self.architecture.backbone != EYES or image.shape[-2:] == sheets.SHEET_PX:
+            return image
+        return sheets.cut(image, sheets.on_whole_pixels(sheets.eye_places(batch)))
+
+    def told(self, batch: Mapping[str, Tensor]) -> Tensor | None:
+        """The head (B, 2) as the pipeline saw it, else as it is, else facing the camera."""
+        if not self.architecture.told:
+            return None
+        unknown = torch.full((len(batch["image"]), 2), torch.nan, device=batch["image"].device)
+        head = batch.get("head", unknown)
+        seen = batch.get("seen_head", unknown)
+        return torch.where(seen.isfinite(), seen, head).nan_to_num()
 
     def answer(self, pooled: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """f, f_re, gaze, log_sigma of B pictures, of what the backbone's head gives (ways · B, P).
 
-        All that answers goes through here: training, adaptation, what is exported.  A twin says
-        two things of a picture, one row after the other, the second as if it were mirrored; they
-        count alike.
+        All that answers goes through here: training, adaptation, what is exported.  Where there
+        are two ways, two things are said of a picture, one row after the other, the second as if
+        it were mirrored; they count alike.
         """
         f = self.projection(pooled)
         f_re = self.separator(f)
         gaze, log_sigma = self.gaze(f_re), self.sigma(f_re.detach()) + LOG_SIGMA
-        if self.architecture.backbone == TWIN:
+        if self.architecture.ways == 2:
             f, f_re = f[::2], f_re[::2]
             gaze = (gaze.reshape(-1, 2, 2) * self.ways).mean(1)
             log_sigma = log_sigma.reshape(-1, 2, 1).mean(1)
@@ -272,7 +338,7 @@ class GazeModel(nn.Module):
 
     def pixels(self, image: Tensor) -> Tensor:
         """What the backbone looks at, float in [0, 1], (B, 3, *input_px)."""
-        if image.shape[-2] == SIZE_PX:
+        if image.shape[-2] == SIZE_PX and self.architecture.backbone != EYES:
             image = image[..., slice(*self.architecture.rows), :]
         if not image.is_floating_point():
             image = image.float() / 255
@@ -297,7 +363,15 @@ def model_of(architecture: Architecture) -> GazeModel:
     """A model with random weights of this architecture, to load weights into."""
     a = architecture
     model = GazeModel(
-        a.backbone, a.width, band=a.band, half=a.half, separator=a.separator, signed=a.signed
+        a.backbone,
+        a.width,
+        band=a.band,
+        half=a.half,
+        separator=a.separator,
+        signed=a.signed,
+        heat=a.heat,
+        told=a.told,
+        standardized=a.standardized,
     )
     model.architecture = architecture
     model.mean.copy_(torch.tensor(a.mean).view(1, 3, 1, 1))

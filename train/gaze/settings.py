@@ -11,12 +11,15 @@ Option = tuple[object, str]
 METHODS = ("erm", "pure_gaze", "cdg", "clip_gaze_minus", "clip_gaze")
 
 OPTIONS: dict[str, Option] = {
-    "backbone": ("resnet18", "small, medium, twin, or a CNN of timm"),
+    "backbone": ("resnet18", "eyes, small, medium, twin, or a CNN of timm"),
     "width": (512, "of the feature; CLIP's"),
     "band": (False, "see rows 32 to 127 of the crop only"),
     "half": (False, "see half the resolution; a quarter of the work"),
     "separator": (False, "with M between the backbone and the last layer"),
     "signed": (True, "end the backbone in a linear layer: features of both signs"),
+    "heat": (True, "of eyes: gaze is also made of points that heat maps find"),
+    "told": (False, "of eyes: the head, as the pipeline sees it, is told"),
+    "standardized": (False, "of eyes: each patch less its mean, over its contrast"),
     "pretrained": (False, "start from timm's weights"),
     "init": ("", "folder of a run whose backbone to start from"),
     "batch": (128, "images a step, over all processes"),
@@ -31,6 +34,7 @@ OPTIONS: dict[str, Option] = {
     "ema": (0.998, "how much of the averaged weights is kept at each step"),
     "augment": (1.0, "strength of augmentation"),
     "landmarks": (0.0, "weight of an auxiliary loss on the eyes' landmarks; 0: off"),
+    "segmentation": (0.0, "weight of telling skin, sclera, iris and pupil apart; 0: off"),
     "freeze_batch_norm": (False, "keep its running statistics"),
     "precision": ("auto", "auto, 32-true, bf16-mixed or 16-mixed"),
     "keep_epochs": (5, "how many of the last epochs leave their weights"),

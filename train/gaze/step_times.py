@@ -95,6 +95,9 @@ def timed(recipe: Recipe, source: Any, options: RunOptions, steps: int) -> dict[
         half=recipe.half,
         separator=recipe.separator,
         signed=recipe.signed,
+        heat=recipe.heat,
+        told=recipe.told,
+        standardized=recipe.standardized,
     )
     method = make_method(model, recipe.method)
     with tempfile.TemporaryDirectory() as folder:

@@ -13,16 +13,16 @@ from torch import Tensor
 from torch.utils.data import DataLoader, default_collate
 
 from train.data.tables import GazeDataset
-from train.gaze.augment import Augmentation
 from train.gaze.methods import Method
 from train.gaze.methods.clip_gaze import ClipTeacher
 from train.gaze.recipes import Recipe
+from train.gaze.sheet_augment import augmentation_for
 from train.loop.gather import BatchSampler, gather
 from train.loop.states import About
 from train.loop.training_loop import Batch, LoopOptions, RunOptions, TrainingLoop
 
 KEYS = ("image", "gaze", "head", "person", "index")
-LANDMARK_KEYS = ("points", "openness")
+LANDMARK_KEYS = ("points", "openness", "rims", "seen_eyes", "seen_head", "sight_gaze", "classes")
 """What data sets of photographs may do without."""
 
 
@@ -74,10 +74,7 @@ class Trainer(TrainingLoop):
         )
         method.gather = gather
         self.recipe, self.source, self.teacher = recipe, source, teacher
-        seen = method.model.architecture
-        self.augment = Augmentation(
-            recipe.augment, seed=recipe.seed, rows=seen.rows, half=seen.half
-        )
+        self.augment = augmentation_for(method.model.architecture, recipe.augment, seed=recipe.seed)
 
     def batches(self) -> DataLoader[Any]:
         """Bytes of pictures, and labels."""

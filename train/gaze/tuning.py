@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from train.data.tables import GazeDataset
-from train.gaze.augment import Augmentation
+from train.gaze.eye_backbone import EyeBackbone
 from train.gaze.losses import angular_error, uncertainty
 from train.gaze.methods.base import SIGMA_WEIGHT
 from train.gaze.models import GazeModel, SmallBackbone, TwinBackbone
+from train.gaze.sheet_augment import augmentation_for
 from train.loop.weight_cards import commit
 
 MOST_LABELS = 100
@@ -97,16 +98,14 @@ def tune(
     person's or one camera's own has a side.
     """
     device = model.gaze.weight.device
-    seen = model.architecture
-    augment = Augmentation(
-        schedule.augment, seed=seed, rows=seen.rows, half=seen.half, mirrored=mirrored
-    )
+    augment = augmentation_for(model.architecture, schedule.augment, seed=seed, mirrored=mirrored)
     with only(model, parameters):
         descent = Descent(parameters, schedule)
         for step, rows in enumerate(batches(len(samples["gaze"]), schedule, key)):
-            batch = {k: samples[k][torch.from_numpy(rows)].to(device) for k in ("image", "gaze")}
+            chosen = torch.from_numpy(rows)
+            batch = {k: v[chosen].to(device) for k, v in samples.items()}
             varied = augment(batch, step)
-            out = model(varied["image"])
+            out = model.of(varied)
             descent.step(gaze_loss(out.gaze, out.log_sigma, varied["gaze"]), step)
 
 
@@ -160,6 +159,9 @@ def last_stage(backbone: nn.Module) -> list[nn.Parameter]:
     if isinstance(backbone, SmallBackbone | TwinBackbone):
         after = [p for n, p in backbone.named_parameters() if not n.startswith("stages.")]
         return [*backbone.stages[-1].parameters(), *after]
+    if isinstance(backbone, EyeBackbone):
+        before = ("two.", "four.", "eight.", "face.")
+        return [p for n, p in backbone.named_parameters() if not n.startswith(before)]
     from timm.models import group_parameters
 
     matcher: Any = backbone.group_matcher(coarse=True)  # type: ignore[operator]

@@ -203,5 +203,5 @@ def test_left_and_up_are_those_of_the_data_sets(tmp_path):
     top = torch.zeros(1, 3, 224, 224, dtype=torch.uint8)
     top[..., 32:80, :] = 255
     with NetworkFile(path) as network:
-        gaze = network.ask(torch.cat([left, top]))["gaze"]
+        gaze = network.ask({"image": torch.cat([left, top])})["gaze"]
     np.testing.assert_allclose(gaze, [[0, 0.5], [0.5, 0]], atol=1e-3)

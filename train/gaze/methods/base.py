@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from train.data.samples import EYE_POINTS
 from train.gaze import losses
 from train.gaze.augment import CENTER_PX, SIZE_PX
-from train.gaze.models import GazeModel, Outputs
+from train.gaze.eye_losses import EyeSignsLoss, mean_of
+from train.gaze.models import EYES, GazeModel, Outputs
 from train.loop.training_loop import Learner, Scalars, Untouched
 
 TensorBatch = Mapping[str, Tensor]
@@ -46,17 +47,23 @@ class Method(Learner):
         super().__init__(model)
         self.landmarks_weight = 0.0
         self.anatomy: nn.Module | None = None
+        self.eye_signs: EyeSignsLoss | None = None
         self.gather: Callable[[Tensor], Tensor] = lambda tensor: tensor
 
-    def add_landmarks(self, weight: float) -> None:
+    def add_landmarks(self, weight: float, segmentation: float = 0.0) -> None:
         """Let f also say where the eyes' landmarks are, how open the eyes are and the head's pose.
 
         Rendered people have all of these labels, and a network that knows them has what gaze is
         made of.  ``weight`` is that of the loss beside L_g.  The layer that says it is not kept.
+        A model with heat maps says it by these, and tells skin, sclera, iris and pupil apart where
+        ``segmentation`` has a weight.
         """
         self.landmarks_weight = weight
-        width = self.model.architecture.width
-        self.anatomy = nn.Linear(width, 2 * len(EYE_POINTS) + 4)
+        shape = self.model.architecture
+        if shape.backbone == EYES and shape.heat:
+            self.eye_signs = EyeSignsLoss(segmentation)
+            return
+        self.anatomy = nn.Linear(shape.width, 2 * len(EYE_POINTS) + 4)
 
     def landmarks_loss(self, f: Tensor, batch: TensorBatch) -> Tensor:
         """Of f (B, width); labels that are not known, or not in the crop, count nothing."""
@@ -75,14 +82,14 @@ class Method(Learner):
         shut = (said[:, -4:-2] - openness.nan_to_num()).abs()
         turned = losses.angular_error(said[:, -2:], head.nan_to_num())
         return (
-            POINTS * _mean_of(off, inside)
-            + OPENNESS * _mean_of(shut, openness.isfinite())
-            + HEAD * _mean_of(turned, head.isfinite().all(-1))
+            POINTS * mean_of(off, inside)
+            + OPENNESS * mean_of(shut, openness.isfinite())
+            + HEAD * mean_of(turned, head.isfinite().all(-1))
         )
 
     def loss(self, batch: TensorBatch, step: int, turn: int = 0) -> tuple[Tensor, Scalars]:
         """The loss of a batch, and what to log of it."""
-        out = self.model(batch["image"])
+        out = self.model.of(batch)
         with torch.autocast(batch["gaze"].device.type, enabled=False):
             error = losses.angular_error(out.gaze, batch["gaze"])
             loss, scalars = self.terms(out, error, batch)
@@ -91,6 +98,10 @@ class Method(Learner):
                 anatomy = self.landmarks_loss(out.f, batch)
                 loss = loss + self.landmarks_weight * anatomy
                 scalars = {**scalars, "landmarks": anatomy.detach()}
+            if self.eye_signs is not None:
+                signs, said = self.eye_signs(out.eyes, batch)
+                loss = loss + self.landmarks_weight * signs
+                scalars = {**scalars, **said}
         scalars = {
             **scalars,
             "error_deg": error.detach().mean().rad2deg(),
@@ -113,8 +124,3 @@ class Method(Learner):
         yield from self.model.parameters()
         if self.anatomy is not None:
             yield from self.anatomy.parameters()
-
-
-def _mean_of(error: Tensor, known: Tensor) -> Tensor:
-    """Mean of the errors, weighted by ``known`` (0 where unknown); 0 where none is."""
-    return (error * known).sum() / known.sum().clamp(min=1)

@@ -15,9 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from train.gaze import losses
+from train.gaze import losses, sheets
+from train.gaze.eye_backbone import MAP_STRIDE
 from train.gaze.methods.base import Method, TensorBatch
-from train.gaze.models import SIZE_PX, GazeModel, Outputs
+from train.gaze.models import EYES, SIZE_PX, GazeModel, Outputs
 from train.loop.training_loop import Scalars
 
 
@@ -42,14 +43,16 @@ class PureGazeOptions:
 class Decoder(nn.Module):
     """The last feature map (B, C, h, w) to a picture in [0, 1] of the given height and width.
 
-    Doubles its size until it has at least the picture's, then meets it exactly.
+    ``cells`` is w.  Doubles its size until it has at least the picture's, then meets it exactly.
     """
 
-    def __init__(self, channels: int, height: int, width: int) -> None:
+    def __init__(
+        self, channels: int, height: int, width: int, cells: int = -(-SIZE_PX // 32)
+    ) -> None:
         super().__init__()
         self.size = (height, width)
         layers: list[nn.Module] = []
-        cells, wide = -(-SIZE_PX // 32), min(channels, 256)
+        wide = min(channels, 256)
         layers += [nn.Conv2d(channels, wide, 1, bias=False), nn.BatchNorm2d(wide), nn.ReLU(True)]
         while cells < width:
             narrow = max(wide // 2, 16)
@@ -69,6 +72,13 @@ class Decoder(nn.Module):
         return torch.sigmoid(rebuilt.float())
 
 
+def sheet_mask(size: tuple[int, int], sigma: float) -> Tensor:
+    """(height, width) the mask of a whole crop, cut as sheets are, where a mean face's eyes are."""
+    crop = losses.eye_mask(SIZE_PX, SIZE_PX, sigma=sigma).expand(1, 3, -1, -1)
+    sheet = sheets.cut(crop, sheets.canonical_places(torch.zeros(1, 2)))
+    return F.interpolate(sheet, size, mode="area")[0, 0]
+
+
 class PureGaze(Method):
     """3 · L1 and the purification for the model; then the reconstruction for the decoder.
 
@@ -83,9 +93,13 @@ class PureGaze(Method):
         self.options = options
         height, width = model.architecture.input_px
         rebuilt = height // options.shrink, width // options.shrink
-        self.decoder = Decoder(model.map_channels, *rebuilt)
-        top = model.architecture.rows[0]
-        mask = losses.eye_mask(*rebuilt, top=top, sigma=options.mask_sigma)
+        if model.architecture.backbone == EYES:
+            self.decoder = Decoder(model.map_channels, *rebuilt, cells=width // MAP_STRIDE)
+            mask = sheet_mask(rebuilt, options.mask_sigma)
+        else:
+            self.decoder = Decoder(model.map_channels, *rebuilt)
+            top = model.architecture.rows[0]
+            mask = losses.eye_mask(*rebuilt, top=top, sigma=options.mask_sigma)
         self.register_buffer("mask", mask, persistent=False)
         self._seen: tuple[Tensor, Tensor] | None = None
 
@@ -103,7 +117,7 @@ class PureGaze(Method):
     def terms(self, out: Outputs, error: Tensor, batch: TensorBatch) -> tuple[Tensor, Scalars]:
         """The gaze branch."""
         with torch.no_grad():
-            picture = self.model.pixels(batch["image"])
+            picture = self.model.pixels(self.model.seen(batch))
             picture = F.interpolate(picture, self.decoder.size, mode="area")
         self._seen = out.feature_map.detach(), picture
         rebuilt = self.decoder(out.feature_map)

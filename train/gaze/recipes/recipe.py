@@ -31,7 +31,7 @@ class Recipe:
     method: MethodOptions = field(default_factory=ErmOptions)
     """Which method, and its options."""
     backbone: str = "resnet18"
-    """``small``, ``medium``, ``twin``, or a CNN of timm."""
+    """``eyes``, ``small``, ``medium``, ``twin``, or a CNN of timm."""
     width: int = 512
     """Of the feature; CLIP's."""
     band: bool = False
@@ -42,6 +42,12 @@ class Recipe:
     """With M between the backbone and the last layer."""
     signed: bool = True
     """End the backbone in a linear layer, so that its feature has both signs, as CLIP's has."""
+    heat: bool = True
+    """Of ``eyes``: gaze is also made of points that heat maps find."""
+    told: bool = False
+    """Of ``eyes``: the head's direction, as the pipeline sees it, is told."""
+    standardized: bool = False
+    """Of ``eyes``: each patch is seen less its own mean, over its own contrast."""
     pretrained: bool = False
     """Start from timm's weights."""
     init: str = ""
@@ -68,7 +74,9 @@ class Recipe:
     """Strength of augmentation."""
     landmarks: float = 0.0
     """Weight of an auxiliary loss, where labels allow: the feature is also to tell the eyes'
-    landmarks, their openness and the head's pose (ours; 0: off)."""
+    landmarks, their openness and the head's pose; of ``eyes``, the heat maps' (ours; 0: off)."""
+    segmentation: float = 0.0
+    """Weight beside the landmarks' of telling skin, sclera, iris and pupil apart (``eyes``)."""
     freeze_batch_norm: bool = False
     """Keep its running statistics: for fine-tuning, and for batches of a few images."""
     precision: Precision = "auto"
