@@ -18,7 +18,7 @@ from train.gaze.recipes import RECIPES, find_recipe
 from train.gaze.sheet_augment import SheetAugmentation, mirror_sheets
 from train.gaze.sheets import POINTS, SIDE_PX
 from train.gaze.step_times import RandomCrops, random_teacher
-from train.gaze.trainer import collate
+from train.gaze.trainer import collate, taught_gaze
 from train.loop.training_loop import Untouched
 
 WIDTH = 16
@@ -311,3 +311,11 @@ def test_every_method_trains_with_it(name):
             assert {"iris_px", "lids_px", "landmarks"} <= set(scalars)
     with_gradient = [p.grad is not None for p in model.backbone.parameters()]
     assert all(with_gradient)
+
+
+def test_gaze_is_taught_along_the_line_of_sight_that_is_seen():
+    gaze = torch.tensor([[0.1, 0.2], [0.3, 0.4]])
+    sight = torch.tensor([[0.15, 0.25], [torch.nan, torch.nan]])
+    assert torch.equal(taught_gaze({"gaze": gaze}), gaze)
+    found = taught_gaze({"gaze": gaze, "sight_gaze": sight})
+    assert torch.equal(found, torch.stack([sight[0], gaze[1]]))
