@@ -62,8 +62,8 @@ def _plain(figure: Figure) -> dict[str, Any]:
 
 
 def table_of(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """Rows with the same names as a table."""
-    return {name: np.array([row[name] for row in rows]) for name in (rows[0] if rows else ())}
+    """Rows, at least one, with the same names, as a table."""
+    return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
 
 def chosen(table: Table, rows: NDArray[Any]) -> Table:
@@ -207,15 +207,14 @@ def section(
         draws: of the bootstrap.
 
     Returns:
-        What was printed, ready for JSON: by group, ``all`` first, and ``missed_share`` over all.
-
-    Raises:
-        SystemExit: no face was found by all.
+        What was printed, ready for JSON: by group, ``all`` first, and ``missed_share`` over all;
+        nothing where there is no face that all of them find.
     """
-    tables = [table_of(of) for of in rows]
-    found = np.all([table["missed"] == 0 for table in tables], axis=0)
+    found = np.array([not any(row["missed"] for row in same) for same in zip(*rows, strict=True)])
     if not found.any():
-        raise SystemExit(f"{title}: no face was found, so there is nothing to report")
+        print(f"{title}\n  no face, or none that was found: {len(found)} rows")
+        return {}
+    tables = [table_of(of) for of in rows]
     told = {"missed_share": _of(tables, {"missed_share": mean_of("missed")}, draws)}
     tables = [chosen(table, found) for table in tables]
     groups = {"all": np.ones(len(tables[0]["person"]), bool)}

@@ -91,21 +91,19 @@ def look(
 def figures(each: Sequence[tuple[Rows, Rows]], *, draws: int = DRAWS) -> dict[str, Any]:
     """Print the figures of one network or two and return them; see :func:`look` for the rows."""
 
-    def told(title: str, rows: Sequence[Rows], measures: Mapping[str, Measure], by: Any) -> Any:
-        if not rows[0]:
-            print(f"{title}\n  none among these pictures")
-            return None
-        return section(title, rows, measures, by=by, draws=draws)
-
     gaze = [rows for rows, _ in each]
     seen = [[row for row in rows if row["eyes"] == "visible"] for rows in gaze]
     back = [[row for row in rows if head_back_eyes_down(row)] for rows in seen]
     irises = [eyes for _, eyes in each]
+    parts = {
+        "gaze": ("gaze, by what is seen of the eyes", gaze, ERROR, "eyes"),
+        "visible": ("both eyes visible: said on true", seen, SAID_ON_TRUE, None),
+        "head_back_eyes_down": ("both visible, head back, eyes down", back, HEADS_BACK, None),
+        "irises": ("irises of eyes that are seen, each eye", irises, IRISES, None),
+    }
     return {
-        "gaze": told("gaze, by what is seen of the eyes", gaze, ERROR, "eyes"),
-        "visible": told("both eyes visible: said on true", seen, SAID_ON_TRUE, None),
-        "head_back_eyes_down": told("both visible, head back, eyes down", back, HEADS_BACK, None),
-        "irises": told("irises of eyes that are seen, each eye", irises, IRISES, None),
+        name: section(title, rows, measures, by=by, draws=draws)
+        for name, (title, rows, measures, by) in parts.items()
     }
 
 

@@ -128,12 +128,12 @@ def test_a_section_leaves_out_what_one_network_missed(capsys, tmp_path):
     assert written["networks"] == {"model": "bundled", "against": str(tmp_path / "old")}
     assert written["faces"]["all"]["people"] == 19
     write_report(None, {}, [None])
-    with pytest.raises(SystemExit, match="no face was found"):
-        section("faces", [[row | {"missed": 1.0} for row in rows]], {})
+    assert section("faces", [[row | {"missed": 1.0} for row in rows]], {}) == {}
+    assert section("faces", [[], []], {}) == {}
+    assert "no face, or none that was found: 20 rows" in capsys.readouterr().out
 
 
 def test_rows_become_columns():
-    assert table_of([]) == {}
     assert table_of([{"a": 1, "b": "x"}, {"a": 2, "b": "y"}])["b"].tolist() == ["x", "y"]
 
 
