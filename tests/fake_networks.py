@@ -6,7 +6,8 @@ A "face" is a white square on a dark ground, of about 96 px in an image whose lo
 - The landmark network puts the mean face's landmarks around the bright pixels of its crop, as wide
   as their area says; presence falls to 0 where nothing is bright.
 - The gaze network gives yaw from the difference of brightness between right and left, and pitch
-  from that between top and bottom, so that it obeys the mirror test by construction.
+  from that between top and bottom, so that it obeys the mirror test by construction.  That of
+  sheets puts all points of an eye into the middle of what is blue in its patch.
 """
 
 from __future__ import annotations
@@ -51,6 +52,29 @@ SHAPES: dict[str, tuple[list[Any], dict[str, list[Any]]]] = {
     ),
 }
 
+EYE_SHEET: dict[str, Any] = {
+    "layout": "eye_sheet",
+    "eye_px": [72, 48],
+    "face_px": [32, 48],
+    "crop_px": [224, 224],
+    "face_shrink": 4,
+    "face_top_px": 16,
+    "focal_px": 960.0,
+    "distance_mm": 600.0,
+    "center_px": [111.5, 111.5],
+}
+EYE_SHAPES: tuple[list[Any], dict[str, list[Any]]] = (
+    ["batch", 3, 48, 208],
+    {
+        "pitch_yaw": ["batch", 2],
+        "log_sigma": ["batch"],
+        "eye_points": ["batch", 2, 15, 2],
+        "eye_openness": ["batch", 2],
+    },
+)
+EYE_OPENNESS = (0.25, 0.75)
+"""Said by the network of sheets, of everybody."""
+
 
 def draw_faces(size: tuple[int, int], centers: list[tuple[float, float]]) -> np.ndarray:
     """Return a BGR image (H, W, 3) of dark ground with a white square at each centre (x, y)."""
@@ -76,9 +100,27 @@ def write_networks(
     return folder
 
 
-def write_card(model_path: Path, task: str, /, **changes: Any) -> Path:
+def write_eye_networks(folder: Path, *, factor: float = 1.0) -> Path:
+    """As :func:`write_networks`, with a gaze network that looks at sheets of the eyes.
+
+    Its points of eyes are multiplied by ``factor``.
+    """
+    write_networks(folder, ("face_detector", "face_landmarks"))
+    onnx.save(_eyes(factor=factor), folder / "gaze.onnx")
+    write_card(folder / "gaze.onnx", "gaze", shapes=EYE_SHAPES, own=EYE_SHEET)
+    return folder
+
+
+def write_card(
+    model_path: Path,
+    task: str,
+    /,
+    shapes: tuple[list[Any], dict[str, list[Any]]] | None = None,
+    own: dict[str, Any] | None = None,
+    **changes: Any,
+) -> Path:
     """Write the card of a model file; ``changes`` replace its entries, None removes one."""
-    input_shape, outputs = SHAPES[task]
+    input_shape, outputs = shapes or SHAPES[task]
     card = {
         "format": 1,
         "name": f"fake {task}",
@@ -93,7 +135,7 @@ def write_card(model_path: Path, task: str, /, **changes: Any) -> Path:
             "color": "RGB",
             "mean": [0.0, 0.0, 0.0],
             "std": [1.0, 1.0, 1.0],
-            **PREPROCESSING[task],
+            **(own or PREPROCESSING[task]),
         },
         "licence": "Apache-2.0",
         "version": "0",
@@ -129,8 +171,10 @@ class _Graph:
         self.nodes.append(helper.make_node(op, list(inputs), [name], **attributes))
         return name
 
-    def model(self, task: str) -> onnx.ModelProto:
-        input_shape, outputs = SHAPES[task]
+    def model(
+        self, task: str, shapes: tuple[list[Any], dict[str, list[Any]]] | None = None
+    ) -> onnx.ModelProto:
+        input_shape, outputs = shapes or SHAPES[task]
         graph = helper.make_graph(
             self.nodes,
             task,
@@ -209,6 +253,39 @@ def _gaze(*, factor: float) -> onnx.ModelProto:
     zero = g.add("Mul", sums[0], g.constant(0.0))
     g.add("Add", zero, g.constant(np.log(0.1)), name="log_sigma")
     return g.model("gaze")
+
+
+def _eyes(*, factor: float) -> onnx.ModelProto:
+    g = _Graph()
+    columns = np.arange(208)
+    right = np.where(columns < 104, 1.0, -1.0)[None, None, None, :]
+    down = np.where(np.arange(48) < 24, -1.0, 1.0)[None, None, :, None]
+    sums = [
+        g.add("ReduceMean", g.add("Mul", "image", g.constant(sign)), axes=[1, 2, 3], keepdims=0)
+        for sign in (down, right)
+    ]
+    axis = g.constant([1], np.int64)
+    angles = g.add("Concat", *[g.add("Unsqueeze", s, axis) for s in sums], axis=1)
+    g.add("Mul", angles, g.constant(-1.0), name="pitch_yaw")
+    zero = g.add("Mul", sums[0], g.constant(0.0))
+    g.add("Add", zero, g.constant(np.log(0.1)), name="log_sigma")
+    red_to_blue = g.constant(np.reshape([-1.0, 0.0, 1.0], (1, 3, 1, 1)))
+    blue = g.add("ReduceSum", g.add("Mul", "image", red_to_blue), axis, keepdims=1)
+    grid = np.stack(np.meshgrid(columns % 104, np.arange(48)))[None]
+    sides = []
+    for first in (0, 104):
+        patch = ((columns >= first) & (columns < first + 72)).astype(float)
+        weight = g.add("Mul", g.add("Relu", blue), g.constant(patch[None, None, None]))
+        total = g.add("ReduceMean", weight, axes=[2, 3], keepdims=0)
+        placed = g.add("Mul", weight, g.constant(grid))
+        summed = g.add("ReduceMean", placed, axes=[2, 3], keepdims=0)
+        point = g.add("Div", summed, g.add("Max", total, g.constant(1e-9)))
+        sides.append(g.add("Unsqueeze", point, g.constant([1, 2], np.int64)))
+    points = g.add("Concat", *sides, axis=1)
+    g.add("Mul", points, g.constant(np.full((1, 1, 15, 1), factor)), name="eye_points")
+    zeros = g.add("Mul", angles, g.constant(0.0))
+    g.add("Add", zeros, g.constant(EYE_OPENNESS), name="eye_openness")
+    return g.model("gaze", EYE_SHAPES)
 
 
 def _template() -> np.ndarray:

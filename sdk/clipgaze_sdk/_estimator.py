@@ -24,7 +24,7 @@ from ._options import EstimatorOptions
 from ._results import FaceResult, FrameResult
 from .faces.crop_network import CropRequest
 from .faces.detector import FaceDetector
-from .faces.gaze_network import GazeNetwork, gaze_from_network
+from .faces.gaze_network import GazeAnswer, GazeNetwork, gaze_from_network
 from .faces.hysteresis import Crop, CropHysteresis
 from .faces.landmarks import LandmarkNetwork
 from .faces.pipeline import FacePipeline
@@ -121,7 +121,7 @@ class GazeEstimator:
             self._gaze = GazeNetwork(models.pop("gaze"), options)
             loaded.pop_all()
         self._pipeline = FacePipeline(detector, landmarks, options)
-        self._gaze_crops = CropHysteresis(self._gaze.size_px)
+        self._gaze_crops = CropHysteresis(self._gaze.normalization.size_px)
         self._lock = threading.Lock()
         self._closed_because: str | None = None
         self._last_timestamp_s: float | None = None
@@ -296,12 +296,12 @@ class GazeEstimator:
         if not any(posed):
             return [[] for _ in frames]
         with call.stage("normalize"):
-            places = [np.array([face.crop.image_from_crop for face in faces]) for faces in posed]
+            places = [self._gaze.places([face.crop for face in faces]) for faces in posed]
             images = [frame.image for frame in frames]
             crops = self._gaze.crops([*map(CropRequest, images, places)])
         with call.stage("gaze"):
-            answers = zip(*self._gaze.run(crops), strict=True)
-        found = [[_face_result(face, *next(answers)) for face in faces] for faces in posed]
+            answers = iter(self._gaze.run(crops, np.concatenate(places)))
+        found = [[_face_result(face, next(answers)) for face in faces] for faces in posed]
         call.saw_invalid_numbers |= any(None in faces for faces in found)
         return [[face for face in faces if face is not None] for faces in found]
 
@@ -311,8 +311,9 @@ class GazeEstimator:
         for track in tracks:
             # An error means that whatever was seen is no face.
             with suppress(InputError, np.linalg.LinAlgError):
-                pose = head_pose_from_landmarks(track.seen.landmarks_px, camera)
-                posed.append(_Posed(track, pose, self._gaze.crop_of(pose, camera)))
+                marks = track.seen.landmarks_px
+                pose = head_pose_from_landmarks(marks, camera)
+                posed.append(_Posed(track, pose, self._gaze.crop_of(pose, camera, marks)))
         crops = self._gaze_crops.choose((face.track.track_id, face.crop) for face in posed)
         return [face._replace(crop=crop) for face, crop in zip(posed, crops, strict=True)]
 
@@ -355,23 +356,26 @@ class GazeEstimator:
             )
 
 
-def _face_result(
-    posed: _Posed, pitch_yaw: NDArray[np.float64], log_sigma: float
-) -> FaceResult | None:
-    """Return a face's result; None if the gaze network's numbers are none."""
+def _face_result(posed: _Posed, said: GazeAnswer) -> FaceResult | None:
+    """Return a face's result; None if the gaze network's numbers are none.
+
+    Where the gaze network sees the eyes, irises and openness are its own.
+    """
     gaze = gaze_from_network(
-        pitch_yaw, log_sigma, rotation=posed.crop.rotation, head_pose=posed.head_pose
+        said.pitch_yaw, said.log_sigma, rotation=posed.crop.rotation, head_pose=posed.head_pose
     )
     if gaze is None:
         return None
     face, visibility = posed.track.seen, posed.track.seen.visibility
+    irises = np.where(np.isfinite(said.irises_px), said.irises_px, face.irises_px)
+    openness = np.where(np.isfinite(said.openness), said.openness, face.openness)
     return FaceResult(
         bbox_px=face.box_px,
         confidence=face.presence,
         landmarks_px=face.landmarks_px.astype(np.float32),
-        irises_px=face.irises_px.astype(np.float32),
+        irises_px=irises.astype(np.float32),
         head_pose=posed.head_pose,
-        eye_openness=face.openness.astype(np.float32),
+        eye_openness=np.clip(openness, 0.0, 1.0).astype(np.float32),
         gaze=gaze,
         track_id=posed.track.track_id,
         visibility=None if visibility is None else visibility.astype(np.float32),

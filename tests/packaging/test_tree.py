@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 MAX_MIB = 45
-MAX_SDK_LINES = 7200
+MAX_SDK_LINES = 7400
+"""7,200 until networks could look at sheets of the eyes, with irises in their answers."""
 MAX_FILE_LINES = 450
 MAX_FLAT_FILES = {"sdk/clipgaze_sdk": 16, "train": 8}
 

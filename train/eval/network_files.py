@@ -18,6 +18,7 @@ from torch import Tensor
 from clipgaze_sdk import EstimatorOptions
 from clipgaze_sdk.faces.crop_network import CropRequest
 from clipgaze_sdk.faces.gaze_network import GazeNetwork
+from clipgaze_sdk.faces.hysteresis import Crop
 from clipgaze_sdk.geometry import GazeNormalization
 from clipgaze_sdk.models.files import load_model_file
 from train.data.tables import GazeDataset
@@ -30,6 +31,7 @@ from train.eval.protocol import (
     predictions,
     whole_report,
 )
+from train.gaze.sheets import eye_places, on_whole_pixels
 from train.loop.weight_cards import MODEL
 from train.synth.outputs.normalization import NORMALIZATION
 
@@ -130,10 +132,13 @@ class NetworkFile:
     def ask(self, samples: Mapping[str, Tensor]) -> Answers:
         """``gaze`` (B, 2) and ``log_sigma`` (B,) of a batch of ``train.data.samples``."""
         pictures = np.ascontiguousarray(samples["image"].numpy().transpose(0, 2, 3, 1))
-        whole = self._crop_from_input[None]
-        crops = self._network.crops([CropRequest(picture, whole) for picture in pictures])
-        gaze, log_sigma = self._network.run(crops)
-        return {"gaze": gaze, "log_sigma": log_sigma}
+        eyes = on_whole_pixels(eye_places(samples)).double().numpy()
+        places = self._network.places([Crop(self._crop_from_input, eyes_px=e) for e in eyes])
+        pairs = zip(pictures, places, strict=True)
+        crops = self._network.crops([CropRequest(rgb, place[None]) for rgb, place in pairs])
+        said = self._network.run(crops, places)
+        gaze, log_sigma = ([answer[k] for answer in said] for k in range(2))
+        return {"gaze": np.array(gaze), "log_sigma": np.array(log_sigma)}
 
     def predict(self, dataset: GazeDataset, *, batch: int = 128, workers: int = 0) -> Predictions:
         """Predictions of all images, in the data set's order."""

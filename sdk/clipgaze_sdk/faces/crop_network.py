@@ -15,7 +15,7 @@ from ..backends import load_backend
 from ..geometry.face_model import MIRRORED_POINTS
 from ..models.cards import ModelCard
 from ..models.files import ModelFile
-from .sampling import sample_crops
+from .sampling import Part, sample_crops
 
 _Floats = NDArray[np.float32]
 
@@ -26,6 +26,8 @@ MIRRORS: Mapping[str, Callable[[_Floats], _Floats]] = {
     "presence": lambda v: v,
     "pitch_yaw": lambda v: v * np.array([1.0, -1.0], np.float32),
     "log_sigma": lambda v: v,
+    "eye_points": lambda v: v[:, ::-1],
+    "eye_openness": lambda v: v[:, ::-1],
 }
 """By output: what it says of a mirrored crop, as it holds for the crop itself."""
 
@@ -36,7 +38,7 @@ class CropRequest(NamedTuple):
     image: NDArray[np.uint8]
     """As checked."""
     image_from_crop: NDArray[np.float64]
-    """(n, 3, 3)."""
+    """(n, 3, 3); (n, P, 3, 3) where crops have P parts."""
 
 
 class CropNetwork:
@@ -47,12 +49,15 @@ class CropNetwork:
         BackendError: the runtime is not installed.
     """
 
-    def __init__(self, model: ModelFile, options: EstimatorOptions) -> None:
+    def __init__(
+        self, model: ModelFile, options: EstimatorOptions, *, parts: Sequence[Part] = ()
+    ) -> None:
         self._flip_augment = options.flip_augment
+        self._has_sides = bool(parts)
         self.size_px = width, height = _crop_size(model.card)
         """(width, height) of a crop."""
         mean, std = model.card.mean_std()
-        sample = partial(sample_crops, width=width, height=height, mean=mean, std=std)
+        sample = partial(sample_crops, width=width, height=height, mean=mean, std=std, parts=parts)
         self._sample = partial(sample, color=options.color, threads=options.threads)
         self._backend = load_backend(model, threads=options.threads)
 
@@ -75,7 +80,10 @@ class CropNetwork:
         if self._flip_augment:
             # Copies, since a backend may write its next answers into the same memory.
             said = {name: np.array(values) for name, values in said.items()}
-            mirrored = self._backend.run(np.ascontiguousarray(crops[..., ::-1]))
+            # Parts are of two sides of the face, which swap.
+            half = crops.shape[-1] // 2
+            turned = np.roll(crops, half, axis=-1) if self._has_sides else crops[..., ::-1]
+            mirrored = self._backend.run(np.ascontiguousarray(turned))
             for name in said.keys() & MIRRORS.keys():
                 said[name] = (said[name] + MIRRORS[name](mirrored[name])) / np.float32(2)
         return said

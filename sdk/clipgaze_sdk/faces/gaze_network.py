@@ -1,8 +1,10 @@
-"""The gaze network: where a face looks, in its normalised camera."""
+"""The gaze network: where a face looks, in its normalised camera, and where its irises are."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,39 +15,69 @@ from .._results import Gaze
 from ..geometry import Camera, GazeNormalization, HeadPose, angles_from_vector, vector_from_angles
 from ..models.files import ModelFile
 from .crop_network import CropNetwork
+from .eye_sheet import IRIS, EyeSheet, eye_middles
 from .hysteresis import Crop
 
+_Floats = NDArray[np.float64]
 _LOG_PI = math.log(math.pi)
 
 
+class GazeAnswer(NamedTuple):
+    """What the gaze network says of one face, as it says it."""
+
+    pitch_yaw: _Floats
+    """(2,) in the normalised camera, radians."""
+    log_sigma: float
+    """Natural logarithm of radians."""
+    irises_px: _Floats
+    """(2, 2) pixels of the image, the person's right first; NaN from a network of crops."""
+    openness: _Floats
+    """(2,) 0 closed to 1 open; likewise."""
+
+
 class GazeNetwork(CropNetwork):
-    """Normalised crops in, gaze out."""
+    """Normalised crops, or sheets of their eyes and faces, in; gaze out."""
 
     def __init__(self, model: ModelFile, options: EstimatorOptions) -> None:
         card = model.card
-        super().__init__(model, options)
+        self._sheet = EyeSheet.of_card(card)
+        super().__init__(model, options, parts=self._sheet.parts if self._sheet else ())
+        crop_px = self._sheet.crop_px if self._sheet else self.size_px
         focal_px, distance_mm = card.number("focal_px"), card.number("distance_mm")
         center_x, center_y = card.numbers("center_px", 2)
         center_px = (center_x, center_y)
         try:
-            self.normalization = GazeNormalization(focal_px, distance_mm, self.size_px, center_px)
+            self.normalization = GazeNormalization(focal_px, distance_mm, crop_px, center_px)
         except ConfigurationError as error:
             raise ModelError(f"card {str(card.path)!r}: {error}") from error
 
-    def crop_of(self, head_pose: HeadPose, camera: Camera) -> Crop:
+    def crop_of(self, head_pose: HeadPose, camera: Camera, landmarks_px: _Floats) -> Crop:
         """Return where the crop of a head lies in the camera's image."""
         center_mm = head_pose.translation_mm
         rotation = self.normalization.rotation(center_mm, head_pose.camera_from_head)
-        return Crop(self.normalization.image_from_crop(camera, center_mm, rotation), rotation)
+        place = self.normalization.image_from_crop(camera, center_mm, rotation)
+        return Crop(place, rotation, eye_middles(landmarks_px))
 
-    def run(self, crops: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return (pitch, yaw) (N, 2) in the normalised camera, and log sigma (N,), radians.
+    def places(self, crops: Sequence[Crop]) -> _Floats:
+        """Return the homographies (N, 3, 3) of crops, or of their sheets' parts (N, P, 3, 3)."""
+        if self._sheet is None:
+            return np.reshape([crop.image_from_crop for crop in crops], (-1, 3, 3))
+        return np.reshape([self._sheet.image_from_parts(crop) for crop in crops], (-1, 4, 3, 3))
+
+    def run(self, crops: NDArray[np.float32], places: _Floats) -> list[GazeAnswer]:
+        """Return an answer for each crop (N, 3, H, W), which was cut at these places.
 
         Raises:
             BackendError: the runtime failed.
         """
-        outputs = self.outputs(crops)
-        return outputs["pitch_yaw"].astype(np.float64), outputs["log_sigma"].astype(np.float64)
+        said = {name: v.astype(np.float64) for name, v in self.outputs(crops).items()}
+        irises, openness = np.full((len(crops), 2, 2), np.nan), np.full((len(crops), 2), np.nan)
+        if self._sheet:
+            if "eye_points" in said:
+                irises = self._sheet.in_image(said["eye_points"][:, :, IRIS], places)
+            openness = said.get("eye_openness", openness)
+        rows = zip(said["pitch_yaw"], said["log_sigma"], irises, openness, strict=True)
+        return [GazeAnswer(*row) for row in rows]
 
 
 def gaze_from_network(

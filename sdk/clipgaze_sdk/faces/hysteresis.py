@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 TOLERANCE = 0.025
 """A crop is taken again while none of its corners would move by more than this, in units of its
 longer diagonal: well below what the networks were trained to bear."""
+EYE_TOLERANCE = 0.007
+"""Of where an eye is cut out of a crop, in the same unit: some 2.5 % of its patch's diagonal."""
 _UNTURNED = np.eye(3)
 
 
@@ -26,6 +28,9 @@ class Crop(NamedTuple):
     """(3, 3) homography of pixels."""
     rotation: NDArray[np.float64] = _UNTURNED
     """(3, 3) ``normalized_from_camera`` of the virtual camera that sees it, if there is one."""
+    eyes_px: NDArray[np.float64] = np.empty((0, 2))
+    """(2, 2) pixels of the image around which eyes are cut out, the person's right first; (0, 2)
+    where a network looks at the crop alone."""
 
 
 class CropHysteresis:
@@ -47,8 +52,8 @@ class CropHysteresis:
         chosen, kept = [], {}
         for identity, crop in crops:
             last = None if identity is None else self._last.get(identity)
-            if last is not None and self._near(last, crop):
-                crop = last
+            if last is not None:
+                crop = self._kept(last, crop)
             if identity is not None:
                 kept[identity] = crop
             chosen.append(crop)
@@ -60,11 +65,18 @@ class CropHysteresis:
         """Forget every face."""
         self._last = {}
 
-    def _near(self, last: Crop, new: Crop) -> bool:
+    def _kept(self, last: Crop, new: Crop) -> Crop:
+        """Return the last crop if it is near, its eyes' places taken anew where they are not."""
         before, now = (self._in_image(crop) for crop in (last, new))
         diagonal = max(np.linalg.norm(now[2] - now[0]), np.linalg.norm(now[3] - now[1]))
         moved = np.linalg.norm(now - before, axis=1).max()
-        return bool(moved <= TOLERANCE * diagonal)  # of what is not finite: no
+        if not moved <= TOLERANCE * diagonal:  # as what is not finite is
+            return new
+        eyes_moved = np.linalg.norm(new.eyes_px - last.eyes_px, axis=1)
+        away = ~(eyes_moved <= EYE_TOLERANCE * diagonal)
+        if not np.any(away):
+            return last
+        return last._replace(eyes_px=np.where(away[:, None], new.eyes_px, last.eyes_px))
 
     def _in_image(self, crop: Crop) -> NDArray[np.float64]:
         """(4, 2) pixels of the corners."""

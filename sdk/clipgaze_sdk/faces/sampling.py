@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import cast
+from typing import NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,21 @@ from numpy.typing import NDArray
 from .._options import ColorOrder
 from ..kernels import warp_normalize
 
+_Floats = NDArray[np.float64]
+_Table = NDArray[np.int64]
+
 _ROI_MARGIN_PX = 4.0
+
+
+class Part(NamedTuple):
+    """Columns of a crop that have a homography of their own."""
+
+    left: int
+    """The first of them, pixels."""
+    width: int
+    """Pixels; the height is the crop's."""
+    samples: int = 1
+    """A pixel is the mean of so many samples in each direction."""
 
 
 def sample_crops(
@@ -25,68 +39,82 @@ def sample_crops(
     std: Sequence[float],
     color: ColorOrder = "bgr",
     threads: int = 1,
+    parts: Sequence[Part] = (),
 ) -> NDArray[np.float32]:
     """Cut crops out of an image and normalise their values for a network.
 
-    Bilinear sampling aliases when a crop shrinks the image, so where a crop pixel covers more than
-    two image pixels, the region is first shrunk by a power of two, averaging over areas.
+    Bilinear sampling aliases when a crop shrinks the image, so where samples are more than two
+    image pixels apart, the region is first shrunk by a power of two, averaging over areas.
 
     Args:
         image: (H, W, 3) uint8, or (H * 3 / 2, W) for "nv12"; C-contiguous.
-        image_from_crop: (N, 3, 3) homographies that map crop pixels to image pixels.
+        image_from_crop: (N, 3, 3) homographies that map crop pixels to image pixels; with P
+            ``parts``, (N, P, 3, 3), each of pixels counted from its part's left.
         width: of the crops, pixels.
         height: of the crops, pixels.
         mean: per channel R, G, B, in units of [0, 1].
         std: per channel R, G, B, in units of [0, 1].
         color: layout of the image.
         threads: CPU threads, at least 1.
+        parts: of every crop, which they fill; none: a crop is of one piece.
 
     Returns:
         (N, 3, height, width) float32, RGB, ``(value / 255 - mean) / std``.
     """
+    whole, parts = not parts, parts or (Part(0, width),)
     homographies = np.ascontiguousarray(image_from_crop, dtype=np.float64).reshape(-1, 3, 3)
-    out = np.empty((len(homographies), 3, height, width), dtype=np.float32)
-    factors = [_shrink_factor(h, width, height) for h in homographies]
-    if color == "nv12" and max(factors, default=1) > 1:
+    count = len(homographies) // len(parts)
+    out = np.empty((count, 3, height, width), dtype=np.float32)
+    rows = [(crop, *part) for crop in range(count) for part in parts]
+    table = np.array(rows, np.int64).reshape(-1, 4)
+    factors = _shrink_factors(homographies, table, height)
+    if color == "nv12" and np.any(factors > 1):
         from .._opencv import cv2
 
         image = cast("NDArray[np.uint8]", cv2.cvtColor(image, cv2.COLOR_YUV2BGR_NV12))
         color = "bgr"
 
     warp = partial(warp_normalize, width=width, height=height, mean=mean, std=std)
-    warp = partial(warp, color=color, threads=threads)
-    plain = [i for i, factor in enumerate(factors) if factor == 1]
-    if plain:
-        out[plain] = warp(image, homographies[plain])
-    for i, factor in enumerate(factors):
-        if factor > 1:
-            region, x0, y0 = _shrunk_region(image, homographies[i], (width, height), factor)
-            offset = 0.5 * (factor - 1)
-            region_from_image = np.diag([1.0 / factor, 1.0 / factor, 1.0])
-            region_from_image[:2, 2] = -(x0 + offset) / factor, -(y0 + offset) / factor
-            out[i] = warp(region, (region_from_image @ homographies[i])[None])[0]
+    warp = partial(warp, color=color, threads=threads, out=out)
+    plain = factors == 1
+    if np.any(plain):
+        of = {} if whole and np.all(plain) else {"parts": table[plain]}
+        warp(image, homographies[plain], **of)
+    # The parts of a crop look at one face: where they shrink alike, they share its region.
+    for crop, factor in sorted(set(zip(table[~plain, 0], factors[~plain], strict=True))):
+        here = (table[:, 0] == crop) & (factors == factor)
+        widths = table[here, 2]
+        region, x0, y0 = _shrunk_region(image, homographies[here], widths, height, int(factor))
+        offset = 0.5 * (factor - 1)
+        region_from_image = np.diag([1.0 / factor, 1.0 / factor, 1.0])
+        region_from_image[:2, 2] = -(x0 + offset) / factor, -(y0 + offset) / factor
+        of = {} if whole and count == 1 else {"parts": table[here]}
+        warp(region, region_from_image @ homographies[here], **of)
     return out
 
 
-def _shrink_factor(homography: NDArray[np.float64], width: int, height: int) -> int:
-    """Return the power of two by which to shrink: 1 up to two image pixels per crop pixel."""
-    w = homography[2] @ ((width - 1) / 2.0, (height - 1) / 2.0, 1.0)
-    if not np.all(np.isfinite(homography)) or abs(w) < 1e-12:
-        return 1
-    # A homography enlarges areas by det(H) / w^3: here, in the middle of the crop.
-    scale = float(np.sqrt(abs(np.linalg.det(homography) / w**3)))
-    return int(2 ** np.floor(np.log2(min(scale, 64.0)))) if 2.0 < scale < np.inf else 1
+def _shrink_factors(homographies: _Floats, table: _Table, height: int) -> NDArray[np.int64]:
+    """Return powers of two (M,) by which to shrink: 1 where samples are near enough."""
+    middles = np.empty((len(table), 3))
+    middles[:, 0], middles[:, 1:] = (table[:, 2] - 1) / 2.0, ((height - 1) / 2.0, 1.0)
+    w = np.abs(np.einsum("mk,mk->m", homographies[:, 2], middles))
+    with np.errstate(all="ignore"):
+        # A homography enlarges areas by det(H) / w^3: here, in the middle of the part.
+        scale = np.sqrt(np.abs(np.linalg.det(homographies)) / w**3) / table[:, 3]
+        factors = np.exp2(np.floor(np.log2(np.minimum(scale, 64.0))))
+    shrinks = (scale > 2.0) & (scale < np.inf) & (w >= 1e-12)  # false for NaN
+    return np.where(shrinks, factors, 1.0).astype(np.int64)
 
 
 def _shrunk_region(
-    image: NDArray[np.uint8], homography: NDArray[np.float64], size: tuple[int, int], factor: int
+    image: NDArray[np.uint8], homographies: _Floats, widths: _Table, height: int, factor: int
 ) -> tuple[NDArray[np.uint8], int, int]:
     """Return the part of the image that a crop looks at, shrunk, and its first column and row."""
     from .._opencv import cv2
 
-    right, bottom = size[0] - 0.5, size[1] - 0.5
-    corners = np.array([[-0.5, -0.5, 1], [right, -0.5, 1], [right, bottom, 1], [-0.5, bottom, 1]])
-    mapped = corners @ homography.T
+    corners = np.array([[(-0.5, -0.5, 1), (w - 0.5, -0.5, 1)] for w in widths])
+    corners = np.concatenate([corners, corners + (0, height, 0)], axis=1)
+    mapped = (corners @ homographies.transpose(0, 2, 1)).reshape(-1, 3)
     points = mapped[:, :2] / mapped[:, 2:]
     limits = np.array([image.shape[1], image.shape[0]])
     margin = _ROI_MARGIN_PX * factor

@@ -36,7 +36,10 @@ TASK_OUTPUTS: dict[str, dict[str, _Shape]] = {
     "gaze": {"pitch_yaw": ("batch", 2), "log_sigma": ("batch",)},
 }
 """The outputs that a network of each task must have, with shapes; text is a free dimension."""
-OPTIONAL_OUTPUTS: dict[str, dict[str, _Shape]] = {"face_landmarks": {"visibility": ("batch", 70)}}
+OPTIONAL_OUTPUTS: dict[str, dict[str, _Shape]] = {
+    "face_landmarks": {"visibility": ("batch", 70)},
+    "gaze": {"eye_points": ("batch", 2, 15, 2), "eye_openness": ("batch", 2)},
+}
 """Outputs that a network may have besides."""
 _IMAGE = ("batch", 3, "height", "width")
 """The shape of the one input, ``image``."""
@@ -48,6 +51,9 @@ _RANGES = {
     "distance_mm": (1.0, 1e6),
     "center_px": (-1e5, 1e5),
     "crop_scale": (0.1, 100.0),
+    **dict.fromkeys(("eye_px", "face_px", "crop_px"), (1, _MAX_SIDE_PX)),
+    "face_shrink": (1, 64),
+    "face_top_px": (0, _MAX_SIDE_PX),
 }
 """Of numbers of the pre-processing, with which geometry and kernels still compute."""
 PRECISIONS = ("fp32", "fp16", "int8")
