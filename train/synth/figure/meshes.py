@@ -20,9 +20,11 @@ class Mesh:
     triangles: Ints
 
 
-def sphere_cap(center: Floats, radius: float, rings: int = 16, sectors: int = 24) -> Mesh:
-    """The front half of a sphere, facing the head frame's −z (out of the face)."""
-    theta = np.linspace(0, np.pi / 2, rings, dtype=np.float32)
+def sphere_cap(
+    center: Floats, radius: float, *, reach: float = np.pi / 2, rings: int = 16, sectors: int = 24
+) -> Mesh:
+    """The front of a sphere, to ``reach`` radians around the head frame's −z (out of the face)."""
+    theta = np.linspace(0, reach, rings, dtype=np.float32)
     phi = np.linspace(0, 2 * np.pi, sectors, endpoint=False, dtype=np.float32)
     t, p = np.meshgrid(theta, phi, indexing="ij")
     normals = np.stack([np.sin(t) * np.cos(p), np.sin(t) * np.sin(p), -np.cos(t)], -1).reshape(

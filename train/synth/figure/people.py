@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from train.synth.chances import sample_person_factors
 from train.synth.domains import Domain
+from train.synth.figure.eye_looks import EyeLook, eye_look, iris_colors, sclera_color
 from train.synth.figure.facekit import (
     HEAD_FROM_FACEKIT,
     IDENTITY_MODES,
@@ -30,17 +31,6 @@ EYE_CENTER_CM = np.array([3.1078, 3.6044, 8.30])
 """Where a life-size left eye turns: 13.5 mm behind the corneal apex (FaceKit's frame)."""
 EYE_MESH_CENTER_CM = np.array([3.1078, 3.6044, 7.8958])
 """Centre of the left eyeball's mesh; its radius is 1.54 cm (a fit to the sclera)."""
-
-IRIS_SRGB = {
-    "dark brown": ((46, 28, 18), (74, 46, 28)),
-    "brown": ((84, 54, 30), (116, 78, 44)),
-    "hazel": ((112, 88, 48), (96, 104, 62)),
-    "green": ((92, 112, 78), (128, 136, 88)),
-    "blue": ((92, 124, 156), (142, 166, 188)),
-    "grey": ((112, 122, 130), (152, 160, 164)),
-}
-LIGHT_IRISES = ("green", "blue", "grey")
-_SCLERA = np.array([0.62, 0.56, 0.53], np.float32)
 
 
 @dataclass(slots=True)
@@ -67,6 +57,8 @@ class Person:
     """(2, 3) linear."""
     iris_radius_mm: float
     sclera_color: Floats
+    eyes: EyeLook
+    """All else about how they look."""
     kappa_rad: tuple[float, float]
     """Angle of the visual axis from the optical axis: (nasal, up), radians."""
     hair_color: Floats
@@ -141,9 +133,10 @@ class People:
             calm=calm,
             eye_centers=np.array(eyes, np.float32),
             eye_meshes=np.array(balls, np.float32),
-            iris_colors=_iris(rng, on),
+            iris_colors=iris_colors(rng, on),
             iris_radius_mm=float(np.clip(rng.normal(5.9, 0.22), 5.3, 6.6)),
-            sclera_color=_SCLERA * np.float32(rng.uniform(0.75, 1.12)),
+            sclera_color=sclera_color(rng, looks("sclera")),
+            eyes=eye_look(looks, on, hair),
             # The visual axis is some 5 degrees nasal of the optical axis (Atchison, Smith 2000).
             kappa_rad=(
                 float(np.radians(rng.normal(4.5, 1.5))),
@@ -156,14 +149,6 @@ class People:
             scalp=scalp_cover(looks, kit, calm, on),
             skin=self._painter.paint(looks, on, hair_color=hair),
         )
-
-
-def _iris(rng: np.random.Generator, on: Mapping[str, bool]) -> Floats:
-    light = str(rng.choice(LIGHT_IRISES, p=[0.25, 0.5, 0.25]))
-    dark = str(rng.choice(["dark brown", "brown", "hazel"], p=[0.5, 0.35, 0.15]))
-    scale = rng.uniform(0.75, 1.2)
-    srgb = np.array(IRIS_SRGB[light if on["light_eyes"] else dark], np.float32) * scale
-    return np.asarray((np.clip(srgb, 8, 230) / 255.0) ** 2.2, dtype=np.float32)
 
 
 class ShapeScores:

@@ -29,6 +29,7 @@ from train.synth.figure.skin_atlas import (
     SkinAtlas,
     stroke,
 )
+from train.synth.figure.skin_lids import paint_lids
 from train.synth.figure.skin_optics import (
     BLOOD_RANGE,
     MELANIN_RANGE,
@@ -89,7 +90,7 @@ class SkinPainter:
         self._beard(streams, on, image, hair, tone)
         if on["eye_shadow"]:
             marks.paint_eye_make_up(streams("eye shadow"), self.atlas, image)
-        fold = marks.paint_lids(streams("lids"), self.atlas, image)
+        fold = paint_lids(streams, self.atlas, image, tired=on["dark_circles"])
         x, y, w, h = marks.EYE_BOX
         layers.groove[y : y + h, x : x + w] += 0.8 * fold
         thick = on["thick_eyebrows"]
@@ -141,7 +142,7 @@ class SkinPainter:
     def _dark_circles(
         self, rng: np.random.Generator, shown: bool, melanin: Floats, blood: Floats, tone: _Tone
     ) -> None:
-        brown, red = rng.uniform(0.5, 0.95), rng.uniform(0.3, 0.7)
+        brown, red = rng.uniform(0.3, 0.7), rng.uniform(0.3, 0.8)
         amount = 1.0 if shown else 0.15
         masks = self.atlas.masks
         melanin += (masks["tear_trough"] + 0.35 * masks["socket"]) * (amount * brown)
@@ -245,7 +246,7 @@ class SkinPainter:
         """What melanin and blood near the surface do not tell: depth, veins and thin skin."""
         image *= 1.0 - layers.groove[..., None] * np.array([0.17, 0.23, 0.25], np.float32)
         image *= 1.0 - _enlarged(0.85 * self.atlas.masks["nostrils"])[..., None]
-        trough = self.atlas.masks["tear_trough"] * (0.9 if on["dark_circles"] else 0.12)
+        trough = self.atlas.masks["tear_trough"] * (0.6 if on["dark_circles"] else 0.12)
         image *= 1.0 - _enlarged(trough)[..., None] * np.array([0.16, 0.15, 0.10], np.float32)
         x, y = marks.LIP_BOX[:2]
         marks.tint(image, lips * np.float32(1 - 0.6 * tone.depth), (1.0, 0.87, 0.90), x, y)

@@ -1,4 +1,4 @@
-"""What lies on skin: brows, lash lines, make-up, a beard's roots; painted onto an encoded texture.
+"""What lies on skin: brows, make-up, a beard's roots; painted onto an encoded texture.
 
 An *encoded* texture is float32 (768, 768, 3), 0 to 255, a power of 1/2.2 of linear light.  Each
 function paints into it where it stands and draws from its own stream, the same draws always.
@@ -140,7 +140,7 @@ EYE_BOX = (210, 500, 348, 130)
 """(x, y, width, height) of the texels around both eyes."""
 
 
-def _eye_layer(lines: Sequence[tuple[Floats, float, int]], blur: float) -> Floats:
+def eye_layer(lines: Sequence[tuple[Floats, float, int]], blur: float) -> Floats:
     """Lines given as (points (ax, y), value, thickness), on both sides, over :data:`EYE_BOX`."""
     x0, y0, w, h = EYE_BOX
     layer = np.zeros((h, w), np.uint8)
@@ -148,32 +148,6 @@ def _eye_layer(lines: Sequence[tuple[Floats, float, int]], blur: float) -> Float
         for side in (-1, 1):
             stroke(layer, mirrored(points, side) - np.array([x0, y0], np.float32), value, thickness)
     return cv2.GaussianBlur(layer, (0, 0), blur).astype(np.float32) * np.float32(1 / 255)
-
-
-def paint_lids(rng: np.random.Generator, atlas: SkinAtlas, image: Floats) -> Floats:
-    """The crease above the eye and the dark roots of the lashes.
-
-    Returns the crease's depth (h, w) over :data:`EYE_BOX`, 0 to 1, for the relief.
-    """
-    height = rng.uniform(10, 21)
-    strength = rng.uniform(0.25, 0.8) * (rng.random() > 0.15)  # some lids have no fold
-    lash = rng.uniform(0.35, 0.75)
-    lower = rng.uniform(0.1, 0.3)
-    arc = np.interp(np.linspace(0, 1, 40), [0, 0.25, 0.6, 1], [0.55, 0.95, 1.0, 0.75])
-    crease = atlas.eye_top + np.stack([0 * arc, height * arc], 1).astype(np.float32)
-    outward = np.array([14, -5], np.float32) * np.linspace(0, 1, 40, dtype=np.float32)[:, None] ** 3
-    fold = _eye_layer([(crease + outward, 255, 2)], 1.3) * np.float32(strength)
-    tint(image, np.minimum(fold, 1), (0.62, 0.52, 0.50), *EYE_BOX[:2])
-    wet = [
-        (atlas.eye_bottom[4:] + np.array([0, 2], np.float32), 255.0, 2)
-    ]  # the lower lid's inner edge
-    tint(image, _eye_layer(wet, 0.8), (0.95, 0.76, 0.74), *EYE_BOX[:2])
-    roots = [
-        (atlas.eye_top[2:], 255.0 * lash, 2),
-        (atlas.eye_bottom[12:] - np.array([0, 1], np.float32), 255.0 * lower, 1),
-    ]
-    tint(image, np.minimum(1.3 * _eye_layer(roots, 0.8), 1), (0.22, 0.18, 0.17), *EYE_BOX[:2])
-    return fold
 
 
 def paint_eye_make_up(rng: np.random.Generator, atlas: SkinAtlas, image: Floats) -> None:
@@ -192,7 +166,7 @@ def paint_eye_make_up(rng: np.random.Generator, atlas: SkinAtlas, image: Floats)
         lines.append((place, value, max(4, int(height / 2.2))))
     under = atlas.eye_bottom[14:] - np.array([0, 3], np.float32)
     lines = [(under, 255 * below, 4), *reversed(lines)]
-    shadow = np.minimum(_eye_layer(lines, 4.0) * np.float32(strength * 1.1), 0.95)
+    shadow = np.minimum(eye_layer(lines, 4.0) * np.float32(strength * 1.1), 0.95)
     blend(image, shadow, np.clip(color, 0, 235), *EYE_BOX[:2])
     if liner:
         end = atlas.eye_top[-1] + np.array([[4, 1], [4 + wing, 1 + 0.7 * wing]], np.float32)
@@ -204,7 +178,7 @@ def paint_eye_make_up(rng: np.random.Generator, atlas: SkinAtlas, image: Floats)
             )
         ]
         blend(
-            image, np.minimum(1.2 * _eye_layer(drawn, 0.7), 1), np.array([22, 17, 18]), *EYE_BOX[:2]
+            image, np.minimum(1.2 * eye_layer(drawn, 0.7), 1), np.array([22, 17, 18]), *EYE_BOX[:2]
         )
 
 

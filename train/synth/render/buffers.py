@@ -6,17 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import scipy.spatial
 from numpy.typing import NDArray
 
 from train.synth.figure.detail import coarse_triangles
-from train.synth.figure.facekit import NARROW_FACE_VERTICES, PARTS, FaceKit
+from train.synth.figure.facekit import PARTS, FaceKit
 from train.synth.figure.hair import Strands
 from train.synth.figure.meshes import Mesh
 from train.synth.render.gl import Context
 from train.synth.worn.skull import Rim
 
-LASH_LENGTH_CM = 0.95
 SURFACES = {
     "face": 0.0,
     "head": 1.0,
@@ -74,7 +72,6 @@ class HeadArrays:
         }
         self._mouths = {name: array(programs[name], INSIDE) for name in ("skin", "skin_far")}
         self.wet = array(programs["wet"], ["lacrimal_left", "lacrimal_right"])
-        self.lashes = array(programs["lash"], ["lashes_left", "lashes_right"])
         self.shadow = of(depth, levels[1])
 
     def skin(self, program: str, face_px: float) -> Any:
@@ -109,12 +106,6 @@ def _materials(kit: FaceKit) -> NDArray[np.float32]:
     material = np.zeros((len(kit.neutral), 2), np.float32)
     for part, kind in SURFACES.items():
         material[slice(*PARTS[part]), 0] = kind
-    lashes = np.zeros(len(kit.neutral), bool)
-    for side in ("left", "right"):
-        lashes[slice(*PARTS[f"lashes_{side}"])] = True
-    skin = scipy.spatial.cKDTree(kit.neutral[:NARROW_FACE_VERTICES])
-    material[lashes, 0] = skin.query(kit.neutral[lashes])[0] / LASH_LENGTH_CM
-    material[lashes, 1] = kit.uv[lashes, 1] > 0.5
     return material
 
 

@@ -13,6 +13,7 @@ from train.synth.figure.facekit import FaceKit
 from train.synth.figure.people import Person
 from train.synth.render.buffers import Batch, HeadArrays
 from train.synth.render.gl import Context, set_uniform
+from train.synth.render.lashes import LashShapes
 from train.synth.render.posing import Posed
 from train.synth.render.scene import Scene
 
@@ -29,6 +30,12 @@ class Eyes:
     ) -> None:
         self._context, self._kit, self._head = context, kit, head
         self._eye, self._wet, self._lash = (programs[name] for name in ("eye", "wet", "lash"))
+        self._balls: Batch | None = None
+        self._person: Person | None = None
+        self._shapes = LashShapes(kit)
+        self._strands = context.gl.buffer(reserve=self._shapes.count * 16, dynamic=True)
+        index = context.gl.buffer(self._shapes.triangles)
+        self._lashes = context.array(self._lash, [(self._strands, "4f", "strand")], index)
 
     def draw(self, person: Person, scene: Scene, posed: Posed) -> None:
         """Both eyeballs, and the film of tears along the lids."""
@@ -38,6 +45,7 @@ class Eyes:
         iris: NDArray[np.floating[Any]] = person.iris_colors
         if scene.lighting.near_infrared:  # melanin hardly absorbs there: all irises are mid-grey
             iris = 0.35 * iris + 0.65 * np.array([0.16, 0.16, 0.16])
+        look = person.eyes
         uniforms = {
             "wrap": np.array([0.25, 0.18, 0.15]),
             "head_up": rotate @ np.array([0.0, -1.0, 0.0]),
@@ -45,14 +53,20 @@ class Eyes:
             "iris_color_2": iris[1],
             "sclera_color": person.sclera_color,
             "iris_radius": person.iris_radius_mm,
-            "pupil_radius": scene.pupil_radius_mm,
-            "limbus_width": float(rng.uniform(0.4, 1.1)),
-            "vessels": float(rng.uniform(0, 0.7)),
-            "wetness": float(rng.uniform(0.5, 1.3)),
-            "lid_shadow": float(rng.uniform(0.55, 1.0)),
+            "pupil_radius": pupil_radius(person, scene),
+            "limbus": look.limbus_mm,
+            "iris_look": np.array([look.ring, look.ring_mm, look.collarette, look.fibres]),
+            "pattern": np.array(look.pattern),
+            "redness": float(np.clip(look.redness + rng.normal(0, 0.12), 0, 1)),
+            "caruncle": look.caruncle,
+            "wetness": look.wetness * float(rng.uniform(0.8, 1.25)),
+            "lid_shadow": float(rng.uniform(0.5, 1.0)),
+            "pixel_mm": pixel_mm(scene),
+            "light_shape": light_shapes(scene),
         }
         for name, value in uniforms.items():
             set_uniform(program, name, value)
+        balls = self._balls_of(person)
         marks = posed.vertices[self._kit.landmarks]
         for eye, upper, lower, corners in (
             (0, (37, 38), (40, 41), (36, 39)),
@@ -66,7 +80,7 @@ class Eyes:
             set_uniform(program, "eye_center", rotate @ center + move)
             set_uniform(program, "eye_axis", rotate @ posed.axes[eye])
             set_uniform(program, "nose_side", rotate[:, 0] * (1.0 if eye == 0 else -1.0))
-            self._draw_mesh(program, meshes.sphere_cap(person.eye_meshes[eye], MESH_EYE_RADIUS_MM))
+            balls.draw(program, eye)
         if scene.face_px > FAR_FACE_PX:
             wet = self._wet
             set_uniform(wet, "skin_color", person.skin.base_color)
@@ -74,20 +88,47 @@ class Eyes:
             self._head.wet.render()
             self._context.blending(False)
 
-    def draw_lashes(self, person: Person, scene: Scene) -> None:
+    def draw_lashes(self, person: Person, scene: Scene, posed: Posed) -> None:
         """Blended over whatever is drawn behind them."""
-        lash = self._lash
-        rng = scene.streams("lashes")
-        heavy = 1.0 if person.factors["eye_shadow"] or person.factors["feminine"] else 0.7
-        cover = heavy * rng.uniform(0.9, 1.5)
-        set_uniform(lash, "base_color", np.minimum(person.hair_color * 0.25, 0.02))
-        set_uniform(lash, "lash_cover", np.array([cover, cover * rng.uniform(0.2, 0.6)]))
-        set_uniform(lash, "lash_length", heavy * float(rng.uniform(0.5, 1.1)))
+        toward = scene.camera_from_head.T @ -scene.face_center_mm
+        toward /= np.linalg.norm(toward)
+        self._strands.write(self._shapes.vertices(person, posed.vertices, toward, pixel_mm(scene)))
+        set_uniform(self._lash, "base_color", person.eyes.lash_color)
+        set_uniform(self._lash, "face_ahead", -scene.camera_from_head[:, 2])
         self._context.blending(True)
-        self._head.lashes.render()
+        self._lashes.render()
         self._context.blending(False)
 
-    def _draw_mesh(self, program: Any, mesh: meshes.Mesh) -> None:
-        batch = Batch(self._context, [program], [mesh])
-        batch.draw(program, 0)
-        batch.release()
+    def _balls_of(self, person: Person) -> Batch:
+        """Both eyeballs as meshes, kept while the same person is drawn."""
+        if self._person is not person or self._balls is None:
+            if self._balls is not None:
+                self._balls.release()
+            caps = [
+                meshes.sphere_cap(center, MESH_EYE_RADIUS_MM, reach=1.3, rings=11, sectors=20)
+                for center in person.eye_meshes
+            ]
+            self._balls = Batch(self._context, [self._eye], caps)
+            self._person = person
+        return self._balls
+
+
+def pixel_mm(scene: Scene) -> float:
+    """Millimetres of the face that a pixel of the frame shows."""
+    return float(scene.face_center_mm[2] / scene.camera_matrix[0, 0])
+
+
+def pupil_radius(person: Person, scene: Scene) -> float:
+    """As seen through the cornea, mm; some irises leave it less room."""
+    return min(scene.pupil_radius_mm * person.eyes.pupil_scale, 0.68 * person.iris_radius_mm)
+
+
+def light_shapes(scene: Scene) -> NDArray[np.float64]:
+    """(3, 3) how each light looks in a mirror: height over width, bars, 0 round to 1 square."""
+    rng = scene.streams("catch lights")
+    tall = np.exp(rng.uniform(-0.4, 0.5, 3))
+    square, barred = rng.random(3), rng.random(3)
+    small = np.array([light.size_rad < 0.06 for light in scene.lighting.lights])
+    flat = (square < 0.65) & ~small
+    bars = 0.8 * (flat & (barred < 0.4) & (scene.lighting.kind == "window"))
+    return np.stack([np.where(flat, tall, 1.0), bars, flat.astype(float)], 1)

@@ -43,7 +43,7 @@ UNITS = {
     "environment_map": 5,
     "strand_map": 6,
 }
-LIT = ("skin", "solid", "lens", "eye", "wet", "lash")
+LIT = ("skin", "solid", "lens", "eye", "wet")
 
 
 @dataclass(slots=True)
@@ -73,6 +73,7 @@ class Renderer:
         gl = self.context.gl
         self._programs = {name: self.context.program("lit.vert", f"{name}.frag") for name in LIT}
         self._programs["skin_far"] = self.context.program("lit.vert", "skin.frag", define="FAR")
+        self._programs["lash"] = self.context.program("lash.vert", "lash.frag")
         self._programs["hair"] = self.context.program("hair.vert", "hair.frag")
         self._depth = self.context.program("depth.vert", "depth.frag")
         self._vote = gl.vertex_array(self.context.program("vote.vert", "vote.frag"), [])
@@ -122,7 +123,7 @@ class Renderer:
         self._draw_skin(person, scene, posed)
         self.eyes.draw(person, scene, posed)
         self._draw_solids(solids, parts)
-        self.eyes.draw_lashes(person, scene)
+        self.eyes.draw_lashes(person, scene, posed)
         self._draw_hair(person, hair)
         self._draw_lenses(solids, parts)
         solids.release()

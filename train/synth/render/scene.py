@@ -20,6 +20,19 @@ Window = tuple[int, int, int, int]
 FACE_WIDTH_MM = 140.0
 """What the normalised face crop shows across; ``face_px`` counts its pixels in the picture."""
 
+PUPILS_MM = {
+    "sun": 1.35,
+    "overcast": 1.6,
+    "studio": 1.9,
+    "window": 1.9,
+    "office": 2.0,
+    "car": 1.9,
+    "screen": 2.4,
+    "lamp": 2.4,
+    "night_street": 2.8,
+    "infrared": 2.8,
+}
+"""Typical radius of a pupil by kind of light."""
 MAX_EYE_YAW_DEG, MAX_EYE_DOWN_DEG, MAX_EYE_UP_DEG = 40.0, 38.0, 28.0
 """How far eyes turn from the head (people turn the head beyond)."""
 
@@ -121,7 +134,7 @@ def place(
             )
         ),
         sensor=sample_sensor(streams("sensor"), on, iso_range=domain.iso, face_px=face_px),
-        pupil_radius_mm=float(streams("pupil").uniform(1.0, 3.3)),
+        pupil_radius_mm=sample_pupil(streams("pupil"), kind, on),
         streams=streams,
     )
 
@@ -200,6 +213,19 @@ def _sample_target(
             return np.asarray(target)
     near = pitch + np.radians(rng.uniform(-25, 18)), yaw + np.radians(rng.uniform(-30, 30))
     return np.asarray(center + camera_from_sight @ direction(*near) * _log_uniform(rng, (350, 6e3)))
+
+
+def sample_pupil(rng: np.random.Generator, light: str, on: Mapping[str, bool]) -> float:
+    """Radius (mm) as seen through the cornea: 1.2 in the sun to 3.4 at night.
+
+    After Watson and Yellott (A unified formula for light-adapted pupil size, J. Vision 2012) at the
+    luminances that such places have.
+    """
+    spread = rng.normal(0, 0.14)
+    typical = PUPILS_MM.get(light, 2.0) * (1.15 if on["dark"] else 1.0)
+    if on["near_infrared"] and light != "sun":
+        typical = max(typical, 2.5)
+    return float(np.clip(typical * np.exp(spread), 1.0, 3.8))
 
 
 def sample_expression(

@@ -9,14 +9,43 @@ uniform vec3 eye_axis;            // unit optical axis, camera frame
 uniform vec3 head_up;             // camera frame
 uniform vec3 nose_side;           // unit, towards the nose, camera frame
 uniform vec3 iris_color, iris_color_2, sclera_color;
-uniform float iris_radius, pupil_radius, limbus_width, vessels, wetness;
+uniform float iris_radius, pupil_radius, limbus, redness, wetness, caruncle;
+uniform vec4 iris_look;           // ring's share of light, its width (mm), collarette, fibres
+uniform vec2 pattern;
 uniform vec4 lid_line;            // upper and lower lid height about the eye (mm, along head_up), half width
-uniform float lid_shadow;
+uniform float lid_shadow, pixel_mm;
+uniform vec3 light_shape[3];      // half height over half width, bars across, 0 round to 1 square
+uniform mat4 shadow_from_camera[2];
+uniform sampler2D shadow_map_0;
+uniform sampler2D shadow_map_1;
 in vec3 v_position, v_normal, v_model, v_diffuse, v_sheen;
 in vec2 v_uv, v_material, v_shadow;
 in float v_cover, v_gloss;
 layout(location = 0) out vec4 color;
 layout(location = 1) out vec4 kind_seen;
+
+float open_to(sampler2D map, mat4 from_camera, vec3 p) {
+    vec3 s = (from_camera * vec4(p, 1.0)).xyz * 0.5 + 0.5;
+    return s.z - 0.004 <= textureLod(map, s.xy, 0.0).r ? 1.0 : 0.0;
+}
+
+// A light is as wide as its shadows are soft, which stands for several lamps or a bright wall around
+// one: what an eye mirrors of it is smaller and brighter.
+float mirrored_size(int i) { return clamp(0.6 * light_size[i], 0.03, 0.2); }
+
+// The mirror image of a light: a lamp's disc, or a window with bars.
+float image_of(int i, vec3 d) {
+    vec3 to = light_direction[i], shape = light_shape[i];
+    float size = mirrored_size(i), soft = 0.012 + 0.12 * size;
+    if (dot(d, to) < 0.2) return 0.0;
+    vec3 right = normalize(cross(vec3(0.0, 1.0, 0.001), to));
+    vec2 at = vec2(dot(d, right), dot(d, cross(to, right)) / shape.x) / dot(d, to);
+    float disc = smoothstep(size + soft, size - soft, length(at));
+    vec2 far = smoothstep(vec2(0.9 * size + soft), vec2(0.9 * size - soft), abs(at));
+    float bar = shape.y * (1.0 - smoothstep(0.02 * size, 0.02 * size + 1.5 * soft, abs(at.x)));
+    return mix(disc, far.x * far.y * (1.0 - bar), shape.z) / shape.x;
+}
+
 void main() {
     vec3 ray = normalize(v_position);
     float plane = dot(eye_center + eye_axis * 10.4 - v_position, eye_axis) / dot(ray, eye_axis);
@@ -24,52 +53,66 @@ void main() {
     float r = length(offset);
     vec3 axis_x = normalize(cross(head_up, eye_axis));
     vec3 axis_y = cross(eye_axis, axis_x);
-    vec2 polar = vec2(atan(dot(offset, axis_y), dot(offset, axis_x)) / 6.2831853, r / iris_radius);
+    float turn = atan(dot(offset, axis_y), dot(offset, axis_x)) / 6.2831853;
+    float inner = r / iris_radius;
     float facing = step(dot(ray, eye_axis), 0.0);
-    float in_iris = facing * (1.0 - smoothstep(iris_radius - limbus_width, iris_radius + 0.35 * limbus_width, r));
-    float in_pupil = facing * (1.0 - smoothstep(pupil_radius - 0.15, pupil_radius + 0.15, r));
+    float in_iris = facing * (1.0 - smoothstep(iris_radius - 0.5 * limbus, iris_radius + 0.5 * limbus, r));
+    float in_pupil = facing * (1.0 - smoothstep(pupil_radius - 0.12, pupil_radius + 0.12, r));
 
-    // Iris: radial fibres, a darker rim, a lighter collarette; light through the cornea gathers on the
-    // side away from the lamp.
-    float fibre = texture(noise_map, vec2(polar.x * 6.0, polar.y * 0.25)).z;
-    vec3 iris = mix(iris_color, iris_color_2, smoothstep(0.35, 0.65, fibre) * 0.7);
-    iris *= mix(1.15, 0.4, smoothstep(0.72, 1.0, polar.y));
-    iris *= 1.0 + 0.2 * smoothstep(0.62, 0.5, polar.y);
-    iris *= 1.0 - 0.45 * clamp(dot(offset / iris_radius, light_direction[0]), -1.0, 1.0);
-    iris = mix(iris, vec3(0.004), in_pupil);
+    // Iris: radial fibres in two sizes, a collarette around the pupil, a dark ring at the rim; light
+    // through the cornea gathers on the side away from the lamp.
+    float lod = log2(max(1.0, 256.0 * pixel_mm / (6.2831853 * max(r, 1.0))));
+    float fine = textureLod(noise_map, vec2(turn, 0.10 * inner) + pattern, lod).z;
+    float coarse = textureLod(noise_map, vec2(turn, 0.08 * inner) + pattern.yx, lod).y;
+    float fibre = 0.5 + iris_look.w * (fine + 0.8 * coarse - 0.9);
+    vec3 iris = mix(iris_color, iris_color_2, clamp(1.6 * fibre - 0.3, 0.0, 1.0)) * (0.7 + 0.6 * fibre);
+    float zone = smoothstep(0.68, 0.5, inner + 0.12 * (coarse - 0.5));
+    iris *= 1.0 + iris_look.z * zone * vec3(1.0, 0.85, 0.6);
+    iris *= mix(1.0, iris_look.x, smoothstep(iris_radius - iris_look.y - 0.4, iris_radius - 0.15, r));
+    iris *= 1.0 - 0.28 * clamp(dot(offset / iris_radius, light_direction[0]), -1.0, 1.0);
+    iris = mix(iris, vec3(0.006, 0.005, 0.004), in_pupil);
 
+    // The white: vessels, more of them towards the corners, and pink flesh beside the nose.
+    float across = abs(dot(v_position - eye_center, axis_x));
     float red = texture(noise_map, v_model.xy * 0.05).z * texture(noise_map, v_model.xy * 0.021).y;
-    vec3 sclera = mix(sclera_color, vec3(0.55, 0.16, 0.13), vessels * smoothstep(0.15, 0.5, red));
-    // The caruncle: pink flesh in the corner beside the nose.
+    float outer = smoothstep(5.5, 12.0, across);
+    vec3 sclera = mix(sclera_color, vec3(0.50, 0.17, 0.13), redness * (0.10 + 0.35 * outer + 0.5 * outer * smoothstep(0.15, 0.5, red)));
+    sclera *= mix(vec3(1.0), vec3(0.90, 0.82, 0.76), smoothstep(8.0, 13.0, across));
     float inward = dot(v_position - eye_center, nose_side);
-    sclera = mix(sclera, vec3(0.45, 0.17, 0.14), 0.85 * smoothstep(lid_line.z - 3.4, lid_line.z - 1.2, inward));
+    float flesh = smoothstep(lid_line.z - caruncle - 1.6, lid_line.z - caruncle + 0.4, inward);
+    sclera = mix(sclera, vec3(0.46, 0.20, 0.17), 0.85 * flesh);
     vec3 albedo = mix(sclera, iris, in_iris);
 
     // Lids and lashes shade the ball: most under the upper lid and in the corners.
     vec3 n = normalize(v_normal);
     float height = dot(v_position - eye_center, head_up);
-    float shade_lid = smoothstep(-0.3, 3.2, lid_line.x - height) * smoothstep(-0.6, 1.4, height - lid_line.y);
-    float corner = smoothstep(lid_line.z, lid_line.z - 4.0, abs(dot(v_position - eye_center, axis_x)));
-    float occlusion = mix(1.0, (0.25 + 0.75 * shade_lid) * (0.55 + 0.45 * corner), lid_shadow);
-    // Brow, nose and lids hide half of the sky from an eye (the ball's own openness is not baked).
-    vec3 c = albedo * v_diffuse * occlusion * mix(0.55, 0.85, v_shadow.x);
+    float below = lid_line.x - height;
+    float shade_lid = smoothstep(-0.6, 3.4, below) * smoothstep(-0.9, 1.2, height - lid_line.y);
+    float corner = smoothstep(lid_line.z, lid_line.z - 4.0, across);
+    float occlusion = mix(1.0, (0.3 + 0.7 * shade_lid) * (0.6 + 0.4 * corner), lid_shadow);
+    // Brow, nose and lids hide part of the sky from an eye (the ball's own openness is not baked).
+    vec3 c = albedo * v_diffuse * occlusion * mix(0.6, 0.9, v_shadow.x);
 
     // Wet highlights: off the cornea (radius 7.8 mm about a point 5.7 mm along the axis), else the ball.
-    vec3 cornea = v_position - (eye_center + eye_axis * 5.7);
-    float on_cornea = facing * (1.0 - smoothstep(iris_radius, iris_radius + 1.0, r));
-    vec3 wet = normalize(mix(n, normalize(cornea), on_cornea));
+    vec3 from = v_position - (eye_center + eye_axis * 5.7);
+    float along = dot(from, ray);
+    float under = along * along - dot(from, from) + 60.84;
+    vec3 cornea = (from - ray * (along + sqrt(max(under, 0.0)))) / 7.8;
+    float on_cornea = facing * (1.0 - smoothstep(iris_radius, iris_radius + 1.0, r)) * step(0.0, under);
+    vec3 wet = normalize(mix(n, cornea, on_cornea));
     vec3 mirrored = reflect(ray, wet);
-    float fresnel = schlick(dot(-ray, wet), 0.025);
-    vec3 room = environment(mirrored);
+    // Brow and lashes stand in the mirrored picture above, the cheek below.
+    float up = dot(mirrored, head_up);
+    float free = smoothstep(0.96, 0.75, up) * smoothstep(-0.95, -0.7, up) * smoothstep(-0.2, 0.7, below);
+    vec3 room = environment(mirrored) * mix(0.2, 0.7, occlusion);
+    vec3 before = v_position + 8.0 * eye_axis;
+    vec3 open = vec3(open_to(shadow_map_0, shadow_from_camera[0], before), open_to(shadow_map_1, shadow_from_camera[1], before), 1.0);
     for (int i = 0; i < 3; ++i) {
-        float size = max(light_size[i], 0.045);
-        float edge = cos(size);
-        float seen = smoothstep(edge - 0.35 * size * size - 0.002, edge, dot(mirrored, light_direction[i]));
-        float open = i == 0 ? v_shadow.x : i == 1 ? v_shadow.y : 1.0;
+        float size = mirrored_size(i);
         // Radiance of a disc light: irradiance / (pi sin^2 size); what film and tears spread is kept finite.
-        room += light_color[i] / (size * size) * seen * mix(0.3, 1.0, open) * step(0.05, shade_lid);
+        room += light_color[i] / (size * size) * image_of(i, mirrored) * open[i];
     }
-    c += room * fresnel * wetness * mix(0.15, 1.0, occlusion);
+    c += room * schlick(dot(-ray, wet), 0.025) * wetness * free * mix(0.5, 1.0, on_cornea);
     float part = facing * (step(r, iris_radius) + step(r, pupil_radius));
     kind_seen = as_class(2.0 + part, 1.0);
     color = finish(c, 1.0);

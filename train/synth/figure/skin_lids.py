@@ -1,0 +1,111 @@
+"""Lids on a painted skin: creases above the eye, bags and fine lines below, edges and lash roots.
+
+Paints as :mod:`~train.synth.figure.skin_marks` does, into an encoded texture around both eyes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from train.synth.figure.skin_atlas import Floats, SkinAtlas
+from train.synth.figure.skin_marks import EYE_BOX, eye_layer, tint
+
+MakeRng = Callable[[str], np.random.Generator]
+
+CREASES = {"single": 0.56, "hooded": 0.20, "double": 0.12, "none": 0.12}
+"""How the fold of the upper lid looks, with its share of people."""
+_AT = EYE_BOX[:2]
+
+
+def paint_lids(streams: MakeRng, atlas: SkinAtlas, image: Floats, *, tired: bool) -> Floats:
+    """Paint both lids of both eyes; ``tired`` deepens what is below them.
+
+    Returns the depth of folds (h, w) over :data:`EYE_BOX`, 0 to 1, for the relief.
+    """
+    fold = _crease(streams("lid crease"), atlas, image)
+    bags = _bags(streams("eye bags"), atlas, image, tired=tired)
+    _edges(streams("lids"), atlas, image)
+    return np.asarray(np.minimum(fold + 0.6 * bags, 1.0), np.float32)
+
+
+def _crease(rng: np.random.Generator, atlas: SkinAtlas, image: Floats) -> Floats:
+    kind = str(rng.choice(list(CREASES), p=list(CREASES.values())))
+    u = rng.random(8)
+    height, strength = 7.0 + 9.0 * u[0], 0.5 + 0.5 * u[1]
+    if kind == "hooded":
+        height, strength = 3.0 + 4.0 * u[0], 0.45 + 0.5 * u[1]
+    elif kind == "none":
+        strength = 0.12 * u[1]
+    ends = (0.15 + 0.6 * u[2], 0.65 + 0.45 * u[3])
+    line = _above(atlas, height, ends, reach=6 + 12 * u[4])
+    deep = eye_layer([(line[2:], 235, 2)], 1.0) * np.float32(strength)
+    # Skin hangs over the fold: shade below the edge, wide where lids are hooded.
+    shade = eye_layer(
+        [(line + np.array([0, 2], np.float32), 190, 7 if kind == "hooded" else 4)], 3.0
+    )
+    lit = eye_layer([(_above(atlas, 0.5 * height, ends, reach=2)[4:-4], 150, 3)], 1.8)
+    fold = deep
+    if kind == "double":
+        second = _above(atlas, height + 4 + 4 * u[5], (ends[0], ends[1]), reach=8 + 10 * u[4])
+        fold = deep + eye_layer([(second[6:], 190, 2)], 1.0) * np.float32(0.3 + 0.5 * u[6])
+    tint(image, shade * np.float32(0.25 + 0.75 * strength), (0.86, 0.80, 0.79), *_AT)
+    tint(image, np.minimum(1.7 * fold, 1), (0.50, 0.40, 0.38), *_AT)
+    tint(image, lit * np.float32(0.4 + u[7]), (1.05, 1.04, 1.04), *_AT)
+    return np.asarray(np.minimum(fold, 1), np.float32)
+
+
+def _above(atlas: SkinAtlas, height: float, ends: tuple[float, float], *, reach: float) -> Floats:
+    """(40, 2) a line over the upper lid's edge; ``ends`` are shares of the height there."""
+    t = np.linspace(0, 1, 40)
+    arc = np.interp(t, [0, 0.3, 0.65, 1], [ends[0], 0.95, 1.0, ends[1]])
+    outward = np.outer(t**3, [reach, -0.35 * reach])
+    return np.asarray(atlas.eye_top + np.stack([0 * arc, height * arc], 1) + outward, np.float32)
+
+
+def _bags(rng: np.random.Generator, atlas: SkinAtlas, image: Floats, *, tired: bool) -> Floats:
+    """The roll of skin below the lower lid and the line under it; fine lines across."""
+    u = rng.random(6)
+    depth = 0.10 + 0.35 * u[0] ** 2 + (0.35 if tired else 0.0)
+    low = 9.0 + 8.0 * u[1]
+    t = np.linspace(0, 1, 40)
+    sag = np.interp(t, [0, 0.2, 0.55, 1], [0.55, 0.95, 1.0, 0.45])
+    below = atlas.eye_bottom - np.stack([0 * sag, low * sag], 1)
+    line = eye_layer([(np.asarray(below, np.float32)[: 22 + int(14 * u[2])], 230, 2)], 1.6)
+    roll = eye_layer(
+        [
+            (
+                np.asarray(atlas.eye_bottom - np.stack([0 * sag, 0.5 * low * sag], 1), np.float32),
+                140,
+                5,
+            )
+        ],
+        2.5,
+    )
+    fine = []
+    for k in range(3):
+        drop, first = (0.35 + 0.3 * k) * low, int(rng.integers(0, 14))
+        place = atlas.eye_bottom - np.stack([0 * sag, drop * sag + rng.normal(0, 0.6, 40)], 1)
+        fine.append((np.asarray(place, np.float32)[first : first + 22], 150.0 + 60 * u[3], 1))
+    lines = eye_layer(fine, 0.8) * np.float32(0.15 + 0.5 * u[4])
+    tint(image, np.minimum(1.6 * line, 1) * np.float32(depth), (0.66, 0.55, 0.55), *_AT)
+    tint(image, lines, (0.78, 0.70, 0.69), *_AT)
+    tint(image, roll * np.float32(depth + 0.3 * u[5]), (1.08, 1.06, 1.05), *_AT)
+    return np.asarray(np.minimum(depth * line + 0.5 * lines, 1), np.float32)
+
+
+def _edges(rng: np.random.Generator, atlas: SkinAtlas, image: Floats) -> None:
+    """Moist pink edges, and the dark roots of the lashes."""
+    lash = rng.uniform(0.35, 0.8)
+    lower = rng.uniform(0.08, 0.3)
+    pink = rng.uniform(0.5, 1.0)
+    wet = [(atlas.eye_bottom[4:] + np.array([0, 2], np.float32), 255.0, 2)]
+    tint(image, eye_layer(wet, 0.8) * np.float32(pink), (0.94, 0.74, 0.72), *_AT)
+    red = [(atlas.eye_bottom[:9], 200.0, 4), (atlas.eye_top[:6], 160.0, 3)]  # the inner corner
+    tint(image, eye_layer(red, 2.0) * np.float32(pink), (0.98, 0.76, 0.74), *_AT)
+    roots = [
+        (atlas.eye_top[2:], 255.0 * lash, 2),
+        (atlas.eye_bottom[12:] - np.array([0, 1], np.float32), 255.0 * lower, 1),
+    ]
+    tint(image, np.minimum(1.3 * eye_layer(roots, 0.8), 1), (0.24, 0.19, 0.18), *_AT)
