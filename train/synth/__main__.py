@@ -42,6 +42,15 @@ def make_parser() -> argparse.ArgumentParser:
     preview.add_argument("--clean", action="store_true", help="draw no labels")
     preview.add_argument("--captions", action="store_true", help="write each tile's caption")
     preview.add_argument("--factor", help="pairs of tiles with this factor (or all) off and on")
+    preview.add_argument(
+        "--eyes", action="store_true", help="eye patches as a network sees them; prints figures"
+    )
+    preview.add_argument(
+        "--beside",
+        type=Path,
+        metavar="DIR",
+        help="with --eyes, a column of these photographs' eyes",
+    )
     preview.add_argument("--tile-px", type=int, default=224, help="pixels along a tile's side")
     for command in (write, preview):
         command.add_argument("--product", choices=PRODUCTS, default="crops", help="what to make")
@@ -153,11 +162,18 @@ def _preview(args: argparse.Namespace) -> None:
             factor(args.factor)
     except KeyError as error:
         raise SystemExit(str(error.args[0])) from None
+    if args.beside and not args.eyes:
+        raise SystemExit("--beside shows photographs' eyes beside rendered ones; add --eyes")
     with needs("train"):
+        from train.synth.outputs.eye_sheet import save_eyes
         from train.synth.outputs.preview import TILE_PX, contact_sheet, factor_sheet, save_sheet
         from train.synth.outputs.write import make_studio
     studio = make_studio(args.facekit)
-    announce(f"drawing {args.product} of {args.domain}")
+    announce(f"drawing {'eyes' if args.eyes else args.product} of {args.domain}")
+    if args.eyes:
+        size = args.columns, args.rows
+        save_eyes(studio, domains, args.out, size=size, seed=args.seed, photographs=args.beside)
+        return
     if args.factor == "all":
         sheet = factor_sheet(studio, domains[0], seed=args.seed, columns=args.columns)
     else:
