@@ -13,8 +13,9 @@ from pathlib import Path
 
 from train.commands import HelpFormatter, announce, command_parser, needs
 from train.factors import factor
-from train.synth.domains import DOMAINS, Domain
+from train.synth.domains import DOMAINS
 from train.synth.outputs.plan import PRODUCTS, PoolOptions, WriteOptions, resolve_domains
+from train.synth.variety import Domain
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from train.factors import FACTORS, Factor, Scope, factor
-from train.synth.domains import Domain
+from train.synth.variety import Domain
 
 Named = Callable[[str], np.random.Generator]
 """Independent generators by name, such as :class:`train.synth.streams.Streams`."""

@@ -1,9 +1,9 @@
 """Named presets of rendered people that differ as data sets differ.
 
 Domain generalisation is studied by training on one preset and testing on another, and by leaving
-parts of the variety out (:func:`without`).  The presets are *like* the public data sets that their
-descriptions name, from what the data sets' papers say of their cameras and places; they copy no
-statistic of them.
+parts of the variety out (:mod:`train.synth.without`).  The presets are *like* the public data
+sets that their descriptions name, from what the data sets' papers say of their cameras and places;
+they copy no statistic of them.
 
 Angles follow the conventions: yaw positive towards the image's left, pitch positive upwards, both
 of the direction of face or gaze as seen by the camera.
@@ -12,136 +12,10 @@ of the direction of face or gaze as seen by the camera.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from dataclasses import replace
 
-from train.factors import FACTORS, HEADWEAR, factor
-
-LIGHTS = (
-    "studio",
-    "office",
-    "window",
-    "lamp",
-    "overcast",
-    "sun",
-    "screen",
-    "night_street",
-    "car",
-)
-"""Kinds of light; near infrared is none of them, since the factor ``near_infrared`` decides it."""
-BACKGROUNDS = (
-    "plain",
-    "room",
-    "office",
-    "car_interior",
-    "street",
-    "nature",
-    "textures",
-    "bokeh",
-    "clutter",
-)
-GAZES = ("free", "screen", "camera", "road")
-MOST_YAW_DEG = 120
-"""Of a head: beyond it a picture shows the back of one."""
-
-Part = Literal["appearance", "world", "sensor"]
-PARTS: tuple[Part, ...] = ("appearance", "world", "sensor")
-
-
-@dataclass(frozen=True, slots=True)
-class Domain:
-    """How often and within which ranges each thing is drawn."""
-
-    name: str
-    describes: str
-    chances: Mapping[str, float]
-    """Overrides of the factors' own chances; identity follows a face's shape and has none."""
-    lights: Mapping[str, float]
-    """Weights of kinds of light, of :data:`LIGHTS`."""
-    backgrounds: Mapping[str, float]
-    """Weights of kinds of background, of :data:`BACKGROUNDS`."""
-    distance_mm: tuple[float, float]
-    """Camera to face centre, log-uniform, within 300..3000."""
-    horizontal_fov_deg: tuple[float, float]
-    """Of the whole frame, uniform."""
-    frame_px: tuple[tuple[int, int], ...]
-    """(width, height), one is chosen."""
-    face_px: tuple[float, float]
-    """Pixels of the camera across 140 mm of face, log-uniform, within 40..480."""
-    head_yaw_deg: tuple[float, float, float]
-    """Mean, standard deviation, limit of the absolute value (at most MOST_YAW_DEG)."""
-    head_pitch_deg: tuple[float, float, float]
-    """Mean, standard deviation, limit (at most 45)."""
-    head_roll_deg: tuple[float, float, float]
-    """Mean, standard deviation, limit (at most 30)."""
-    gaze: str
-    """Where people look.
-
-    'free': anywhere within reach of the eyes, often about where the head points; 'screen': a
-    point of a screen about the camera; 'camera': the lens or what is near it; 'road': mostly far
-    away around ``gaze_yaw_deg`` and ``gaze_pitch_deg`` as the camera sees them, with glances
-    elsewhere.
-    """
-    gaze_yaw_deg: tuple[float, float]
-    """Mean, standard deviation of the targets; relative to the head where gaze is 'free'."""
-    gaze_pitch_deg: tuple[float, float]
-    """Mean, standard deviation of the targets; relative to the head where gaze is 'free'."""
-    iso: tuple[float, float]
-    """Sensor gain: pictures without the factor ``noise`` are near the low end, those with it at
-    the high end, so the ends must be far apart where both are drawn."""
-    people: Mapping[int, float] = field(default_factory=lambda: {1: 1.0})
-    """Weights of the number of faces in a frame."""
-    absent: frozenset[str] = frozenset()
-    """Parts that :func:`without` took out; 'appearance' also means one medium skin tone."""
-
-    def __post_init__(self) -> None:
-        for name, chance in self.chances.items():
-            if factor(name).scope == "identity":
-                raise ValueError(f"{self.name}: {name} follows the face's shape; drop its chance")
-            if not 0.0 <= chance <= 1.0:
-                raise ValueError(f"{self.name}: chance of {name} is {chance}; expected 0 to 1")
-        _check_weights(self.name, "lights", self.lights, LIGHTS)
-        _check_weights(self.name, "backgrounds", self.backgrounds, BACKGROUNDS)
-        _check_weights(self.name, "people", self.people, tuple(range(1, 13)))
-        if self.gaze not in GAZES:
-            raise ValueError(f"{self.name}: gaze {self.gaze!r}; expected one of {GAZES}")
-        for what, (low, high), least, most in (
-            ("distance_mm", self.distance_mm, 300, 3000),
-            ("horizontal_fov_deg", self.horizontal_fov_deg, 15, 120),
-            ("face_px", self.face_px, 40, 480),
-            ("iso", self.iso, 50, 25600),
-        ):
-            if not least <= low <= high <= most:
-                raise ValueError(
-                    f"{self.name}: {what} ({low}, {high}); expected low <= high, both within "
-                    f"{least} to {most}"
-                )
-        for what, (mean, sd, limit), most in (
-            ("head_yaw_deg", self.head_yaw_deg, MOST_YAW_DEG),
-            ("head_pitch_deg", self.head_pitch_deg, 45),
-            ("head_roll_deg", self.head_roll_deg, 30),
-        ):
-            if sd < 0 or not abs(mean) <= limit <= most:
-                raise ValueError(
-                    f"{self.name}: {what} ({mean}, {sd}, {limit}); expected a limit that holds the "
-                    f"mean and is at most {most}"
-                )
-
-
-def _check_weights(
-    domain: str,
-    what: str,
-    weights: Mapping[str, float] | Mapping[int, float],
-    known: tuple[str | int, ...],
-) -> None:
-    unknown = [k for k in weights if k not in known]
-    if unknown or not weights or min(weights.values()) <= 0:
-        raise ValueError(
-            f"{domain}: {what} {dict(weights)}; expected positive weights of "
-            + ", ".join(map(str, known))
-        )
-
+from train.factors import HEADWEAR
+from train.synth.variety import BACKGROUNDS, LIGHTS, Domain
 
 _BARE_HEAD = dict.fromkeys(HEADWEAR, 0.0)
 
@@ -163,6 +37,7 @@ DOMAINS: tuple[Domain, ...] = (
         gaze_yaw_deg=(0, 17),
         gaze_pitch_deg=(-3, 13),
         iso=(80, 6400),
+        against=0.08,
         people={1: 0.8, 2: 0.15, 3: 0.05},
     ),
     Domain(
@@ -192,6 +67,7 @@ DOMAINS: tuple[Domain, ...] = (
         gaze_yaw_deg=(0, 20),
         gaze_pitch_deg=(0, 15),
         iso=(100, 3200),
+        against=0.05,
     ),
     Domain(
         name="laptop",
@@ -211,13 +87,15 @@ DOMAINS: tuple[Domain, ...] = (
         horizontal_fov_deg=(55, 75),
         frame_px=((1280, 720), (640, 480)),
         face_px=(110, 320),
-        head_yaw_deg=(0, 9, 35),
-        head_pitch_deg=(-4, 7, 28),
+        head_yaw_deg=(0, 13, 40),
+        head_pitch_deg=(-3, 11, 32),
         head_roll_deg=(0, 5, 20),
         gaze="screen",
         gaze_yaw_deg=(0, 11),
         gaze_pitch_deg=(-11, 6),
         iso=(100, 3200),
+        apart=0.25,
+        against=0.1,
         people={1: 0.97, 2: 0.03},
     ),
     Domain(
@@ -237,13 +115,16 @@ DOMAINS: tuple[Domain, ...] = (
         horizontal_fov_deg=(60, 75),
         frame_px=((1080, 1920), (720, 1280), (1440, 1920)),
         face_px=(180, 480),
-        head_yaw_deg=(0, 12, 45),
-        head_pitch_deg=(2, 11, 40),  # a phone is held low: the face is seen from below
+        head_yaw_deg=(0, 14, 45),
+        head_pitch_deg=(2, 12, 40),
         head_roll_deg=(0, 9, 30),
         gaze="screen",
         gaze_yaw_deg=(0, 7),
         gaze_pitch_deg=(-8, 7),
         iso=(50, 3200),
+        apart=0.2,
+        against=0.3,  # a phone is held low: the face is seen from below
+        screen_mm=(90, 280),
         people={1: 0.9, 2: 0.1},
     ),
     Domain(
@@ -269,6 +150,8 @@ DOMAINS: tuple[Domain, ...] = (
         gaze_yaw_deg=(14, 14),
         gaze_pitch_deg=(10, 8),
         iso=(100, 3200),
+        apart=0.25,
+        against=0.04,
         people={1: 0.85, 2: 0.15},
     ),
     Domain(
@@ -294,6 +177,7 @@ DOMAINS: tuple[Domain, ...] = (
         gaze_yaw_deg=(0, 15),
         gaze_pitch_deg=(-4, 11),
         iso=(50, 3200),
+        against=0.05,
         people={1: 0.5, 2: 0.3, 3: 0.2},
     ),
     Domain(
@@ -318,6 +202,7 @@ DOMAINS: tuple[Domain, ...] = (
         gaze_yaw_deg=(0, 15),
         gaze_pitch_deg=(-5, 11),
         iso=(400, 12800),
+        against=0.08,
         people={1: 0.85, 2: 0.15},
     ),
     Domain(
@@ -342,6 +227,7 @@ DOMAINS: tuple[Domain, ...] = (
         gaze_yaw_deg=(0, 15),
         gaze_pitch_deg=(-6, 9),
         iso=(100, 3200),
+        against=0.06,
         people={2: 0.25, 3: 0.3, 4: 0.3, 5: 0.1, 6: 0.05},
     ),
     Domain(
@@ -366,6 +252,7 @@ DOMAINS: tuple[Domain, ...] = (
         gaze_yaw_deg=(0, 15),
         gaze_pitch_deg=(-7, 11),
         iso=(100, 3200),
+        against=0.06,
         people={1: 0.8, 2: 0.2},
     ),
 )
@@ -390,8 +277,42 @@ SMILING = replace(
     "look like a gaze that is raised",
     chances={"smile": 0.85, "squint": 0.45, "sunglasses": 0.0},
 )
-NAMED_ALONE = (PROFILE, BEYOND_PROFILE, SMILING)
-"""Known by their names and no part of ``all``, so that what is written of all stays the same."""
+_EYES_SEEN = dict.fromkeys(("sunglasses", "face_mask", "hand_on_face", "object_in_front"), 0.0)
+_CLEAR = dict.fromkeys(
+    ("noise", "motion_blur", "defocus", "low_resolution", "jpeg_artifacts", "low_contrast")
+    + ("dark", "overexposed", "back_light"),
+    0.0,
+)
+INDEPENDENT = replace(
+    DOMAINS[0],
+    name="independent",
+    describes="as mix, but sharp, with open eyes, heads turned anywhere within 30 degrees, and "
+    "gazes whose mean no angle of the head changes",
+    chances=_EYES_SEEN | _CLEAR,
+    face_px=(140, 400),
+    head_yaw_deg=(0, 28, 30),
+    head_pitch_deg=(0, 15, 30),
+    gaze_yaw_deg=(0, 18),
+    gaze_pitch_deg=(-3, 13),
+    apart=1.0,
+    against=0.0,
+    even_heads=True,
+    closed=0.0,
+    people={1: 1.0},
+)
+HEADS_BACK = replace(
+    DOMAINS[0],
+    name="heads_back",
+    describes="as mix, with eyes that look against the head: two thirds are heads tilted back with "
+    "eyes down, as over a phone in the hand, a book or a keyboard, the rest heads down, eyes up",
+    chances=_EYES_SEEN,
+    face_px=(90, 400),
+    against=1.0,
+    closed=0.0,
+    people={1: 1.0},
+)
+NAMED_ALONE = (PROFILE, BEYOND_PROFILE, SMILING, INDEPENDENT, HEADS_BACK)
+"""Known by their names and no part of ``all``: these are for measuring, or for one thing alone."""
 
 
 def domain(name: str) -> Domain:
@@ -404,45 +325,3 @@ def domain(name: str) -> Domain:
     near = difflib.get_close_matches(name, names, n=1)
     hint = f"did you mean {near[0]}? " if near else ""
     raise KeyError(f"no domain {name!r}; {hint}known: {', '.join(names)}")
-
-
-_LIGHTING = (
-    "side_light",
-    "back_light",
-    "hard_shadows",
-    "warm_light",
-    "cool_light",
-    "near_infrared",
-)
-_EXPOSURE = ("dark", "overexposed", "low_contrast")
-_OCCLUDERS = ("hand_on_face", "object_in_front")
-
-
-def without(domain: Domain, part: Part) -> Domain:
-    """The domain with one part of its variety taken out, for an ablation.
-
-    appearance: every factor of a person's look and of what is worn is off, and skin has one medium
-    tone; the shape of faces still varies.  world: plain background, one frontal studio light, no
-    occluders, one face.  sensor: nothing degrades the picture and faces are at least 200 px.
-    Exposure goes with either of the last two, since a picture is dark by the one or the other.
-    """
-    if part not in PARTS:
-        raise ValueError(f"no part {part!r}; expected one of {', '.join(PARTS)}")
-    off: tuple[str, ...]
-    changed = replace(domain, name=f"{domain.name}-{part}", absent=domain.absent | {part})
-    if part == "appearance":
-        off = tuple(
-            f.name for f in FACTORS if f.dimension != "image quality" and f.scope != "identity"
-        )
-    elif part == "world":
-        off = (*_LIGHTING, *_EXPOSURE, *_OCCLUDERS)
-        changed = replace(
-            changed, lights={"studio": 1.0}, backgrounds={"plain": 1.0}, people={1: 1.0}
-        )
-    else:
-        off = tuple(
-            f.name for f in FACTORS if f.dimension == "image quality" and f.name not in _LIGHTING
-        )
-        low, high = domain.face_px
-        changed = replace(changed, face_px=(max(low, 200.0), max(high, 320.0)), iso=(100.0, 100.0))
-    return replace(changed, chances={**domain.chances, **dict.fromkeys(off, 0.0)})

@@ -10,18 +10,16 @@ import pytest
 from train.factors import FACTORS, HEADWEAR
 from train.synth.chances import sample_person_factors, sample_picture_factors
 from train.synth.domains import (
-    BACKGROUNDS,
     BEYOND_PROFILE,
     DOMAINS,
-    LIGHTS,
     NAMED_ALONE,
-    PARTS,
     PROFILE,
     SMILING,
     domain,
-    without,
 )
 from train.synth.streams import Streams
+from train.synth.variety import BACKGROUNDS, LIGHTS
+from train.synth.without import PARTS, without
 
 NAMES = ("mix", "lab", "laptop", "phone", "in_car", "street", "low_light", "meeting")
 

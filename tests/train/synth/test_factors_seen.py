@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from train.factors import FACTORS, factor
-from train.synth.domains import domain, without
+from train.synth.domains import domain
 from train.synth.figure.people import IDENTITY_SPREAD, SHAPE_FACTORS, ShapeScores
 from train.synth.outputs.preview import switched_pair
+from train.synth.without import without
 
 SWITCHABLE = [f.name for f in FACTORS if f.scope != "identity"]
 VISIBLE = 1.2

@@ -181,8 +181,8 @@ def test_a_switched_factor_changes_that_alone(studio):
     assert np.array_equal(on.labels.landmarks_px, off.labels.landmarks_px)
     assert np.array_equal(on.labels.gaze, off.labels.gaze)
     dark = on.rgb.astype(float) - off.rgb
-    x, y = off.labels.irises_px[0].round().astype(int)
-    assert dark[y - 2 : y + 3, x - 2 : x + 3].mean() < -3
+    (left, top), (right, bottom) = (f(off.labels.landmarks_px[36:42], 0) for f in (np.min, np.max))
+    assert dark[int(top) : int(bottom) + 1, int(left) : int(right) + 1].mean() < -3
     assert not on.labels.visible[68:].any()
     with pytest.raises(ValueError, match="shape"):
         studio.picture(5, 9, QUIET, switched={"feminine": True})

@@ -20,8 +20,9 @@ from train.synth.chances import sample_picture_factors
 from train.synth.domains import domain
 from train.synth.figure import facekit
 from train.synth.figure.facekit import PARTS, load_facekit
+from train.synth.render.looking import direction
 from train.synth.render.posing import ENTRANCE_PUPIL_MM
-from train.synth.render.scene import direction, make_scene, rotation_from_angles
+from train.synth.render.scene import make_scene, rotation_from_angles
 from train.synth.streams import Streams
 
 PLAIN = {f.name: False for f in FACTORS}

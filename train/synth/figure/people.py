@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from train.synth.chances import sample_person_factors
-from train.synth.domains import Domain
 from train.synth.figure.eye_looks import EyeLook, eye_look, iris_colors, sclera_color
 from train.synth.figure.facekit import (
     HEAD_FROM_FACEKIT,
@@ -19,8 +18,10 @@ from train.synth.figure.facekit import (
     FaceKit,
 )
 from train.synth.figure.hair import Strands, facial_hair, hair_color, scalp_cover, scalp_hair
+from train.synth.figure.lids import Lids, sample_lids
 from train.synth.figure.skin import Skin, SkinPainter
 from train.synth.streams import Streams
+from train.synth.variety import Domain
 
 Floats = NDArray[np.float32]
 
@@ -61,6 +62,7 @@ class Person:
     """All else about how they look."""
     kappa_rad: tuple[float, float]
     """Angle of the visual axis from the optical axis: (nasal, up), radians."""
+    lids: Lids
     hair_color: Floats
     hair_gloss: float
     """0 dull to 1 sleek."""
@@ -142,6 +144,7 @@ class People:
                 float(np.radians(rng.normal(4.5, 1.5))),
                 float(np.radians(rng.normal(1.5, 1.2))),
             ),
+            lids=sample_lids(streams("lid habits")),
             hair_color=hair,
             hair_gloss=float(looks("hair gloss").uniform(0.15, 1.0)),
             hair=scalp_hair(looks, kit, calm, on),

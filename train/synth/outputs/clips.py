@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from train.synth.chances import sample_picture_factors
-from train.synth.domains import Domain
 from train.synth.figure.motion import (
     HEAD_DEG_PER_S,
     Blinks,
@@ -27,17 +26,11 @@ from train.synth.outputs.framing import HALF_WINDOW, MOST_FACE_PX, around, clipp
 from train.synth.outputs.light import Pixels
 from train.synth.outputs.records import Floats, Record, appearance, geometry, moved
 from train.synth.outputs.studio import CLIP, Studio
+from train.synth.render.looking import MAX_EYE_DOWN_DEG, MAX_EYE_UP_DEG, MAX_EYE_YAW_DEG
 from train.synth.render.posing import Labels
-from train.synth.render.scene import (
-    MAX_EYE_DOWN_DEG,
-    MAX_EYE_UP_DEG,
-    MAX_EYE_YAW_DEG,
-    Scene,
-    Window,
-    make_scene,
-    place,
-)
+from train.synth.render.scene import Scene, Window, make_scene, place
 from train.synth.streams import Streams
+from train.synth.variety import Domain
 
 POSE_S = (0.7, 2.6)
 """How long a head stays about one pose."""

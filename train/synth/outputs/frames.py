@@ -11,7 +11,6 @@ import numpy as np
 
 from train.factors import FACTORS
 from train.synth.chances import sample_picture_factors
-from train.synth.domains import Domain
 from train.synth.figure.people import Person
 from train.synth.outputs.framing import MOST_FACE_PX, around, clipped, scaled
 from train.synth.outputs.light import Image, Pixels, composed, exposed
@@ -22,6 +21,7 @@ from train.synth.render.posing import Labels
 from train.synth.render.scene import FACE_WIDTH_MM, Scene, place
 from train.synth.render.sensor import sample_sensor
 from train.synth.streams import Streams
+from train.synth.variety import Domain
 
 EMPTY = 0.06
 """Share of frames without anybody, so that a detector learns to say so."""

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from train.synth.domains import DOMAINS, PARTS, Domain, domain, without
+from train.synth.domains import DOMAINS, domain
+from train.synth.variety import Domain
+from train.synth.without import PARTS, without
 
 PRODUCTS = ("crops", "bands", "cutouts", "pictures", "frames", "clips")
 SHARD_SIZES = {

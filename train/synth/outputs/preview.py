@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from clipgaze_sdk.geometry import vector_from_angles
 from train.factors import FACTORS, factor
-from train.synth.domains import Domain
 from train.synth.outputs.clips import make_clip
 from train.synth.outputs.frames import make_frame
 from train.synth.outputs.light import composed, decode_light, exposed
 from train.synth.outputs.plan import domain_of
 from train.synth.outputs.studio import PICTURES_PER_PERSON, Crop, Studio
 from train.synth.render.sensor import identity_sensor
+from train.synth.variety import Domain
 
 Pixels = NDArray[np.uint8]
 Drawing = tuple[Pixels, list[dict[str, Any]]]

@@ -20,7 +20,6 @@ from clipgaze_sdk.geometry import (
 )
 from train.factors import factor, with_factor
 from train.synth.chances import sample_picture_factors
-from train.synth.domains import Domain
 from train.synth.figure.facekit import FaceKit
 from train.synth.figure.people import People, Person
 from train.synth.outputs.disturb import assumed_matrix, noisy_landmarks
@@ -50,6 +49,7 @@ from train.synth.render.posing import Labels
 from train.synth.render.renderer import Drawn, Renderer
 from train.synth.render.scene import Scene, Window, make_scene
 from train.synth.streams import Streams
+from train.synth.variety import Domain
 
 Switches = Mapping[str, bool]
 

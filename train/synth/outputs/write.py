@@ -31,13 +31,13 @@ from clipgaze_sdk import InputError
 from clipgaze_sdk.writing import write_files
 from train.factors import FACTORS
 from train.json_files import read_json
-from train.synth.domains import Domain
 from train.synth.figure.facekit import load_facekit
 from train.synth.outputs.clips import make_clip
 from train.synth.outputs.frames import make_frame
 from train.synth.outputs.plan import WriteOptions, domain_of, resolve_domains
 from train.synth.outputs.shards import add_member, file_sha256, jpeg, png
 from train.synth.outputs.studio import PICTURES_PER_PERSON, VERSION, Studio
+from train.synth.variety import Domain
 
 _GUESSED_BYTES = {
     "crops": 30_000,

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from train.synth.figure.facekit import NARROW_FACE_VERTICES, PARTS, FaceKit
 from train.synth.figure.people import Person, face_center, to_head
+from train.synth.render.lids import LidShapes, brow_weights
 from train.synth.render.scene import Scene
 
 ENTRANCE_PUPIL_MM = 10.4
@@ -80,6 +81,7 @@ class Poser:
 
     def __init__(self, kit: FaceKit) -> None:
         self.kit = kit
+        self._lids = LidShapes(kit)
         # Normals as a sparse product: each vertex sums the normals of its triangles.
         shaded = np.zeros(len(kit.neutral), bool)
         for part in SHADED_PARTS:
@@ -93,21 +95,22 @@ class Poser:
         )
 
     def pose(self, person: Person, scene: Scene) -> Posed:
-        """Blend shapes, with lids that follow the eyes."""
+        """Blend shapes, with lids that follow the eyes as this person's do."""
         kit = self.kit
         axes = self.eye_axes(person, scene)
         expression = dict(scene.expression)
         for eye, side in enumerate("RL"):
             a = axes[eye]
-            up = float(np.degrees(np.arcsin(np.clip(-a[1], -1, 1))))
             left = float(np.degrees(np.arctan2(a[0], -a[2])))  # towards the person's left
             outwards = left if side == "L" else -left
-            expression[f"eyeLookUp_{side}"] = float(np.clip(up / 32, 0, 1))
-            expression[f"eyeLookDown_{side}"] = float(np.clip(-up / 32, 0, 1.1))
             expression[f"eyeLookOut_{side}"] = float(np.clip(outwards / 38, 0, 1))
             expression[f"eyeLookIn_{side}"] = float(np.clip(-outwards / 38, 0, 1))
-            open_left = 1 - 0.55 * float(np.clip(-up / 32, 0, 1))  # a lowered lid has less to go
-            expression[f"eyeBlink_{side}"] = scene.blink * open_left
+        for name, weight in brow_weights(person, scene.brow_shift).items():
+            expression[name] = max(weight, expression.get(name, 0.0))
+        irises = -ENTRANCE_PUPIL_MM * axes[:, 1]
+        lids = self._lids.weights(person, expression, irises, scene.lid_shift_mm, scene.blink)
+        for name, weight in lids.items():
+            expression[name] = expression.get(name, 0.0) + weight
         raw = person.raw.copy()
         for name, weight in expression.items():
             if weight:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from train.synth.domains import Domain
 from train.synth.places.lighting import Lighting, sample_lighting
+from train.synth.render.looking import sample_look
 from train.synth.render.sensor import Sensor, sample_sensor
 from train.synth.streams import Streams
+from train.synth.variety import CLOSED, Domain
 
 Floats = NDArray[np.float64]
 Window = tuple[int, int, int, int]
@@ -33,8 +34,10 @@ PUPILS_MM = {
     "infrared": 2.8,
 }
 """Typical radius of a pupil by kind of light."""
-MAX_EYE_YAW_DEG, MAX_EYE_DOWN_DEG, MAX_EYE_UP_DEG = 40.0, 38.0, 28.0
-"""How far eyes turn from the head (people turn the head beyond)."""
+LID_SHIFT_MM = 0.7
+"""How a person's lids differ from picture to picture (sd): what 4 degrees turn an iris by."""
+HALF_CLOSED = 0.012
+"""Share of pictures with lids half way of a blink, beside those that are closed."""
 
 
 @dataclass(slots=True)
@@ -44,7 +47,11 @@ class Scene:
     factors: dict[str, bool]
     expression: dict[str, float]
     blink: float
-    """0 open, 1 closed, before the lids follow the gaze."""
+    """0 as open as the person's eyes are at this gaze, 1 closed."""
+    lid_shift_mm: Floats
+    """(2,) how much higher than usual the upper lids are, the person's right first."""
+    brow_shift: float
+    """How much higher than usual the brows are, 1 being as high as resting brows get."""
     camera_from_head: Floats
     face_center_mm: Floats
     target_mm: Floats
@@ -73,11 +80,6 @@ def rotation_from_angles(yaw: float, pitch: float, roll: float) -> Floats:
     return np.asarray(about_y @ about_x @ about_z)
 
 
-def direction(pitch: float, yaw: float) -> Floats:
-    """Unit vector of (pitch, yaw); see the conventions (0, 0 looks into the camera)."""
-    return np.array([-np.cos(pitch) * np.sin(yaw), -np.sin(pitch), -np.cos(pitch) * np.cos(yaw)])
-
-
 def make_scene(streams: Streams, domain: Domain, on: Mapping[str, bool]) -> Scene:
     """The scene of ``streams`` with these factors, whatever the chances are."""
     rng = streams("camera")
@@ -104,15 +106,14 @@ def place(
     frame_px: tuple[int, int],
 ) -> Scene:
     """A scene with the face centre at ``center`` (mm) before a given camera."""
-    rng = streams("pose")
-    head = _sample_head(rng, domain)
     # Poses are relative to the line of sight, as in the normalised camera.
     forward = center / np.linalg.norm(center)
     right = np.cross([0.0, 1.0, 0.0], forward)
     right /= np.linalg.norm(right)
     camera_from_sight = np.stack([right, np.cross(forward, right), forward], 1)
-    target = _sample_target(streams("gaze"), domain, head, center, camera_from_sight)
-    expression, blink = sample_expression(streams("expression"), on)
+    head, target = sample_look(streams, domain, center, camera_from_sight)
+    expression, blink = sample_expression(streams("expression"), on, closed=domain.closed)
+    lids = streams("lids")
     lights = list(domain.lights)
     kind = str(_pick(streams("light kind"), lights, list(domain.lights.values())))
     face_px = float(matrix[0, 0] * FACE_WIDTH_MM / center[2])
@@ -120,6 +121,8 @@ def place(
         factors=dict(on),
         expression=expression,
         blink=blink,
+        lid_shift_mm=lids.normal(0.0, LID_SHIFT_MM) + lids.normal(0.0, 0.15, 2),
+        brow_shift=float(lids.normal(0.0, 0.4)),
         camera_from_head=camera_from_sight @ rotation_from_angles(head[1], head[0], head[2]),
         face_center_mm=center,
         target_mm=target,
@@ -148,73 +151,6 @@ def _pick(rng: np.random.Generator, names: list[str], weights: list[float]) -> s
     return names[int(rng.choice(len(names), p=p / p.sum()))]
 
 
-def _sample_head(rng: np.random.Generator, domain: Domain) -> tuple[float, float, float]:
-    """(pitch, yaw, roll) in radians about the line of sight."""
-    angles = []
-    for mean, spread, limit in (
-        domain.head_pitch_deg,
-        domain.head_yaw_deg,
-        domain.head_roll_deg,
-    ):
-        # A fifth of people anywhere within the limits, so that the far poses are not rare.
-        wide = rng.random() < 0.2
-        near, far = rng.normal(mean, spread), rng.uniform(-limit, limit) * 0.9
-        angles.append(float(np.radians(np.clip(far if wide else near, -limit, limit))))
-    return angles[0], angles[1], angles[2]
-
-
-def _reachable(pitch: float, yaw: float, head: tuple[float, float, float]) -> bool:
-    up, side = np.degrees(pitch - head[0]), abs(np.degrees(yaw - head[1]))
-    return bool(side < MAX_EYE_YAW_DEG and -MAX_EYE_DOWN_DEG < up < MAX_EYE_UP_DEG)
-
-
-def _sample_target(
-    rng: np.random.Generator,
-    domain: Domain,
-    head: tuple[float, float, float],
-    center: Floats,
-    camera_from_sight: Floats,
-) -> Floats:
-    """A point (camera frame, mm) that the eyes can reach, where people of the domain look.
-
-    ``screen``: a point of a screen about the camera; ``camera``: at it, or nearly; ``road``: far
-    away around the domain's mean direction; ``free``: anywhere within reach, a third near the
-    camera.  Where the head is turned too far for that, a point within reach is taken instead.
-    """
-    pitch, yaw, _ = head
-    for _ in range(12):
-        if domain.gaze == "screen":
-            wide = rng.uniform(250, 650)
-            x, y = rng.uniform(-0.5, 0.5) * wide, rng.uniform(-0.05, 0.62) * wide
-            target = np.array([x, y if rng.random() < 0.85 else -y, rng.uniform(-40, 40)])
-            g = camera_from_sight.T @ (target - center)
-            g /= np.linalg.norm(g)
-            angles = float(np.arcsin(-g[1])), float(np.arctan2(-g[0], -g[2]))
-        else:
-            spread = (9.0, 11.0), (0.0, 0.0)
-            if domain.gaze == "road" and rng.random() < 0.85:
-                spread = (
-                    (domain.gaze_pitch_deg[1], domain.gaze_yaw_deg[1]),
-                    (domain.gaze_pitch_deg[0], domain.gaze_yaw_deg[0]),
-                )
-            elif domain.gaze == "free" and rng.random() < 0.7:
-                spread = (
-                    (domain.gaze_pitch_deg[1], domain.gaze_yaw_deg[1]),
-                    (
-                        np.degrees(pitch) + domain.gaze_pitch_deg[0],
-                        np.degrees(yaw) + domain.gaze_yaw_deg[0],
-                    ),
-                )
-            g0, g1 = rng.normal(0, spread[0]) + spread[1]
-            angles = float(np.radians(g0)), float(np.radians(g1))
-            far = _log_uniform(rng, (350.0, 6000.0))
-            target = center + camera_from_sight @ direction(*angles) * far
-        if _reachable(*angles, head):
-            return np.asarray(target)
-    near = pitch + np.radians(rng.uniform(-25, 18)), yaw + np.radians(rng.uniform(-30, 30))
-    return np.asarray(center + camera_from_sight @ direction(*near) * _log_uniform(rng, (350, 6e3)))
-
-
 def sample_pupil(rng: np.random.Generator, light: str, on: Mapping[str, bool]) -> float:
     """Radius (mm) as seen through the cornea: 1.2 in the sun to 3.4 at night.
 
@@ -229,9 +165,11 @@ def sample_pupil(rng: np.random.Generator, light: str, on: Mapping[str, bool]) -
 
 
 def sample_expression(
-    rng: np.random.Generator, on: Mapping[str, bool]
+    rng: np.random.Generator, on: Mapping[str, bool], *, closed: float = CLOSED
 ) -> tuple[dict[str, float], float]:
     """(weights of FaceKit's expression shapes, how far the eyes are closed).
+
+    ``closed`` is the share of pictures with closed eyes.
 
     Smiling and squinting eyes come at every gaze angle: a network that sees them only when looking
     down reads every smile as such.
@@ -248,10 +186,11 @@ def sample_expression(
         if when:
             e[name] = max(float(value), e.get(name, 0.0))
 
+    # A smile that is meant narrows the eyes from below: cheeks and lower lids rise.
     smile = rng.uniform(0.45, 1.0)
     both("mouthSmile", smile, when=on["smile"])
-    both("cheekSquint", smile * rng.uniform(0.2, 1.0), when=on["smile"])
-    both("eyeSquint", smile * rng.uniform(0.0, 0.9), when=on["smile"])
+    both("cheekSquint", smile * rng.uniform(0.35, 1.0), when=on["smile"])
+    both("eyeSquint", smile * rng.uniform(0.1, 0.95), when=on["smile"])
     teeth = rng.random() < 0.55
     both("mouthUpperUp", smile * rng.uniform(0.1, 0.5), when=on["smile"] and teeth)
     both("mouthLowerDown", smile * rng.uniform(0.1, 0.4), when=on["smile"] and teeth)
@@ -276,6 +215,7 @@ def sample_expression(
     both(other, rng.uniform(0, 0.7), when=rng.random() < 0.3)
     both("eyeSquint", rng.uniform(0.1, 0.4), when=rng.random() < 0.25)
     wide = rng.random() < 0.12 and not on["squint"]
-    both("eyeWide", rng.uniform(0.2, 1.0), when=wide)
-    shut, ajar = rng.uniform(0.5, 1.0), rng.uniform(0.0, 0.3) ** 1.3
-    return e, float(shut if rng.random() < 0.06 else ajar)
+    both("eyeWide", rng.uniform(0.1, 0.6), when=wide)
+    u, half, shut = rng.random(), rng.uniform(0.25, 0.8), 1 - 0.2 * rng.random() ** 2
+    blinking = u < closed * (1 + HALF_CLOSED / CLOSED)
+    return e, float(shut if u < closed else half if blinking else 0.0)
