@@ -11,24 +11,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 SHADERS = Path(__file__).parent / "shaders"
-SAMPLES = 4
-_ALPHA_TO_COVERAGE, _ALPHA_TO_ONE = 0x809E, 0x809F
+FINER = 2
+"""Pixels that are drawn for one of the picture, along a side.  A rasteriser on a CPU takes 1.5 times
+as long for four samples of a pixel as for four pixels."""
 _SIZES = (128, 192, 256, 320, 384, 448, 512, 640, 768, 1024, 1536, 2048)
 
 
 @dataclass(slots=True)
 class Target:
-    """A multisampled half-float picture with depth, and the one that it is resolved into."""
+    """A picture drawn :data:`FINER`, and the one that it is resolved into."""
 
     side: int
+    """Of the resolved picture."""
     drawn: Any
-    light: Any
-    """``drawn`` without its second colour: what is resolved."""
+    textures: tuple[Any, Any, Any]
+    """Of ``drawn``: light (half floats), a number for what each pixel shows (bytes), depth."""
     resolved: Any
-    classes: Any
-    """The second colour of ``drawn``, a number for what each sample shows."""
-    voted: Any
-    """One channel of bytes: the number of most of a pixel's samples."""
+    """Light, number and depth (floats) as three colours."""
 
 
 class Context:
@@ -82,26 +81,20 @@ class Context:
             )
         if side not in self._targets:
             gl = self.gl
-            classes = gl.texture((side, side), 1, samples=SAMPLES)
-            color = gl.renderbuffer((side, side), 4, samples=SAMPLES, dtype="f2")
-            depth = gl.depth_renderbuffer((side, side), samples=SAMPLES)
+            fine = (FINER * side, FINER * side)
+            light, classes = gl.texture(fine, 4, dtype="f2"), gl.texture(fine, 1)
+            depth = gl.depth_texture(fine)
+            depth.compare_func = ""
+            kinds = ((4, "f2"), (1, "f1"), (1, "f4"))
             self._targets[side] = Target(
                 side,
-                drawn=gl.framebuffer([color, classes], depth),
-                light=gl.framebuffer([color], depth),
+                drawn=gl.framebuffer([light, classes], depth),
+                textures=(light, classes, depth),
                 resolved=gl.framebuffer(
-                    [gl.texture((side, side), 4, dtype="f2")], gl.depth_texture((side, side))
+                    [gl.renderbuffer((side, side), n, dtype=kind) for n, kind in kinds]
                 ),
-                classes=classes,
-                voted=gl.framebuffer([gl.renderbuffer((side, side), 1)]),
             )
         return self._targets[side]
-
-    def coverage(self, on: bool) -> None:
-        """Turn alpha into sample coverage (and then into one), or stop doing so."""
-        switch = self.gl.enable_direct if on else self.gl.disable_direct
-        switch(_ALPHA_TO_COVERAGE)
-        switch(_ALPHA_TO_ONE)
 
     def culling(self, on: bool) -> None:
         """Leave out triangles that face away, or stop doing so."""

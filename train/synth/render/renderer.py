@@ -14,6 +14,7 @@ from train.synth.figure.people import Person, face_center, to_head
 from train.synth.render.buffers import FAR_PX, Batch, HairArray, HeadArrays
 from train.synth.render.eyes import FAR_FACE_PX, Eyes
 from train.synth.render.gl import (
+    FINER,
     Context,
     Target,
     clip_matrix,
@@ -76,7 +77,10 @@ class Renderer:
         self._programs["lash"] = self.context.program("lash.vert", "lash.frag")
         self._programs["hair"] = self.context.program("hair.vert", "hair.frag")
         self._depth = self.context.program("depth.vert", "depth.frag")
-        self._vote = gl.vertex_array(self.context.program("vote.vert", "vote.frag"), [])
+        resolve = self.context.program("whole.vert", "resolve.frag")
+        for unit, name in enumerate(("light_map", "class_map", "depth_map")):
+            set_uniform(resolve, name, unit)
+        self._resolve = gl.vertex_array(resolve, [])
         for program in self._programs.values():
             for name, unit in UNITS.items():
                 set_uniform(program, name, unit)
@@ -117,7 +121,7 @@ class Renderer:
         shadows = self._draw_shadows(scene, view, solids, parts, hair)
         target = self.context.target(window[2], window[3])
         target.drawn.use()
-        self.context.gl.viewport = (0, 0, window[2], window[3])
+        self.context.gl.viewport = (0, 0, FINER * window[2], FINER * window[3])
         target.drawn.clear(0.0, 0.0, 0.0, 0.0)
         self._set_common(scene, view, clip_matrix(scene.camera_matrix, window), shadows)
         self._draw_skin(person, scene, posed)
@@ -127,32 +131,34 @@ class Renderer:
         self._draw_hair(person, hair)
         self._draw_lenses(solids, parts)
         solids.release()
-        rgba, depth = self._read(target, window)
+        rgba, classes, depth = self._read(target, window)
         self._mark_hidden(labels, posed, scene, window, depth, parts)
-        return Drawn(rgba, window, labels, self._count_votes(target, window))
-
-    def _count_votes(self, target: Target, window: Window) -> NDArray[np.uint8]:
-        target.classes.use(0)
-        target.voted.use()
-        self.context.gl.viewport = (0, 0, window[2], window[3])
-        self._vote.render(vertices=3)
-        self._noise.use(UNITS["noise_map"])
-        raw = target.voted.read(viewport=(0, 0, *window[2:]), components=1, alignment=1)
-        return np.frombuffer(raw, np.uint8).reshape(window[3], window[2])
+        return Drawn(rgba, window, labels, classes)
 
     def _read(
         self, target: Target, window: Window
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        gl = self.context.gl
-        gl.copy_framebuffer(target.resolved, target.light)
-        box = (0, 0, window[2], window[3])
-        raw = target.resolved.read(viewport=box, components=4, alignment=1, dtype="f2")
-        rgba = np.frombuffer(raw, np.float16).reshape(window[3], window[2], 4)
-        raw = target.resolved.read(
-            viewport=box, components=1, attachment=-1, alignment=1, dtype="f4"
-        )
-        depth = np.frombuffer(raw, np.float32).reshape(window[3], window[2])
-        return rgba.astype(np.float32), depth
+    ) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.float32]]:
+        """Resolve what was drawn: light (H, W, 4), classes (H, W) and the depth buffer (H, W)."""
+        for unit, texture in enumerate(target.textures):
+            texture.use(unit)
+        target.resolved.use()
+        self.context.gl.viewport = (0, 0, window[2], window[3])
+        self.context.gl.disable(self.context.moderngl.DEPTH_TEST)
+        self._resolve.render(vertices=3)
+        self.context.gl.enable(self.context.moderngl.DEPTH_TEST)
+
+        def read(number: int, channels: int, kind: str, dtype: type) -> NDArray[Any]:
+            raw = target.resolved.read(
+                viewport=(0, 0, window[2], window[3]),
+                components=channels,
+                attachment=number,
+                alignment=1,
+                dtype=kind,
+            )
+            return np.frombuffer(raw, dtype).reshape(window[3], window[2], -1)
+
+        rgba = read(0, 4, "f2", np.float16).astype(np.float32)
+        return rgba, read(1, 1, "f1", np.uint8)[..., 0], read(2, 1, "f4", np.float32)[..., 0]
 
     def _mark_hidden(
         self,
@@ -260,10 +266,8 @@ class Renderer:
         set_uniform(program, "hair_color", person.hair_color)
         set_uniform(program, "hair_gloss", person.hair_gloss)
         set_uniform(program, "curly", 1.0 if person.factors["curly_hair"] else 0.0)
-        self.context.coverage(True)
         for array, count in hair:
             array.drawn.render(vertices=count)
-        self.context.coverage(False)
 
     def _visible_hair(
         self, person: Person, scene: Scene, posed: Posed
