@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
-from clipgaze_sdk import Camera
-from train.synth.outputs.normalization import NORMALIZATION
+from train.synth.outputs.normalization import moved_points
 from train.synth.outputs.records import affine
 from train.synth.render.scene import Scene, Window
 
@@ -17,9 +17,11 @@ MOST_FACE_PX = 224.0
 Eye bands too: at 150 pixels, as they once were, they took 125 ms and not 141, but an iris had 12
 pixels across where a crop has 19.
 """
+CROP_REACH_PX = (-8.0, -8.0, 231.0, 231.0)
+"""Left, top, right and bottom of what is drawn for a crop, in its pixels: a margin for blur, and
+for landmarks whose errors are larger since something hides them."""
 BAND_REACH_PX = (-16.0, 14.0, 239.0, 146.0)
-"""Left, top, right and bottom of what is drawn for an eye band, in pixels of the whole crop: rows
-32 to 127, and a margin for errors of landmarks and for augmentation."""
+"""The same for an eye band: rows 32 to 127, and a margin for augmentation too."""
 HALF_WINDOW = 0.9
 """Half a picture's side, in units of 140 mm at the face."""
 CUTOUT_FACE_PX = 200.0
@@ -55,15 +57,14 @@ def around(scene: Scene, beside: float, above: float, below: float) -> Window:
     return left, top, round(x + beside * size) - left, round(y + below * size) - top
 
 
-def around_band(scene: Scene) -> Window:
-    """The part of the frame that the eye band of the normalised crop shows, with its margin."""
-    camera = Camera(scene.camera_matrix, size_px=scene.frame_px)
-    turn = NORMALIZATION.rotation(scene.face_center_mm, scene.camera_from_head)
-    warp = NORMALIZATION.image_from_crop(camera, scene.face_center_mm, turn)
-    left, top, right, bottom = BAND_REACH_PX
-    corners = np.array([[left, top, 1], [right, top, 1], [left, bottom, 1], [right, bottom, 1]])
-    pixels = corners @ warp.T
-    pixels = pixels[:, :2] / pixels[:, 2:]
+def shown(frame_from_crop: NDArray[np.float64], reach: tuple[float, float, float, float]) -> Window:
+    """The part of the frame that a part of the crop shows: left, top, right, bottom in its pixels.
+
+    ``frame_from_crop`` (3, 3) is a homography between pixels.
+    """
+    left, top, right, bottom = reach
+    corners = np.array([[left, top], [right, top], [left, bottom], [right, bottom]])
+    pixels = moved_points(corners, frame_from_crop)
     low, high = np.floor(pixels.min(0)).astype(int), np.ceil(pixels.max(0)).astype(int)
     return int(low[0]), int(low[1]), int(high[0] - low[0]), int(high[1] - low[1])
 

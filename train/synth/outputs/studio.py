@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from clipgaze_sdk import Camera
 from clipgaze_sdk.geometry import (
+    HeadPose,
     angles_from_vector,
     head_pose_from_landmarks,
 )
@@ -24,14 +26,16 @@ from train.synth.figure.facekit import FaceKit
 from train.synth.figure.people import People, Person
 from train.synth.outputs.disturb import assumed_matrix, noisy_landmarks
 from train.synth.outputs.framing import (
+    BAND_REACH_PX,
+    CROP_REACH_PX,
     CUTOUT_FACE_PX,
     CUTOUT_WINDOW,
     HALF_WINDOW,
     MOST_FACE_PX,
     around,
-    around_band,
     clipped,
     scaled,
+    shown,
 )
 from train.synth.outputs.light import HEADROOM, Pixels, composed, encode_light, exposed
 from train.synth.outputs.normalization import (
@@ -45,7 +49,7 @@ from train.synth.outputs.normalization import (
 from train.synth.outputs.records import Floats, Record, appearance, geometry, moved, plain
 from train.synth.places.backgrounds import Backgrounds
 from train.synth.places.lighting import backdrop
-from train.synth.render.posing import Labels
+from train.synth.render.posing import Labels, Posed
 from train.synth.render.renderer import Drawn, Renderer
 from train.synth.render.scene import Scene, Window, make_scene
 from train.synth.streams import Streams
@@ -171,10 +175,16 @@ class Studio:
         self._known = [(key, person), *self._known[: KNOWN_PEOPLE - 1]]
         return person
 
-    def draw(self, person: Person, scene: Scene, window: Window) -> Drawn:
+    def draw(
+        self,
+        person: Person,
+        scene: Scene,
+        window: Window,
+        pose: tuple[Posed, Labels] | None = None,
+    ) -> Drawn:
         """:meth:`train.synth.render.renderer.Renderer.render`, beside other GL contexts."""
         with self.renderer.context.gl:
-            return self.renderer.render(person, scene, window)
+            return self.renderer.render(person, scene, window, pose)
 
     def picture(
         self,
@@ -184,29 +194,19 @@ class Studio:
         *,
         switched: Switches | None = None,
         most_face_px: float = MOST_FACE_PX,
-        band: bool = False,
     ) -> Picture:
         """One person as a camera saw them, about ±126 mm around the face centre.
 
-        ``switched`` forces factors on or off, whatever the chances are.  ``band`` draws what an
-        eye band shows and no more; landmarks outside of it then count as visible.
+        ``switched`` forces factors on or off, whatever the chances are.
         """
         person, scene = self._scene(seed, index, domain, switched)
         scale = min(1.0, most_face_px / scene.face_px)
         scene = scaled(scene, scale)
         wide = around(scene, HALF_WINDOW, HALF_WINDOW, HALF_WINDOW)
-        window = clipped(around_band(scene) if band else wide, scene.frame_px)
+        window = clipped(wide, scene.frame_px)
         drawn = self.draw(person, scene, window)
-        rgb = self.develop(drawn, scene)
-        labels = moved(drawn.labels, left=window[0], top=window[1])
-        if band:
-            inside = ((labels.landmarks_px >= 0) & (labels.landmarks_px < window[2:])).all(1)
-            labels.visible[:68] |= ~inside
-        record = geometry(labels) | self._meta(person, scene, seed, index, domain)
-        record |= {"drawn_scale": round(scale, 6), "window": list(window)}
-        record |= {"frame_px": list(scene.frame_px)}
-        return Picture(
-            rgb, drawn.classes, labels, window, scene.frame_px, scale, person, scene, record
+        return self._taken(
+            drawn, person, scene, scale, self._meta(person, scene, seed, index, domain)
         )
 
     def crop(
@@ -222,16 +222,23 @@ class Studio:
         """The picture of the same index, normalised as at run time.
 
         The landmarks have the errors that a landmark network makes and the camera's focal length
-        is often wrong, unless ``clean``.  ``band`` draws rows 32 to 127 only, beyond which the
-        picture's border is repeated: for training gaze networks, in two thirds of the time.
+        is often wrong, unless ``clean``.  No more of the picture is drawn than the crop shows, and
+        landmarks outside of that count as visible; beyond it, the picture's border is repeated.
+        ``band`` draws rows 32 to 127 only: for training gaze networks, in less time.
         """
-        picture = self.picture(seed, index, domain, switched=switched, band=band)
-        labels, rng = picture.labels, picture.scene.streams("landmark errors")
-        marks = noisy_landmarks(rng, labels.landmarks_px, labels.visible[:68])
-        matrix = assumed_matrix(rng, labels.camera_matrix)
-        if clean:
-            marks, matrix = labels.landmarks_px, labels.camera_matrix
-        return normalized(picture, marks, matrix)
+        person, scene = self._scene(seed, index, domain, switched)
+        scale = min(1.0, MOST_FACE_PX / scene.face_px)
+        scene = scaled(scene, scale)
+        pose = self.renderer.pose(person, scene)
+        # Which landmarks are hidden is known when all is drawn; until then, as if none were.
+        known = _known(scene, pose[1], clean=clean)
+        warp = normalization(*known, scene.frame_px)[2]
+        reach = shown(warp, BAND_REACH_PX if band else CROP_REACH_PX)
+        window = clipped(reach, scene.frame_px)
+        drawn = self.draw(person, scene, window, pose)
+        meta = self._meta(person, scene, seed, index, domain)
+        picture = self._taken(drawn, person, scene, scale, meta)
+        return normalized(picture, *_known(scene, picture.labels, clean=clean))
 
     def cutout(
         self,
@@ -271,6 +278,23 @@ class Studio:
         light = composed(drawn.rgba, behind)
         return exposed(scene.streams(noise), light, scene.sensor, drawn.window, scene.frame_px)
 
+    def _taken(
+        self, drawn: Drawn, person: Person, scene: Scene, scale: float, meta: Record
+    ) -> Picture:
+        """The picture of what was drawn; what its window leaves out of the frame is not hidden."""
+        window = drawn.window
+        left, top, width, height = window
+        in_frame, labels = drawn.labels, moved(drawn.labels, left=left, top=top)
+        beyond = _outside(labels.landmarks_px, (width, height))
+        labels.visible[:68] |= beyond & ~_outside(in_frame.landmarks_px, scene.frame_px)
+        record = geometry(labels) | meta
+        record |= {"drawn_scale": round(scale, 6), "window": list(window)}
+        record |= {"frame_px": list(scene.frame_px)}
+        rgb = self.develop(drawn, scene)
+        return Picture(
+            rgb, drawn.classes, labels, window, scene.frame_px, scale, person, scene, record
+        )
+
     def _scene(
         self, seed: int, index: int, domain: Domain, switched: Switches | None
     ) -> tuple[Person, Scene]:
@@ -289,18 +313,44 @@ class Studio:
         return about | {"domain": domain.name, "seed": seed, "index": index}
 
 
+def _outside(points: Floats, size: tuple[int, int]) -> NDArray[np.bool_]:
+    """(N,) whether points (N, 2) round to no pixel of a picture (width, height)."""
+    pixels = points.round()
+    return np.asarray(((pixels < 0) | (pixels >= size)).any(1))
+
+
+def _known(scene: Scene, labels: Labels, *, clean: bool) -> tuple[Floats, Floats]:
+    """Landmarks (68, 2) and camera matrix (3, 3) as run time has them, or the true ones."""
+    if clean:
+        return labels.landmarks_px, labels.camera_matrix
+    rng = scene.streams("landmark errors")
+    marks = noisy_landmarks(rng, labels.landmarks_px, labels.visible[:68])
+    return marks, assumed_matrix(rng, labels.camera_matrix)
+
+
+def normalization(
+    landmarks: Floats, matrix: Floats, size: tuple[int, int]
+) -> tuple[HeadPose, Floats, Floats]:
+    """Pose of the head, rotation (3, 3) into the normalised camera, and picture from crop (3, 3).
+
+    As the SDK finds them, of landmarks (68, 2) and a camera matrix (3, 3) of a picture (width,
+    height).
+    """
+    camera = Camera(matrix, size_px=size)
+    pose = head_pose_from_landmarks(landmarks, camera)
+    turn = NORMALIZATION.rotation(pose.translation_mm, pose.camera_from_head)
+    return pose, turn, NORMALIZATION.image_from_crop(camera, pose.translation_mm, turn)
+
+
 def normalized(picture: Picture, landmarks: Floats, matrix: Floats) -> Crop:
     """Cut the normalised face out of a picture as the SDK does.
 
     ``landmarks`` (68, 2) and ``matrix`` (3, 3) are what run time would know of it; the labels are
     the true gaze and head, turned into the camera that follows from them.
     """
-    height, width = picture.rgb.shape[:2]
     labels = picture.labels
-    camera = Camera(matrix, size_px=(width, height))
-    pose = head_pose_from_landmarks(landmarks, camera)
-    turn = NORMALIZATION.rotation(pose.translation_mm, pose.camera_from_head)
-    warp = NORMALIZATION.image_from_crop(camera, pose.translation_mm, turn)
+    height, width = picture.rgb.shape[:2]
+    pose, turn, warp = normalization(landmarks, matrix, (width, height))
     rgb = sampled(picture.rgb, warp, NORMALIZATION.size_px)
     classes = cut_classes(picture.classes, warp)
     into_crop = np.asarray(np.linalg.inv(warp), np.float64)

@@ -72,7 +72,7 @@ class HeadArrays:
         }
         self._mouths = {name: array(programs[name], INSIDE) for name in ("skin", "skin_far")}
         self.wet = array(programs["wet"], ["lacrimal_left", "lacrimal_right"])
-        self.shadow = of(depth, levels[1])
+        self.shadow = of(depth, levels[0])
 
     def skin(self, program: str, face_px: float) -> Any:
         """The array to draw where 140 mm of face are ``face_px`` pixels."""

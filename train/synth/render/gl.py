@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 SHADERS = Path(__file__).parent / "shaders"
 FINER = 2
-"""Pixels that are drawn for one of the picture, along a side.  A rasteriser on a CPU takes 1.5 times
-as long for four samples of a pixel as for four pixels."""
+"""Pixels that are drawn for one of the picture, along a side.  A rasteriser on a CPU takes 1.5
+times as long for four samples of a pixel as for four pixels."""
 _SIZES = (128, 192, 256, 320, 384, 448, 512, 640, 768, 1024, 1536, 2048)
 
 

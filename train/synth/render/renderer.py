@@ -90,6 +90,7 @@ class Renderer:
         self._shadow_frames = []
         for texture in self._shadows:
             texture.compare_func = ""
+            texture.filter = (gl.NEAREST, gl.NEAREST)  # depths have no mean; the shader takes many
             texture.repeat_x = texture.repeat_y = False
             self._shadow_frames.append(gl.framebuffer(depth_attachment=texture))
         self._head = HeadArrays(self.context, kit, self._programs, self._depth)
@@ -102,15 +103,26 @@ class Renderer:
 
     # -- one picture ------------------------------------------------------------------------
 
-    def render(self, person: Person, scene: Scene, window: Window) -> Drawn:
+    def pose(self, person: Person, scene: Scene) -> tuple[Posed, Labels]:
+        """The person as the scene has it, and its labels in the frame's pixels; draws nothing."""
+        posed = self.poser.pose(person, scene)
+        return posed, self.poser.label(person, scene, posed)
+
+    def render(
+        self,
+        person: Person,
+        scene: Scene,
+        window: Window,
+        pose: tuple[Posed, Labels] | None = None,
+    ) -> Drawn:
         """Draw the part ``window`` of the scene's frame and label it.
 
-        Pixel positions in the labels are those of the frame.  Raises :class:`ValueError` for a
-        window too large for one piece.
+        ``pose`` is what :meth:`pose` gives, where it is known already; its labels become those of
+        the result.  Pixel positions in the labels are those of the frame.  Raises
+        :class:`ValueError` for a window too large for one piece.
         """
         self._load_person(person)
-        posed = self.poser.pose(person, scene)
-        labels = self.poser.label(person, scene, posed)
+        posed, labels = pose or self.pose(person, scene)
         self._head.write(posed.vertices, posed.normals)
         parts = self._worn(person, scene, posed)
         view = np.eye(4)

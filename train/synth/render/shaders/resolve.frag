@@ -6,15 +6,14 @@ layout(location = 1) out vec4 kind;
 layout(location = 2) out vec4 depth;
 void main() {
     ivec2 at = 2 * ivec2(gl_FragCoord.xy);
-    vec4 sum = vec4(0.0);
     float s[4], d[4];
     for (int i = 0; i < 4; ++i) {
         ivec2 place = at + ivec2(i & 1, i >> 1);
-        sum += texelFetch(light_map, place, 0);
         s[i] = texelFetch(class_map, place, 0).r;
         d[i] = texelFetch(depth_map, place, 0).r;
     }
-    light = 0.25 * sum;
+    // Smooth sampling at their corner is their mean.
+    light = textureLod(light_map, vec2(at + 1) / vec2(textureSize(light_map, 0)), 0.0);
     // The class is that of most of the four: classes are numbers, no colours, and never averaged.
     float best = s[0], most = 0.0;
     for (int i = 0; i < 3; ++i) {
