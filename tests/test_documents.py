@@ -61,6 +61,7 @@ NOT_RUN = {
     "scripts/sanitize": "run by .ci/run",
     "scripts/cross": "needs a cross-compiler and an emulator; run by .ci/run",
     "scripts/oldest": "installs old libraries; run by .ci/run",
+    "scripts/long-run": "trains for days; tests/train/runs runs it on a small plan",
     "python scripts/compare.py": "needs another checkout, compiled; takes a minute",
     "train/recipes/": "trains for hours; tests/train/test_recipes.py parses its commands",
 }

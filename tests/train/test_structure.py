@@ -47,6 +47,10 @@ ARROWS: dict[str, tuple[str, ...]] = {
         *("train.data", "train.loop", "train.gaze", "train.clip", "train.eval"),
         *("train.synth.outputs", *_GROUND),
     ),
+    "train.runs": (
+        *("train.data", "train.loop", "train.front", "train.gaze", "train.eval"),
+        *("train.synth.outputs", *_GROUND),
+    ),
     "train": _GROUND,
     "export": (
         *("train.front", "train.gaze", "train.loop", "train.eval"),

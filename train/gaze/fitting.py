@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader
 from train.data.samples import DataError
 from train.data.tables import GazeDataset
 from train.gaze.checkpoints import load_model
+from train.gaze.held_out import held_out_figures
 from train.gaze.losses import angular_error
 from train.gaze.methods import make_method
 from train.gaze.methods.clip_gaze import CachedImages, ClipGazeOptions, ClipTeacher, PersonTexts
@@ -28,11 +29,12 @@ from train.gaze.methods.pure_gaze import PureGazeOptions
 from train.gaze.models import GazeModel, ModelError
 from train.gaze.recipes import Recipe, changed, find_recipe
 from train.gaze.trainer import Trainer, collate
-from train.loop import devices
+from train.loop import devices, stopping
 from train.loop.states import CheckpointError, below
 from train.loop.training_loop import FitError, RunOptions
 from train.loop.weight_cards import MODEL, commit, running_command
 
+HELD_OUT = "held_out.json"
 MOST_PITCH, MOST_YAW = 1.6, 3.15
 """Radians; labels beyond are degrees, or columns that are not angles."""
 
@@ -49,9 +51,10 @@ def train_one(
 ) -> dict[str, float]:
     """Train a recipe on a data set; returns its metrics, and leaves the files of this module.
 
-    ``teacher`` is what CLIP-Gaze needs; ``held_out`` adds ``held_out_deg``, the averaged weights'
-    mean error on it; ``fabric`` is one that was launched already.  Raises :class:`FitError` or
-    another :class:`ValueError` for what cannot be, before the first step.
+    ``teacher`` is what CLIP-Gaze needs; ``held_out`` adds the averaged weights' figures on it
+    (``train.gaze.held_out``), and writes them to held_out.json; ``fabric`` is one that was launched
+    already.  Raises :class:`FitError` or another :class:`ValueError` for what cannot be, before the
+    first step.
     """
     out = Path(out)
     fabric = make_fabric(recipe, options) if fabric is None else fabric
@@ -109,8 +112,9 @@ def train_one(
     )
     metrics = trainer.run()
     if held_out is not None and metrics["finished"] and fabric.is_global_zero:
-        errors = gaze_errors(load_model(out), held_out, device=fabric.device)
-        metrics["held_out_deg"] = float(np.degrees(errors.mean()))
+        figures = held_out_figures(load_model(out), held_out, device=fabric.device)
+        (out / HELD_OUT).write_text(json.dumps(figures, indent=1) + "\n")
+        metrics |= figures
     return metrics
 
 
@@ -322,21 +326,22 @@ def run(args: argparse.Namespace) -> int:
     except (ValueError, FileNotFoundError) as error:
         return _refused(error)
     try:
-        metrics = train_one(
-            recipe,
-            source,
-            args.out,
-            teacher=teacher,
-            options=options,
-            held_out=held_out,
-            fabric=fabric,
-        )
+        with stopping.on_sigterm():
+            metrics = train_one(
+                recipe,
+                source,
+                args.out,
+                teacher=teacher,
+                options=options,
+                held_out=held_out,
+                fabric=fabric,
+            )
     except (FitError, ModelError, CheckpointError, DataError) as error:
         return _refused(error)
     if fabric.is_global_zero:
         print("  ".join(f"{k} {v:.6g}" for k, v in metrics.items()))
         if not metrics["finished"]:
-            print("stopped by --max-minutes; the same command goes on")
+            print("stopped, by --max-minutes or SIGTERM; the same command goes on")
     return 0
 
 

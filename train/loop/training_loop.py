@@ -18,6 +18,7 @@ from lightning.fabric import Fabric
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from train.loop import stopping
 from train.loop.muon import OptimizerKind, make_optimizer
 from train.loop.schedules import Schedule, learning_rate, momentum
 from train.loop.states import (
@@ -287,9 +288,9 @@ class TrainingLoop:
     def _out_of_time(self, started: float) -> bool:
         """Whether to stop; processes agree on it, which costs, so they ask every tenth step."""
         limit = self.run_options.max_minutes
-        if not limit or (self.fabric.world_size > 1 and self.step % 10):
+        if self.fabric.world_size > 1 and self.step % 10:
             return False
-        over = time.monotonic() - started > 60 * limit
+        over = stopping.asked() or 0 < 60 * limit < time.monotonic() - started
         if self.fabric.world_size == 1:
             return over
         flag = torch.tensor(float(over), device=self.fabric.device)

@@ -1,0 +1,423 @@
+"""Rendering and training in turn, stage by stage, in child processes that can be killed.
+
+The work of ``python -m train.runs.long_run``.  A stage is a command of this project that goes on
+where it was: ``train.synth pool`` for rows, ``train.gaze.fit`` for a generation.  What is done
+follows from what lies in the folder, so nothing is lost with the process that did it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from train.gaze.fitting import HELD_OUT
+from train.json_files import read_json
+from train.loop.states import LOG
+from train.loop.weight_cards import MODEL
+from train.runs.plan import EYES, Plan, PlanError, read_plan
+from train.synth.outputs.pool import CropPool, PoolError, row_bytes
+from train.synth.outputs.studio import VERSION
+
+DIARY = "long_run.jsonl"
+LOCK = "lock"
+RENDER, TRAIN = "render", "train"
+_ENDS_S = 90.0
+"""How long a start and a stop wait for the worker: for its libraries, and for its state."""
+_LIBRARIES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+_STATE_BYTES = 400e6
+"""Of a generation: its state, its weights, its log."""
+
+
+class LongRunError(ValueError):
+    """What keeps a long run from starting; says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What is to be done next."""
+
+    kind: str
+    generation: int
+    command: list[str]
+    about: str
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where a long run keeps what; pools are of one version of the renderer."""
+
+    folder: Path
+
+    @property
+    def pool(self) -> Path:
+        """Rows that are trained on."""
+        return self.folder / f"pool-v{VERSION}"
+
+    @property
+    def held_out(self) -> Path:
+        """Rows that are not."""
+        return self.folder / f"held-out-v{VERSION}"
+
+    def generation(self, number: int) -> Path:
+        """The run of a generation."""
+        return self.folder / f"generation-v{VERSION}-{number}"
+
+
+def whole_rows(folder: Path) -> int:
+    """How many rows of a pool are whole; 0 where there is none yet."""
+    try:
+        return len(CropPool(folder).rows())
+    except PoolError:
+        return 0
+
+
+def finished(run: Path) -> bool:
+    """Whether a generation left its network."""
+    return (run / f"{MODEL}.safetensors").is_file()
+
+
+def next_stage(plan: Plan, places: Places) -> Stage | None:
+    """What comes next; None where all generations are finished."""
+    for number, generation in enumerate(plan.generations):
+        run = places.generation(number)
+        if finished(run):
+            continue
+        for folder, seed, rows in (
+            (places.held_out, plan.held_out_seed, plan.held_out_rows),
+            (places.pool, plan.seed, generation.rows),
+        ):
+            there = whole_rows(folder)
+            if there < rows:
+                size = plan.held_out_rows if seed == plan.held_out_seed else _most_rows(plan)
+                return Stage(
+                    RENDER,
+                    number,
+                    [
+                        *("-m", "train.synth", "pool", "--out", str(folder), "--workers", "1"),
+                        *("--domain", plan.domains, "--seed", str(seed)),
+                        *("--count", str(rows), "--size", str(size)),
+                    ],
+                    f"{there} of {rows} rows of {folder.name}",
+                )
+        before = places.generation(number - 1) if number else None
+        return Stage(
+            TRAIN,
+            number,
+            _training(plan, places, number, before),
+            f"{generation.image_steps} images",
+        )
+    return None
+
+
+def _training(plan: Plan, places: Places, number: int, before: Path | None) -> list[str]:
+    recipe = plan.recipe(number, before)
+    settings = {**plan.settings, "steps": str(recipe.steps)}
+    if before is not None:
+        settings["init"] = str(before)
+    chosen = [part for name, value in settings.items() for part in ("--set", f"{name}={value}")]
+    return [
+        *("-m", "train.gaze.fit", "--method", plan.method, "--workers", "0"),
+        *("--source", f"pool:{places.pool}", "--held-out", f"pool:{places.held_out}"),
+        *("--out", str(places.generation(number)), "--accelerator", "cpu", *chosen),
+    ]
+
+
+def _most_rows(plan: Plan) -> int:
+    return plan.generations[-1].rows
+
+
+# Bounds
+
+
+def check_room(plan: Plan, places: Places, most_gb: float) -> None:
+    """Raise :class:`LongRunError` where the plan needs more than it may use, or than is free."""
+    rows = _most_rows(plan) + plan.held_out_rows
+    wanted = rows * row_bytes() + len(plan.generations) * _STATE_BYTES
+    if wanted > most_gb * 1e9:
+        raise LongRunError(
+            f"the plan needs {wanted / 1e9:.1f} GB, and --most-gb is {most_gb:g}; take fewer rows "
+            "in the plan, or allow more"
+        )
+    places.folder.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(places.folder).free
+    missing = wanted - used_bytes(places.folder)
+    if missing > free:
+        raise LongRunError(
+            f"{places.folder} needs {missing / 1e9:.1f} GB more, and {free / 1e9:.1f} GB are free; "
+            "free some, or give another --folder"
+        )
+
+
+def used_bytes(folder: Path) -> int:
+    """What the folder takes on the disk."""
+    return sum(512 * path.lstat().st_blocks for path in folder.rglob("*"))
+
+
+def remove_old_pools(places: Places) -> list[str]:
+    """Delete pools of other versions of the renderer, which can be made again; returns names."""
+    old = [
+        path
+        for kind in ("pool", "held-out")
+        for path in places.folder.glob(f"{kind}-v*")
+        if path not in (places.pool, places.held_out)
+    ]
+    for path in old:
+        shutil.rmtree(path)
+    return [path.name for path in old]
+
+
+# One at a time
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[IO[str]]:
+    """Hold the folder's lock, with this process's number in it.
+
+    Raises :class:`LongRunError` where another process has it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / LOCK).open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise LongRunError(
+                f"a long run is at work in {folder}; `scripts/long-run status` says how far it is"
+            ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        try:
+            yield file
+        finally:
+            file.truncate(0)
+
+
+def worker_of(folder: Path) -> int | None:
+    """The process that works in a folder, or None."""
+    path = folder / LOCK
+    if not path.is_file():
+        return None
+    with path.open("r+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            text = path.read_text().strip()
+            return int(text) if text.isdigit() else None
+    return None
+
+
+# Work
+
+
+def work(args: argparse.Namespace) -> int:
+    """Do stage after stage until all are done or a stop is asked for."""
+    plan, path, places = _plan(args)
+    check_room(plan, places, args.most_gb)
+    with locked(places.folder):
+        _be_modest()
+        note(places.folder, {"event": "begin", "plan": path.name, "renderer": VERSION})
+        gone = remove_old_pools(places)
+        if gone:
+            note(places.folder, {"event": "removed", "pools": gone})
+        with _Child() as child:
+            while (stage := next_stage(plan, places)) is not None:
+                note(
+                    places.folder,
+                    {"event": stage.kind, "of": stage.generation, "about": stage.about},
+                )
+                began = time.monotonic()
+                code = child.run(stage.command)
+                if child.stopped:
+                    note(places.folder, {"event": "stop"})
+                    return 0
+                if code:
+                    note(places.folder, {"event": "failed", "code": code, "stage": stage.kind})
+                    return 1
+                if stage.kind == TRAIN:
+                    _finish(places, stage.generation, time.monotonic() - began)
+        note(places.folder, {"event": "end"})
+    return 0
+
+
+def _finish(places: Places, number: int, seconds: float) -> None:
+    """Note what a generation reached on people that it was not trained on."""
+    figures = read_json(places.generation(number) / HELD_OUT)
+    rounded = {name: round(value, 4) for name, value in figures.items()}
+    hours = round(seconds / 3600, 3)
+    note(places.folder, {"event": "generation", "of": number, "hours": hours, **rounded})
+
+
+def _be_modest() -> None:
+    """The lowest priority, and one thread, of this process and its children."""
+    os.nice(19)
+    if hasattr(os, "sched_setscheduler"):
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    for name in _LIBRARIES:
+        os.environ[name] = "1"
+
+
+class _Child:
+    """Runs a stage, and hands SIGTERM on to it."""
+
+    def __init__(self) -> None:
+        self.stopped = False
+        self._process: subprocess.Popen[bytes] | None = None
+        self._before: Any = None
+
+    def __enter__(self) -> _Child:
+        self._before = signal.signal(signal.SIGTERM, self._stop)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal(signal.SIGTERM, self._before)
+
+    def run(self, command: list[str]) -> int:
+        """The exit code of ``python`` with these arguments."""
+        if self.stopped:
+            return 0
+        self._process = subprocess.Popen([sys.executable, *command], stdin=subprocess.DEVNULL)
+        if self.stopped:  # asked for between the two lines above
+            self._process.terminate()
+        return self._process.wait()
+
+    def _stop(self, *_: object) -> None:
+        self.stopped = True
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+
+
+def note(folder: Path, values: dict[str, Any]) -> None:
+    """Append to the diary."""
+    line = {"time": time.strftime("%Y-%m-%dT%H:%M:%S"), **values}
+    with (folder / DIARY).open("a") as diary:
+        diary.write(json.dumps(line) + "\n")
+
+
+# Commands
+
+
+def _plan(args: argparse.Namespace) -> tuple[Plan, Path, Places]:
+    path = args.plan or EYES
+    return read_plan(path), path, Places(args.folder.resolve())
+
+
+def start(args: argparse.Namespace) -> int:
+    """Begin, or go on, in the background."""
+    plan, _, places = _plan(args)
+    check_room(plan, places, args.most_gb)
+    if worker_of(places.folder) is not None:
+        raise LongRunError(f"a long run is at work in {places.folder} already")
+    if not os.environ.get("CLIPGAZE_FACEKIT"):
+        raise LongRunError(
+            "CLIPGAZE_FACEKIT is not set; set it to ICT-FaceKit's folder FaceXModel "
+            "(docs/training.md)"
+        )
+    more = ["--plan", str(args.plan)] if args.plan else []
+    with (places.folder / "output.txt").open("ab") as output:
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "train.runs.long_run", "work"),
+                *("--folder", str(places.folder), "--most-gb", str(args.most_gb), *more),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    end = time.monotonic() + _ENDS_S
+    while time.monotonic() < end and process.poll() is None:
+        time.sleep(0.1)
+        if worker_of(places.folder) == process.pid:
+            print(f"at work in {places.folder} (process {process.pid})")
+            return 0
+    raise LongRunError(f"it did not start; {places.folder / 'output.txt'} says why")
+
+
+def stop(args: argparse.Namespace) -> int:
+    """End it, its state saved."""
+    folder = args.folder.resolve()
+    worker = worker_of(folder)
+    if worker is None:
+        print(f"no long run is at work in {folder}")
+        return 0
+    os.kill(worker, signal.SIGTERM)
+    end = time.monotonic() + _ENDS_S
+    while time.monotonic() < end:
+        if worker_of(folder) is None:
+            print("stopped; `scripts/long-run start` goes on")
+            return 0
+        time.sleep(0.2)
+    raise LongRunError(f"process {worker} has not ended after {_ENDS_S:g} s; kill it if it must")
+
+
+def status(args: argparse.Namespace) -> int:
+    """Say how far it is, and show the learning curve."""
+    plan, _, places = _plan(args)
+    worker = worker_of(places.folder)
+    print(f"{'at work' if worker else 'not running'} in {places.folder}")
+    print(f"{used_bytes(places.folder) / 1e9:.1f} of {args.most_gb:g} GB")
+    for name, folder in (("rows", places.pool), ("held-out rows", places.held_out)):
+        print(f"{whole_rows(folder)} {name}")
+    for number, generation in enumerate(plan.generations):
+        run = places.generation(number)
+        last = _last_line(run / LOG)
+        if last is None:
+            break
+        state = "finished" if finished(run) else "training"
+        images = int(last["step"]) * plan.recipe(number).batch
+        figures = _told(last, ("error_deg", "iris_px", "lids_px", "images_per_s"))
+        done = f"{images} of {generation.image_steps} images"
+        print(f"generation {number}: {state}, {done}; {figures}")
+    for line in _generations(places.folder):
+        names = ("held_out_deg", "sight_deg", "open_deg", "head_leak", "iris_px", "lids_px")
+        print(f"generation {line['of']}, people never trained on: {_told(line, names)}")
+    return 0
+
+
+def _told(line: dict[str, Any], names: tuple[str, ...]) -> str:
+    return ", ".join(f"{name} {line[name]:.3g}" for name in names if name in line)
+
+
+def _generations(folder: Path) -> list[dict[str, Any]]:
+    path = folder / DIARY
+    if not path.is_file():
+        return []
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    return [line for line in lines if line["event"] == "generation"]
+
+
+def _last_line(path: Path) -> dict[str, Any] | None:
+    """The last whole line of a log."""
+    if not path.is_file():
+        return None
+    for line in reversed(path.read_text().splitlines()):
+        try:
+            found: dict[str, Any] = json.loads(line)
+        except ValueError:
+            continue
+        return found
+    return None
+
+
+ACTIONS = {"start": start, "stop": stop, "status": status, "work": work}
+
+
+def run(args: argparse.Namespace) -> int:
+    """What the command says; returns the exit code."""
+    try:
+        return ACTIONS[args.action](args)
+    except (LongRunError, PlanError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
