@@ -11,21 +11,27 @@ import itertools
 import json
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from unittest.mock import patch
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from clipgaze_sdk import Camera, EstimatorOptions, GazeEstimator
 from clipgaze_sdk.backends import Backend, load_backend
 from clipgaze_sdk.faces import crop_network, detector
-from clipgaze_sdk.models.cards import ModelCard
+from clipgaze_sdk.faces.crop_network import CropRequest
+from clipgaze_sdk.faces.eye_sheet import eye_middles
+from clipgaze_sdk.faces.gaze_network import GazeNetwork
+from clipgaze_sdk.faces.hysteresis import Crop
 from clipgaze_sdk.models.files import ModelFile
 from export.model_files import ExportError, Network
-from train.synth.outputs.normalization import NORMALIZATION
+from train.eval.frozen_set import disturbed
+from train.eval.network_files import crop_from_input
+from train.gaze.sheets import canonical_places
 from train.synth.outputs.shards import Sample, file_sha256, read_shard
 
 CALIBRATION_IMAGES = 256
@@ -113,10 +119,13 @@ def _recorded(network: Network, shards: Sequence[Path]) -> Images:
     try:
         with _recording(network.card.task, images):
             estimator = GazeEstimator(network.path, options=options)
-        with estimator:
+        with estimator, ExitStack() as opened:
+            cutting: GazeNetwork | None = None
             for sample in itertools.chain.from_iterable(map(read_shard, shards)):
                 if "crop_gaze_pitch_yaw_rad" in sample.labels:
-                    images += _of_crop(network, sample)
+                    if cutting is None:
+                        cutting = opened.enter_context(closing(gaze_network(network)))
+                    images.append(gaze_input(cutting, sample)[0])
                 else:
                     _look_at(estimator, sample)
     except (ValueError, KeyError, TypeError) as error:
@@ -149,33 +158,39 @@ def _look_at(estimator: GazeEstimator, sample: Sample) -> None:
     estimator.estimate(rgb, camera=Camera(matrix, size_px=(rgb.shape[1], rgb.shape[0])))
 
 
-def _of_crop(network: Network, sample: Sample) -> Images:
+def gaze_network(network: Network) -> GazeNetwork:
+    """A network of which :func:`gaze_input` cuts inputs; raises ValueError for another task."""
     if network.card.task != "gaze":
         raise ValueError(f"crops hold nothing that a {network.card.task} sees")
-    return [crop_input(network.card, sample.rgb)]
+    return GazeNetwork(network.file, EstimatorOptions(color="rgb", threads=1))
 
 
-def crop_input(card: ModelCard, crop: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """A gaze network's input of a crop (224, 224, 3) that was normalised already: its rows of it.
+def gaze_input(
+    network: GazeNetwork, sample: Sample
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """An input (1, 3, H, W) and the gaze (2,) in its camera, of a rendered picture or crop.
 
-    Raises :class:`ValueError` for a network of another normalisation.
+    A picture's crop is placed with a landmark network's errors.  Raises :class:`ValueError` where a
+    crop holds less than the network sees.
     """
-    focal, distance = card.number("focal_px"), card.number("distance_mm")
-    if (focal, distance) != (NORMALIZATION.focal_px, NORMALIZATION.distance_mm):
-        raise ValueError(f"crops are cut with another focal length and distance than {card.name}'s")
-    height, width = (int(n) for n in card.inputs[0].shape[2:])
-    x, y = card.numbers("center_px", 2)
-    left, top = (
-        round(whole - own) for whole, own in zip(NORMALIZATION.center_px, (x, y), strict=True)
-    )
-    return normalized(card, crop[top : top + height, left : left + width])
+    if "crop_gaze_pitch_yaw_rad" in sample.labels:
+        gaze = np.array(sample.labels["crop_gaze_pitch_yaw_rad"], np.float64)
+        crop = Crop(crop_from_input(network.normalization), eyes_px=_eyes_of(sample))
+    else:
+        crop, gaze = disturbed(sample, network.normalization)
+    request = CropRequest(np.ascontiguousarray(sample.rgb), network.places([crop]))
+    return network.crops([request]), gaze
 
 
-def normalized(card: ModelCard, crop: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """(1, 3, H, W) of a crop (H, W, 3) RGB."""
-    mean, std = (np.array(v, np.float32) for v in card.mean_std())
-    values = (crop.astype(np.float32) / np.float32(255) - mean) / std
-    return np.ascontiguousarray(values.transpose(2, 0, 1)[None], np.float32)
+def _eyes_of(sample: Sample) -> NDArray[np.float64]:
+    """(2, 2) pixels of a crop: as seen; else the true ones; else those of a mean face."""
+    labels = sample.labels
+    if "seen_eyes_px" in labels:
+        return np.array(labels["seen_eyes_px"], np.float64)
+    if "landmarks_px" in labels:
+        return eye_middles(np.array(labels["landmarks_px"], np.float64))
+    head = torch.tensor([labels["crop_head_pitch_yaw_rad"]], dtype=torch.float64)
+    return canonical_places(head)[0].numpy()
 
 
 def _thinned(images: Images, limit: int) -> Images:

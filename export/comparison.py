@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clipgaze_sdk import EstimatorOptions
-from clipgaze_sdk.geometry import GazeNormalization
+from clipgaze_sdk.faces.eye_sheet import IRIS
 from clipgaze_sdk.kernels import decode_detections
 from clipgaze_sdk.models.cards import ModelCard
-from export.calibration import Images, crop_input, normalized, recorded_inputs
+from export.calibration import Images, gaze_input, gaze_network, recorded_inputs
 from export.model_files import ExportError, Network
-from train.eval.frozen_set import angular_errors, disturbed_crop, samples
+from train.eval.frozen_set import angular_errors, samples
 
 Outputs = Mapping[str, NDArray[np.float32]]
 Run = Callable[[NDArray[np.float32]], Outputs]
@@ -56,24 +57,12 @@ def problem(network: Network, data: Path, *, limit: int, cache: Path | None) -> 
     """
     if network.card.task != "gaze":
         return Problem(recorded_inputs(network, [data], limit=limit, cache=cache).images)
-    card = network.card
-    height, width = (int(n) for n in card.inputs[0].shape[2:])
-    x, y = card.numbers("center_px", 2)
-    normalization = GazeNormalization(
-        focal_px=card.number("focal_px"),
-        distance_mm=card.number("distance_mm"),
-        size_px=(width, height),
-        center_px=(x, y),
-    )
     images, truth = [], []
     try:
-        for sample in samples(data, limit):
-            if "crop_gaze_pitch_yaw_rad" in sample.labels:
-                images.append(crop_input(card, sample.rgb))
-                truth.append(sample.labels["crop_gaze_pitch_yaw_rad"])
-            else:
-                crop, gaze = disturbed_crop(sample, normalization)
-                images.append(normalized(card, crop))
+        with closing(gaze_network(network)) as made:
+            for sample in samples(data, limit):
+                image, gaze = gaze_input(made, sample)
+                images.append(image)
                 truth.append(gaze)
     except (FileNotFoundError, ValueError, KeyError) as error:
         raise ExportError(
@@ -115,6 +104,9 @@ def _gaze_change(
 ) -> Change:
     angles = angular_errors(base["pitch_yaw"], other["pitch_yaw"])
     figures = {"log_sigma": float(np.abs(base["log_sigma"] - other["log_sigma"]).mean())}
+    if "eye_points" in base:
+        moved = np.linalg.norm((base["eye_points"] - other["eye_points"])[:, :, IRIS], axis=-1)
+        figures["iris_px"] = _finite(moved.mean())
     if task.truth is not None:
         errors = angular_errors(other["pitch_yaw"], task.truth[: len(angles)])
         figures["gaze_error_deg"] = float(errors.mean())

@@ -22,6 +22,8 @@ class Limits:
         }
     )
     """Degrees; pixels of the 128 px crop; pixels of the detector's input of up to 640 px."""
+    iris_px: Mapping[str, float] = field(default_factory=lambda: {"fp16": 0.1, "int8": 0.5})
+    """Of gaze networks that say where irises are, pixels of the eye's patch."""
     faces: Mapping[str, float] = field(default_factory=lambda: {"fp16": 0.01, "int8": 0.05})
     """Faces lost or new, of those that FP32 finds."""
     activation: float = MOST_ACTIVATION
@@ -41,6 +43,9 @@ def failures(task: str, report: Mapping[str, Any], limits: Limits) -> list[str]:
             most = limits.change[task][precision]
             if not run["change_mean"] <= most:
                 lines.append(f"{task} {name}: mean change {run['change_mean']:.4g} over {most:g}")
+            if not (iris := run.get("iris_px", 0.0)) <= limits.iris_px[precision]:
+                most = limits.iris_px[precision]
+                lines.append(f"{task} {name}: irises move by {iris:.4g} px, over {most:g}")
             for what in ("lost", "new") if "faces" in run else ():
                 if run[what] > max(limits.faces[precision] * run["faces"], 1.0):
                     lines.append(

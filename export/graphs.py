@@ -43,20 +43,41 @@ def folded(model: ModelProto) -> ModelProto:
 
 
 def heads(graph: GraphProto) -> list[str]:
-    """Names of the convolutions and matrix products after which no other comes.
+    """Names of the convolutions and matrix products after which no other, or a softmax, comes.
 
-    They compute the answers: they are small, and an error in them is not averaged by anything.
+    They compute the answers, or the heat of which a place is the mean: they are small, and an error
+    in them is not averaged by anything.
     """
     behind: set[str] = set()
     """Tensors that some convolution or matrix product depends on."""
+    heat: set[str] = set()
+    """Tensors that a softmax depends on, with no convolution or matrix product between."""
     found = []
     for node in reversed(graph.node):
         needed = any(name in behind for name in node.output)
-        if node.op_type in WEIGHTED and not needed:
+        heats = node.op_type == "Softmax" or any(name in heat for name in node.output)
+        if node.op_type in WEIGHTED and (heats or not needed):
             found.append(node.name)
+        elif heats:
+            heat.update(node.input)
         if needed or node.op_type in WEIGHTED:
             behind.update(node.input)
     return found[::-1]
+
+
+def beginning(graph: GraphProto) -> tuple[list[str], list[str]]:
+    """Names of the nodes that cut or average the input, and of the weighted ones that read that."""
+    read = {value.name for value in graph.input}
+    before: list[str] = []
+    first: list[str] = []
+    for node in graph.node:
+        if any(name in read for name in node.input):
+            if node.op_type in WEIGHTED:
+                first.append(node.name)
+            else:
+                before.append(node.name)
+                read.update(node.output)
+    return before, first
 
 
 def _is_pointwise(node: NodeProto) -> bool:

@@ -6,7 +6,16 @@ import numpy as np
 from onnx import GraphProto, ModelProto, TensorProto, numpy_helper
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
-from export.graphs import downstream, drop_unused, folded, heads, named, topologically_sorted
+from export.graphs import (
+    WEIGHTED,
+    beginning,
+    downstream,
+    drop_unused,
+    folded,
+    heads,
+    named,
+    topologically_sorted,
+)
 
 LARGEST = 65504.0
 """The largest finite number of half precision."""
@@ -17,16 +26,21 @@ class HalfRangeError(ValueError):
 
 
 def half_precision(model: ModelProto) -> tuple[ModelProto, list[str]]:
-    """A graph that computes in FP16 between FP32 inputs and outputs; and which nodes do not.
+    """A graph in FP16 between FP32 inputs and outputs; and which weighted nodes are not.
 
     The heads, and all that comes after them, stay in FP32: a rounded answer is an error that
-    nothing averages out, and they are a thousandth of the work.
+    nothing averages out, and they are a thousandth of the work.  So does what is done to the
+    picture before the first convolution where it takes means, since squares of thousands of pixels
+    leave the range of half precision.
 
     Raises :class:`HalfRangeError` for weights beyond the range, which the converter would cut.
     """
     model = named(folded(model))
-    kept = heads(model.graph)
-    apart = downstream(model.graph, kept)
+    apart = downstream(model.graph, heads(model.graph))
+    kept = [n.name for n in model.graph.node if n.name in apart and n.op_type in WEIGHTED]
+    before, _ = beginning(model.graph)
+    kinds = {node.op_type for node in model.graph.node if node.name in before}
+    apart += before if "ReduceMean" in kinds else []
     _check_weights(model)
     half = convert_float_to_float16(model, keep_io_types=True, node_block_list=apart)
     topologically_sorted(half.graph)  # the converter puts its casts at the end

@@ -28,6 +28,7 @@ from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 
 from export.graphs import (
     WEIGHTED,
+    beginning,
     downstream,
     drop_unused,
     folded,
@@ -57,18 +58,18 @@ def quantized(model: ModelProto, ranges: TensorsData) -> tuple[ModelProto, list[
 
     Weights are int8 per output channel, activations int8 per tensor, all symmetric.  Biases and
     everything outside of weighted nodes stay FP32: TensorRT fuses nearly all of it into them, and
-    refuses int32 biases.  The first convolution stays FP32: it reads the picture itself, of which
+    refuses int32 biases.  The first convolution stays FP32, and what is done to the picture before:
     eight bits more per pixel are worth keeping, and three channels leave integer kernels idle.
     """
     model = prepared(model)
     answers = tail(model.graph)
-    first = _first_weighted(model)
+    before, first = beginning(model.graph)
     kept = [*(name for name in first if name not in answers), *answers]
     done = _quantized(
         model,
         ranges,
         activations=QuantType.QInt8,
-        apart=[*downstream(model.graph, answers), *first],
+        apart=[*downstream(model.graph, answers), *before, *first],
         operators=[*WEIGHTED, *_SUM_OPS],
         options={
             "ActivationSymmetric": True,
@@ -89,12 +90,12 @@ def quantized_for_cpu(model: ModelProto, ranges: TensorsData) -> tuple[ModelProt
     """
     model = prepared(model)
     answers = tail(model.graph)
-    first = _first_weighted(model)
+    before, first = beginning(model.graph)
     done = _quantized(
         model,
         ranges,
         activations=QuantType.QUInt8,
-        apart=[*downstream(model.graph, answers), *first],
+        apart=[*downstream(model.graph, answers), *before, *first],
         operators=[],
         options={},
     )
@@ -133,20 +134,6 @@ def _quantized(
         if done.opset_import[i].domain not in {node.domain for node in done.graph.node}:
             del done.opset_import[i]
     return done
-
-
-def _first_weighted(model: ModelProto) -> list[str]:
-    """The weighted nodes that read the network's input, or what pooling and the like make of it."""
-    read = {value.name for value in model.graph.input}
-    found = []
-    for node in model.graph.node:
-        if not any(name in read for name in node.input):
-            continue
-        if node.op_type in WEIGHTED:
-            found.append(node.name)
-        else:
-            read.update(node.output)
-    return found
 
 
 def _free_one_input_of_sums(model: ModelProto) -> None:

@@ -53,6 +53,8 @@ def _beside(figures: Mapping[str, Any]) -> str:
     parts = []
     if "gaze_error_deg" in figures:
         parts.append(f"gaze error {figures['gaze_error_deg']:.2f}°")
+    if "iris_px" in figures:
+        parts.append(f"irises {figures['iris_px']:.4f} px")
     if "openness" in figures:
         parts.append(f"openness ±{figures['openness']:.4f}, presence ±{figures['presence']:.4f}")
     if "faces" in figures:

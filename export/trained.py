@@ -16,12 +16,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from clipgaze_sdk.faces.eye_sheet import LAYOUT
 from export.model_files import ExportError
 from train.front.crops import LANDMARK_CROP_SCALE
 from train.front.networks import STRIDES, DetectorNetwork, LandmarkNetwork
 from train.front.pixels import MEAN, STD
+from train.gaze import sheets
 from train.gaze.checkpoints import load_model
-from train.gaze.models import SIZE_PX, GazeModel
+from train.gaze.models import EYES, SIZE_PX, GazeModel
 from train.loop.states import CheckpointError, load_weights
 from train.loop.weight_cards import MODEL, read_weights
 from train.synth.outputs.normalization import NORMALIZATION
@@ -94,6 +96,15 @@ TASKS = {
         "Trained on rendered people only. Not for medical use, nor for deciding about people.",
     ),
 }
+_SHEET: dict[str, Any] = {
+    "layout": LAYOUT,
+    "eye_px": [*sheets.EYE_PX[::-1]],
+    "face_px": [*sheets.FACE_PX[::-1]],
+    "crop_px": [SIZE_PX, SIZE_PX],
+    "face_shrink": sheets.FACE_SHRINK,
+    "face_top_px": sheets.FACE_TOP,
+}
+"""Of the pre-processing of a network that looks at the eyes; sizes are width and height."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,22 +135,27 @@ class NormalizedGaze(nn.Module):
     """A gaze model for input that the SDK has cut and normalised already.
 
     One that looks at half the resolution shrinks its input itself, as in training, since the SDK
-    does not average.  Linear layers that follow each other (the separator's last and the heads,
-    and the one that ends the backbone and what comes next) are one here, their product, which
-    changes no answer.
+    does not average; one that looks at sheets also says what it sees of the eyes.
+
+    Linear layers that follow each other (the separator's last and the heads, and the one that ends
+    the backbone and what comes next) are one here, their product, which changes no answer.
     """
 
     def __init__(self, model: GazeModel) -> None:
         super().__init__()
         self.model = _with_linear_layers_joined(model)
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        model = self.model
-        if model.architecture.half:
-            image = functional.avg_pool2d(image, 2)
-        pooled = model.backbone.forward_head(model.backbone.forward_features(image))
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        model, signs = self.model, []
+        if model.architecture.backbone == EYES:
+            _, pooled, eyes = model.backbone(image)
+            signs = [eyes.openness] + ([eyes.points] if model.architecture.heat else [])
+        else:
+            if model.architecture.half:
+                image = functional.avg_pool2d(image, 2)
+            pooled = model.backbone.forward_head(model.backbone.forward_features(image))
         _, _, gaze, log_sigma = model.answer(pooled)
-        return gaze, log_sigma.reshape(-1)
+        return gaze, log_sigma.reshape(-1), *signs
 
 
 def _with_linear_layers_joined(model: GazeModel) -> GazeModel:
@@ -203,18 +219,30 @@ def load_run(name: str, run: Path) -> Trained:
 def _gaze(run: Path) -> Trained:
     model = load_model(run)
     architecture = model.architecture
+    if architecture.told:
+        raise ExportError(
+            f"{run} is of a network that is told the head's direction, for which the SDK has no "
+            "input; fit one without `told`"
+        )
     top, bottom = architecture.rows
     x, y = NORMALIZATION.center_px
     task = TASKS["gaze"]
+    outputs, layout = task.outputs, {}
+    if architecture.backbone == EYES:
+        layout = _SHEET
+        outputs = outputs | {"eye_openness": ["batch", 2]}
+        outputs |= {"eye_points": ["batch", 2, sheets.POINTS, 2]} if architecture.heat else {}
     task = replace(
         task,
-        example=(2, 3, bottom - top, SIZE_PX),
+        example=(2, 3, *(sheets.SHEET_PX if layout else (bottom - top, SIZE_PX))),
+        outputs=outputs,
         preprocessing={
             "color": "RGB",
             "mean": list(architecture.mean),
             "std": list(architecture.std),
             **task.preprocessing,
             "center_px": [x, y - top],
+            **layout,
         },
     )
     return Trained(NormalizedGaze(model).eval(), task, _said_by_card(run))

@@ -36,7 +36,8 @@ def fake_run(
 ) -> Path:
     """A run with random weights and, of its last epochs, slightly other ones."""
     torch.manual_seed(seed)
-    model = GazeModel(backbone, width, band=True, half=half, separator=separator, signed=signed)
+    band = backbone != "eyes"
+    model = GazeModel(backbone, width, band=band, half=half, separator=separator, signed=signed)
     recipe = find_recipe(method).to_dict() | {"seed": seed}
     card = {
         **model.card(),

@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from clipgaze_sdk import FaceResult
 from clipgaze_sdk.geometry import angle_between
 from train.eval.frozen_set import COUNT, FORWARD, binned, describe, is_frozen, network_rows
+from train.eval.network_files import NetworkFile
 from train.eval.protocol import spearman
 from train.eval.sdk_rows import answers
-from train.front.crops import GAZE
 from train.synth.outputs.shards import Sample
 
 MODELS = Path(__file__).parents[2] / "sdk" / "clipgaze_sdk" / "models"
@@ -30,25 +29,9 @@ def evaluate_network(
     data: Path, models: Path, *, limit: int | None, threads: int
 ) -> dict[str, Any]:
     """Figures of ``gaze.onnx`` alone."""
-    import onnxruntime as ort
-
-    card = json.loads((models / "gaze.json").read_text())
-    mean, std = (
-        np.array(card["preprocessing"][k], np.float32).reshape(1, 3, 1, 1) for k in ("mean", "std")
-    )
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    session = ort.InferenceSession(
-        models / "gaze.onnx", options, providers=["CPUExecutionProvider"]
-    )
-    name = session.get_inputs()[0].name
-
-    def predict(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        x = (crops.transpose(0, 3, 1, 2).astype(np.float32) / 255 - mean) / std
-        out = session.run(["pitch_yaw", "log_sigma"], {name: x})
-        return np.hstack([np.asarray(out[0]), np.asarray(out[1]).reshape(len(crops), 1)])
-
-    return summary(network_rows(data, GAZE, predict, limit=limit))
+    with NetworkFile(models / "gaze.onnx", threads=threads) as network:
+        rows = network_rows(data, network.normalization, network.ask_pictures, limit=limit)
+    return summary(rows)
 
 
 def evaluate_sdk(data: Path, models: Path | None, *, limit: int | None, threads: int) -> Any:

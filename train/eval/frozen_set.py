@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clipgaze_sdk import Camera
+from clipgaze_sdk.faces.eye_sheet import eye_middles
+from clipgaze_sdk.faces.hysteresis import Crop
 from clipgaze_sdk.geometry import (
     GazeNormalization,
     angle_between,
@@ -30,7 +32,6 @@ from clipgaze_sdk.geometry import (
     vector_from_angles,
 )
 from train.synth.outputs.disturb import assumed_matrix, noisy_landmarks
-from train.synth.outputs.normalization import sampled
 from train.synth.outputs.records import eye_state
 from train.synth.outputs.shards import Sample, read_shard
 from train.synth.outputs.studio import PICTURE
@@ -125,10 +126,8 @@ def counts(data: Path) -> dict[str, dict[str, int]]:
     return {k: {n: int(v[1]) for n, v in t.items()} for k, t in binned(rows, "one").items()}
 
 
-def disturbed_crop(
-    sample: Sample, normalization: GazeNormalization
-) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-    """The crop (H, W, 3) RGB as at run time, and the gaze (pitch, yaw) in its own camera.
+def disturbed(sample: Sample, normalization: GazeNormalization) -> tuple[Crop, NDArray[np.float64]]:
+    """Where a picture's normalised crop lies at run time, and the gaze (pitch, yaw) in its camera.
 
     The landmarks have a landmark network's errors and the focal length is often wrong, always the
     same for the same sample.
@@ -144,7 +143,7 @@ def disturbed_crop(
     turn = normalization.rotation(pose.translation_mm, pose.camera_from_head)
     warp = normalization.image_from_crop(camera, pose.translation_mm, turn)
     gaze = np.array(angles_from_vector(turn @ np.array(labels["gaze"])))
-    return sampled(sample.rgb, warp, normalization.size_px), gaze
+    return Crop(warp, turn, eye_middles(marks)), gaze
 
 
 def angular_errors(
@@ -157,21 +156,24 @@ def angular_errors(
 def network_rows(
     data: Path,
     normalization: GazeNormalization,
-    predict: Callable[[NDArray[np.uint8]], NDArray[np.floating]],
+    predict: Callable[[Sequence[tuple[NDArray[np.uint8], Crop]]], NDArray[np.floating]],
     *,
     batch: int = 64,
     limit: int | None = None,
 ) -> list[dict[str, Any]]:
     """Errors (degrees) of a gaze network alone, on crops as at run time, with their bins.
 
-    ``predict`` maps crops (N, H, W, 3) uint8 RGB to (N, 2 or 3): pitch, yaw (and log sigma).
+    ``predict`` maps RGB pictures with the places of their crops to (N, 2 or 3): pitch, yaw (and
+    log sigma).
     """
     rows: list[dict[str, Any]] = []
     stream = samples(data, limit)
     while chunk := list(itertools.islice(stream, batch)):
-        pairs = [disturbed_crop(sample, normalization) for sample in chunk]
-        out = np.asarray(predict(np.stack([crop for crop, _ in pairs])))
-        errors = angular_errors(out[:, :2], np.array([gaze for _, gaze in pairs]))
+        placed = [disturbed(sample, normalization) for sample in chunk]
+        out = np.asarray(
+            predict([(s.rgb, crop) for s, (crop, _) in zip(chunk, placed, strict=True)])
+        )
+        errors = angular_errors(out[:, :2], np.array([gaze for _, gaze in placed]))
         for sample, error, values in zip(chunk, errors, out, strict=True):
             row = describe(sample) | {"gaze": float(error)}
             if len(values) > 2:

@@ -6,7 +6,7 @@ network looks at is said by its card: here it is cut out of those crops.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +122,11 @@ class NetworkFile:
         self._network.close()
 
     @property
+    def normalization(self) -> GazeNormalization:
+        """Of the crops that it looks at."""
+        return self._network.normalization
+
+    @property
     def rows(self) -> tuple[float, float]:
         """First row of the 224 × 224 crop that the network looks at, and the one after the last."""
         height = self._network.normalization.size_px[1]
@@ -133,12 +138,19 @@ class NetworkFile:
         """``gaze`` (B, 2) and ``log_sigma`` (B,) of a batch of ``train.data.samples``."""
         pictures = np.ascontiguousarray(samples["image"].numpy().transpose(0, 2, 3, 1))
         eyes = on_whole_pixels(eye_places(samples)).double().numpy()
-        places = self._network.places([Crop(self._crop_from_input, eyes_px=e) for e in eyes])
+        crops = [Crop(self._crop_from_input, eyes_px=own) for own in eyes]
+        said = self.ask_pictures(list(zip(pictures, crops, strict=True)))
+        return {"gaze": said[:, :2], "log_sigma": said[:, 2]}
+
+    def ask_pictures(
+        self, pictures: Sequence[tuple[NDArray[np.uint8], Crop]]
+    ) -> NDArray[np.float64]:
+        """(N, 3) pitch, yaw and log sigma for crops that lie in RGB pictures."""
+        places = self._network.places([crop for _, crop in pictures])
         pairs = zip(pictures, places, strict=True)
-        crops = self._network.crops([CropRequest(rgb, place[None]) for rgb, place in pairs])
-        said = self._network.run(crops, places)
-        gaze, log_sigma = ([answer[k] for answer in said] for k in range(2))
-        return {"gaze": np.array(gaze), "log_sigma": np.array(log_sigma)}
+        inputs = [CropRequest(np.ascontiguousarray(rgb), place[None]) for (rgb, _), place in pairs]
+        said = self._network.run(self._network.crops(inputs), places)
+        return np.array([(*answer.pitch_yaw, answer.log_sigma) for answer in said])
 
     def predict(self, dataset: GazeDataset, *, batch: int = 128, workers: int = 0) -> Predictions:
         """Predictions of all images, in the data set's order."""

@@ -19,6 +19,8 @@ from train.gaze.sheets import EYE_PX, FACE_PX, POINTS, SHEET_PX, SIDE_PX
 
 STRIDE = 4
 """Of the heat maps, in pixels of a patch."""
+MAP_PX = (EYE_PX[0] // STRIDE, EYE_PX[1] // STRIDE)
+"""Their height and width."""
 MAP_STRIDE = 8
 """Of the last map, which methods look at that rebuild the picture."""
 WIDE = 64
@@ -50,6 +52,8 @@ class EyeBackbone(nn.Module):
     direction, ``standardized`` takes each patch's own mean and contrast away.
     """
 
+    middle: Tensor
+
     def __init__(
         self,
         width: int,
@@ -80,36 +84,35 @@ class EyeBackbone(nn.Module):
         self.squeeze_face = nn.Sequential(Block(4 * c, 4 * c), conv(4 * c, 32, size=1))
         cells = -(-FACE_PX[0] // 16) * -(-FACE_PX[1] // 16)
         self.side = nn.Linear(32 * cells, FACE_FEATURES)
-        each = EYE_FEATURES + FACE_FEATURES + (3 * POINTS if heat else 0)
-        self.linear = nn.Linear(2 * each + (2 if told else 0), width)
+        self.each = EYE_FEATURES + FACE_FEATURES + (3 * POINTS if heat else 0)
+        self.linear = nn.Linear(2 * self.each + (2 if told else 0), width)
         self.num_features = 4 * c
+        middle = torch.tensor([(EYE_PX[1] - 1) / 2, (EYE_PX[0] - 1) / 2])
+        self.register_buffer("middle", middle, persistent=False)
 
     def forward(self, sheet: Tensor, head: Tensor | None = None) -> tuple[Tensor, Tensor, EyeSigns]:
         """Last map (B, C, 6, 26), both ways (2B, width) and what is seen of the eyes.
 
         ``head`` (B, 2) is the head's direction, where it is ``told``.
         """
-        sides = sheet.unflatten(-1, (2, SIDE_PX)).permute(0, 3, 1, 2, 4)
-        sides = sides.reshape(-1, 3, SHEET_PX[0], SIDE_PX)
-        eyes, faces = sides[..., : EYE_PX[1]], sides[..., EYE_PX[1] :]
+        # Sizes that are known: a graph that is exported for any B has no arithmetic of shapes.
+        eyes, faces = _both(sheet, 0, EYE_PX[1]), _both(sheet, EYE_PX[1], SIDE_PX)
         if self.standardized:
-            eyes, faces = standardized(eyes, 1), standardized(faces, 2)
+            eyes, faces = standardized(eyes, 1, EYE_PX), standardized(faces, 2, FACE_PX)
         four = self.four(self.two(_last(eyes)))
         eight = self.eight(four)
         sixteen = self.squeeze(self.sixteen(eight))
         face = self.face(_last(faces))
         with torch.autocast(sheet.device.type, enabled=False):
-            feature = F.relu(self.eye(sixteen.float().flatten(1)))
+            feature = F.relu(self.eye(_float(sixteen).flatten(1)))
         openness = self.openness(feature)
-        parts = [feature, F.relu(self.side(self.squeeze_face(face).float().flatten(1)))]
+        parts = [feature, F.relu(self.side(_float(self.squeeze_face(face)).flatten(1)))]
         wide, maps, points = self._dense(four, eight, sixteen)
         if self.heat:
             spread = _spread(maps, points)
-            middle = torch.tensor([(EYE_PX[1] - 1) / 2, (EYE_PX[0] - 1) / 2], device=points.device)
-            parts += [((points - middle) / POINT_SCALE_PX).flatten(1), spread]
-        side = torch.cat(parts, 1)
-        side = side.reshape(-1, 2, side.shape[-1])
-        ways = torch.cat([side, side.flip(1)], 2).reshape(-1, 2 * side.shape[-1])
+            parts += [((points - self.middle) / POINT_SCALE_PX).flatten(1), spread]
+        side = torch.cat(parts, 1).reshape(-1, 2, self.each)
+        ways = torch.cat([side, side.flip(1)], 2).reshape(-1, 2 * self.each)
         if self.told:
             assert head is not None
             both = torch.stack([head, torch.stack([head[:, 0], -head[:, 1]], -1)], 1)
@@ -118,7 +121,7 @@ class EyeBackbone(nn.Module):
         whole = whole.permute(0, 2, 3, 1, 4).flatten(-2)
         signs = EyeSigns(
             maps.unflatten(0, (-1, 2)),
-            points.unflatten(0, (-1, 2)),
+            points.reshape(-1, 2, POINTS, 2) if self.heat else points.unflatten(0, (-1, 2)),
             openness.reshape(-1, 2),
             wide.unflatten(0, (-1, 2)),
         )
@@ -129,42 +132,59 @@ class EyeBackbone(nn.Module):
         if not self.heat:
             none = four.new_zeros(len(four), 0, *four.shape[-2:])
             return none, none, four.new_zeros(len(four), 0, 2)
-        wide = F.interpolate(sixteen, size=eight.shape[-2:], mode="nearest")
+        # Twice 5 columns, of which the patch has 9.
+        wide = F.interpolate(sixteen, scale_factor=2.0)[..., : EYE_PX[1] // 8]
         wide = self.merge_eight(wide + self.down_eight(eight))
-        wide = F.interpolate(wide, size=four.shape[-2:], mode="nearest")
-        wide = self.merge_four(wide + self.down_four(four))
-        maps = self.points(wide).float()
+        wide = self.merge_four(F.interpolate(wide, scale_factor=2.0) + self.down_four(four))
+        maps = _float(self.points(wide))
         return wide, maps, integral(maps)
 
 
-def standardized(pixels: Tensor, sides: int) -> Tensor:
+def _both(sheet: Tensor, first: int, end: int) -> Tensor:
+    """(2B, 3, 48, end - first): these columns of both sides of each sheet."""
+    sides = [sheet[..., start + first : start + end] for start in (0, SIDE_PX)]
+    return torch.stack(sides, 1).reshape(-1, 3, SHEET_PX[0], end - first)
+
+
+def standardized(pixels: Tensor, sides: int, size: tuple[int, int]) -> Tensor:
     """Less their mean, over their contrast, of every patch, or of both ``sides`` of a face."""
-    together = pixels.reshape(-1, sides, *pixels.shape[1:])
+    together = pixels.reshape(-1, sides, 3, *size)
     mean = together.mean((1, 2, 3, 4), keepdim=True)
     off = together - mean
     contrast = off.square().mean((1, 2, 3, 4), keepdim=True).sqrt()
-    return (off / (contrast + FLOOR)).reshape(pixels.shape)
+    return (off / (contrast + FLOOR)).reshape(-1, 3, *size)
 
 
 def integral(maps: Tensor) -> Tensor:
-    """(N, K, 2) expected x and y, in pixels of the patch, of logarithms of heat (N, K, h, w)."""
-    chance = maps.flatten(2).softmax(-1).reshape(maps.shape)
-    rows = torch.arange(maps.shape[-2], device=maps.device, dtype=maps.dtype)
-    columns = torch.arange(maps.shape[-1], device=maps.device, dtype=maps.dtype)
-    x = (chance.sum(2) * columns).sum(-1)
-    y = (chance.sum(3) * rows).sum(-1)
-    return torch.stack([x, y], -1) * STRIDE + (STRIDE - 1) / 2
+    """(N, POINTS, 2) expected x and y, in pixels of the patch, of heat's logarithms (as maps)."""
+    chance, columns, rows = _chances(maps)
+    x = (chance.sum(1) * columns).sum(-1)
+    y = (chance.sum(2) * rows).sum(-1)
+    return torch.stack([x, y], -1).reshape(-1, POINTS, 2) * STRIDE + (STRIDE - 1) / 2
 
 
 def _spread(maps: Tensor, points: Tensor) -> Tensor:
-    """(N, K) standard deviation of each heat map, in POINT_SCALE_PX: how sure a place is."""
-    chance = maps.flatten(2).softmax(-1).reshape(maps.shape)
-    rows = torch.arange(maps.shape[-2], device=maps.device, dtype=maps.dtype)
-    columns = torch.arange(maps.shape[-1], device=maps.device, dtype=maps.dtype)
+    """(N, POINTS) standard deviation of each heat map, in POINT_SCALE_PX: how sure a place is."""
+    chance, columns, rows = _chances(maps)
+    x2 = (chance.sum(1) * columns.square()).sum(-1)
+    y2 = (chance.sum(2) * rows.square()).sum(-1)
     middle = (points - (STRIDE - 1) / 2) / STRIDE
-    x2 = (chance.sum(2) * columns.square()).sum(-1) - middle[..., 0].square()
-    y2 = (chance.sum(3) * rows.square()).sum(-1) - middle[..., 1].square()
-    return (x2 + y2).clamp(min=1e-4).sqrt() * (STRIDE / POINT_SCALE_PX)
+    variance = (x2 + y2).reshape(-1, POINTS) - middle.square().sum(-1)
+    return variance.clamp(min=1e-4).sqrt() * (STRIDE / POINT_SCALE_PX)
+
+
+def _chances(maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """(N · POINTS, 12, 18) of maps (N, POINTS, 12, 18); numbers of columns and rows."""
+    height, width = MAP_PX
+    chance = maps.reshape(-1, height * width).softmax(-1).reshape(-1, height, width)
+    rows = torch.arange(height, device=maps.device, dtype=maps.dtype)
+    columns = torch.arange(width, device=maps.device, dtype=maps.dtype)
+    return chance, columns, rows
+
+
+def _float(x: Tensor) -> Tensor:
+    """As float32; no cast that does nothing gets into an exported graph."""
+    return x if x.dtype == torch.float32 else x.float()
 
 
 def _last(x: Tensor) -> Tensor:

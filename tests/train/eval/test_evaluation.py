@@ -18,7 +18,7 @@ from train.eval.frozen_set import (
     angular_errors,
     binned,
     describe,
-    disturbed_crop,
+    disturbed,
     is_frozen,
     samples,
 )
@@ -93,10 +93,12 @@ def test_states_of_the_eyes(change, state):
 
 
 def test_crops_of_the_evaluation_are_always_the_same(sample):
-    (first, gaze), (again, second) = (disturbed_crop(sample, GAZE) for _ in range(2))
-    assert np.array_equal(first, again)
-    assert np.array_equal(gaze, second)
-    assert first.shape == (96, 224, 3)
+    (first, gaze), (again, second) = (disturbed(sample, GAZE) for _ in range(2))
+    for place, other in zip((*first, gaze), (*again, second), strict=True):
+        assert np.array_equal(place, other)
+    eyes = np.linalg.inv(first.image_from_crop) @ np.column_stack([first.eyes_px, np.ones(2)]).T
+    eyes = (eyes[:2] / eyes[2]).T + (0, 32)  # of the whole crop, where eyes lie about here
+    assert abs(eyes - [[61, 76], [162, 76]]).max() < 20
     # The disturbed frame differs from the true line of sight, but not by much.
     assert abs(np.degrees(gaze - sample.labels["gaze_pitch_yaw_rad"])).max() < 45
 

@@ -92,6 +92,20 @@ def test_a_file_answers_as_the_run_that_it_was_made_of(data, run, exported):
     np.testing.assert_allclose(said.log_sigma, own.log_sigma, atol=2e-4)
 
 
+def test_a_file_that_looks_at_eyes_answers_as_its_run(data, tmp_path):
+    """Sheets are cut of crops where the data set says that the eyes are."""
+    run = fake_run(tmp_path / "run", seed=3, backbone="eyes")
+    words = ["--run", str(run), "--out", str(tmp_path), "--trained-on", "dots", "--command", "none"]
+    export_onnx.main(["gaze", *words])
+    own = predict(load_model(run), data)
+    with NetworkFile(tmp_path / "gaze.onnx") as network:
+        assert network.rows == (0, 224)
+        said = network.predict(data, batch=7)
+    # Random weights say nearly the same of all, so that the comparison is of what differs.
+    for found, wanted in ((said.gaze, own.gaze), (said.log_sigma, own.log_sigma)):
+        np.testing.assert_allclose(found, wanted, atol=0.02 * float(np.ptp(wanted, axis=0).min()))
+
+
 def test_the_command_measures_files_folders_and_runs_alike(data, run, exported, tmp_path, capsys):
     means = []
     for number, model in enumerate((exported, exported.parent, run)):

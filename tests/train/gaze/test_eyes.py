@@ -199,7 +199,7 @@ def test_one_colour_gives_finite_numbers():
 
 
 def test_integral_coordinates_are_pixels_of_the_patch():
-    maps = torch.full((1, 1, 12, 18), -30.0)
+    maps = torch.full((1, POINTS, 12, 18), -30.0)
     maps[0, 0, 5, 7] = 30.0
     assert integral(maps)[0, 0].tolist() == pytest.approx([7 * 4 + 1.5, 5 * 4 + 1.5])
     maps[0, 0, 5, 8] = 30.0
