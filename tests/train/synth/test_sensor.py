@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 
 from train.synth.defocus import disk_kernel
-from train.synth.render.sensor import Sensor, expose, identity_sensor, sample_sensor
+from train.synth.render.sensor import (
+    FACE_LIGHT,
+    Sensor,
+    expose,
+    identity_sensor,
+    metered,
+    sample_sensor,
+)
 
 FLAGS = (
     "noise",
@@ -89,7 +96,7 @@ def test_a_switch_changes_its_own_settings_only(name):
         "defocus": {"defocus_px"},
         "low_resolution": {"downscale"},
         "jpeg_artifacts": {"jpeg_quality"},
-        "dark": {"exposure"},
+        "dark": {"exposure", "shot_noise", "read_noise"},
         "overexposed": {"exposure"},
         "low_contrast": {"contrast"},
         "near_infrared": {"grey"},
@@ -105,24 +112,60 @@ def test_a_switch_changes_its_own_settings_only(name):
         assert differ == own
 
 
+def fine(image):
+    """Mean of what a blur takes away."""
+    return np.abs(image - cv2.blur(image, (3, 3)))[:, :].mean()
+
+
 def test_every_fault_shows_in_its_direction():
     for seed in range(4):
         _, plain = taken("none", seed)
         pictures = {name: taken(name, seed)[1] for name in FLAGS}
         for name in ("motion_blur", "defocus", "low_resolution"):
             assert sharpness(name, seed) < 0.6 * sharpness("none", seed)
-        assert pictures["dark"].mean() < 0.6 * plain.mean()
-        assert pictures["overexposed"].mean() > 1.3 * plain.mean()
+        assert pictures["dark"].mean() < 0.9 * plain.mean()
+        assert fine(pictures["dark"]) > 0.9 * fine(plain)  # darker, and not less noisy
+        assert pictures["overexposed"].mean() > 1.25 * plain.mean()
         assert pictures["low_contrast"].std() < 0.65 * plain.std()
         assert np.ptp(pictures["near_infrared"], -1).max() == 0
-
-        def fine(image):
-            return np.abs(image - cv2.blur(image, (3, 3)))[:, :].mean()
 
         assert fine(pictures["noise"]) > 1.4 * fine(plain)
         blocks = np.abs(np.diff(pictures["jpeg_artifacts"].mean(-1), axis=1)).mean(0)
         edges = blocks[7::8].mean() / np.delete(blocks, np.s_[7::8]).mean()
         assert edges > 1.15
+
+
+def test_cameras_expose_for_the_face():
+    """Faces in little light come out nearly as bright as others, by gain, whose noise shows."""
+    sensor = dataclasses.replace(sample_sensor(np.random.default_rng(4), {}, face_px=FACE_PX))
+    assert 0.6 <= sensor.metering <= 1.0
+    dim, bright = metered(sensor, 0.04), metered(sensor, 0.5)
+    light = sensor.exposure * FACE_LIGHT
+    assert metered(sensor, FACE_LIGHT) == sensor
+    assert dim.exposure * 0.04 == pytest.approx(
+        light * (0.04 / FACE_LIGHT) ** (1 - sensor.metering)
+    )
+    assert 0.45 * light < dim.exposure * 0.04 < light < bright.exposure * 0.5 < 1.35 * light
+    gain = dim.exposure / sensor.exposure
+    assert dim.shot_noise == pytest.approx(gain * sensor.shot_noise)
+    assert dim.read_noise == pytest.approx(gain * sensor.read_noise)
+    assert (bright.shot_noise, bright.read_noise) == (sensor.shot_noise, sensor.read_noise)
+    assert metered(identity_sensor(), 0.04) == identity_sensor()
+    assert metered(sensor, 0.0) == sensor
+
+
+def test_dark_is_rarely_black():
+    made = [
+        sample_sensor(np.random.default_rng(k), {"dark": True}, face_px=FACE_PX).exposure
+        for k in range(300)
+    ]
+    plain = [
+        sample_sensor(np.random.default_rng(k), {}, face_px=FACE_PX).exposure for k in range(300)
+    ]
+    ratio = np.array(made) / plain
+    assert 0.3 < np.median(ratio) < 0.75
+    assert 0.05 < (np.array(made) < 0.3).mean() < 0.2
+    assert 0.01 < (np.array(plain) < 0.7).mean() < 0.08
 
 
 def test_blur_scales_with_the_face():

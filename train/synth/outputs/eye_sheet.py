@@ -18,12 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clipgaze_sdk import GazeEstimator
-from train.synth.domains import Domain
 from train.synth.outputs.normalization import NORMALIZATION, eye_middles, moved_points, sampled
 from train.synth.outputs.plan import domain_of
 from train.synth.outputs.preview import save_sheet
 from train.synth.outputs.records import Floats
 from train.synth.outputs.studio import PICTURES_PER_PERSON, Studio
+from train.synth.variety import Domain
 
 Pixels = NDArray[np.uint8]
 

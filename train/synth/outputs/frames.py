@@ -13,13 +13,13 @@ from train.factors import FACTORS
 from train.synth.chances import sample_picture_factors
 from train.synth.figure.people import Person
 from train.synth.outputs.framing import MOST_FACE_PX, around, clipped, scaled
-from train.synth.outputs.light import Image, Pixels, composed, exposed
+from train.synth.outputs.light import Image, Pixels, composed, exposed, face_light
 from train.synth.outputs.records import Floats, Record, affine, appearance, geometry, moved, plain
 from train.synth.outputs.studio import FRAME, PICTURES_PER_PERSON, Studio
 from train.synth.places.lighting import Lighting, sample_lighting
 from train.synth.render.posing import Labels
 from train.synth.render.scene import FACE_WIDTH_MM, Scene, place
-from train.synth.render.sensor import sample_sensor
+from train.synth.render.sensor import metered, sample_sensor
 from train.synth.streams import Streams
 from train.synth.variety import Domain
 
@@ -108,6 +108,9 @@ def make_frame(studio: Studio, seed: int, index: int, domain: Domain) -> Frame:
     for layer in layers:
         _put(light, layer)
     _hide(layers, camera.frame_px)
+    if layers:  # the camera exposes for the nearest face
+        near = layers[-1]
+        sensor = metered(sensor, face_light(near.rgba, near.window, near.labels))
     whole = (0, 0, *camera.frame_px)
     rgb = exposed(streams("exposure"), light, sensor, whole, camera.frame_px)
     faces = [_face(layer) for layer in layers]

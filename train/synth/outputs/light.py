@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from train.synth.places.lighting import LUMINANCE
+from train.synth.render.posing import Labels
 from train.synth.render.scene import Window
 from train.synth.render.sensor import Sensor, expose
 
@@ -20,6 +22,20 @@ HEADROOM = 2.0
 def composed(rgba: Image, behind: Image) -> Image:
     """Premultiplied light (H, W, 4) before a background (H, W, 3)."""
     return np.asarray(rgba[..., :3] + behind * (1 - rgba[..., 3:]), np.float32)
+
+
+def face_light(rgba: Image, window: Window, labels: Labels) -> float:
+    """Mean luminance of what is drawn from the brows to the nose; 0 where nothing is.
+
+    ``rgba`` (H, W, 4) is the premultiplied window, labels are in the frame's pixels.  Every third
+    pixel is enough for a mean.
+    """
+    marks = labels.landmarks_px[17:36] - window[:2]
+    left, top = np.maximum(np.floor(marks.min(0)), 0).astype(int)
+    right, bottom = np.maximum(np.ceil(marks.max(0)), 0).astype(int)
+    part = rgba[top:bottom:3, left:right:3]
+    cover = float(part[..., 3].sum())
+    return float((part[..., :3].sum((0, 1)) @ LUMINANCE) / cover) if cover > 0 else 0.0
 
 
 def exposed(

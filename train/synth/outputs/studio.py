@@ -37,7 +37,14 @@ from train.synth.outputs.framing import (
     scaled,
     shown,
 )
-from train.synth.outputs.light import HEADROOM, Pixels, composed, encode_light, exposed
+from train.synth.outputs.light import (
+    HEADROOM,
+    Pixels,
+    composed,
+    encode_light,
+    exposed,
+    face_light,
+)
 from train.synth.outputs.normalization import (
     NORMALIZATION,
     cut_classes,
@@ -52,6 +59,7 @@ from train.synth.places.lighting import backdrop
 from train.synth.render.posing import Labels, Posed
 from train.synth.render.renderer import Drawn, Renderer
 from train.synth.render.scene import Scene, Window, make_scene
+from train.synth.render.sensor import metered
 from train.synth.streams import Streams
 from train.synth.variety import Domain
 
@@ -276,7 +284,8 @@ class Studio:
             scene.streams("background"), scene.background, width, height, scene.lighting
         )
         light = composed(drawn.rgba, behind)
-        return exposed(scene.streams(noise), light, scene.sensor, drawn.window, scene.frame_px)
+        sensor = metered(scene.sensor, face_light(drawn.rgba, drawn.window, drawn.labels))
+        return exposed(scene.streams(noise), light, sensor, drawn.window, scene.frame_px)
 
     def _taken(
         self, drawn: Drawn, person: Person, scene: Scene, scale: float, meta: Record

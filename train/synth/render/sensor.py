@@ -8,7 +8,7 @@ white balance and colour, tone curve, sharpening, 8 bit, JPEG.  The noise is Poi
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -39,8 +39,9 @@ FAULTS = (
     "overexposed",
 )
 """Factors that make a picture worse; see :func:`sample_sensor`."""
-MID_GREY = 0.12
-"""Linear light of a face of medium skin, for which the noise is bounded."""
+FACE_LIGHT = 0.3
+"""Linear light of a face that a camera has exposed for, its eyes then at some 110 to 160 of 255."""
+MOST_GAIN = 8.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,9 @@ class Sensor:
     """One camera's settings for one picture.  Pixels are those of the picture as rendered."""
 
     exposure: float = 1.0
-    """Factor on linear light."""
+    """Factor on linear light; where the camera meters, on that of a face exposed for."""
+    metering: float = 0.0
+    """How far the camera exposes for the face: 0 not at all, 1 every face alike."""
     filmic: bool = False
     """Highlights roll off softly instead of clipping at 1."""
     gamma: float = 1.0
@@ -120,7 +123,9 @@ def sample_sensor(
         return float(low + (high - low) * next(u))
 
     low, high = iso_range
-    iso = low * (high / low) ** pick("noise", (0.0, 0.3), (0.85, 1.1))
+    dim = bool(on.get("dark", False))
+    # Little light is made up for by gain, and what shows of it is mostly its noise.
+    iso = low * (high / low) ** (pick("noise", (0.0, 0.3), (0.85, 1.1)) + (0.15 if dim else 0.0))
     per_iso = 1e-6 * np.exp(span(0.4, 1.0))  # small and large sensors
     defocus = pick("defocus", (0.0, 0.004), (0.013, 0.024)) * face_px
     motion = pick("motion_blur", (0.0, 0.010), (0.035, 0.065)) * face_px
@@ -130,19 +135,15 @@ def sample_sensor(
     keep_raw = next(u) < 0.5
     grade, light = next(u), next(u)
     exposure = float(np.exp(span(-0.22, 0.22)))
-    if on.get("dark", False):
-        exposure = 0.09 + 0.16 * grade
-    elif on.get("overexposed", False):
-        exposure = 1.9 + 1.4 * grade
     balance = [float(np.exp(v - 0.5) ** 0.08) for v in (next(u), next(u))]
     jpeg = on.get("jpeg_artifacts", False)
     downscale = max(1.0, face_px / wanted)
     # Of a face in 40 pixels less noise leaves as much to see as of one in 200.
-    signal = MID_GREY * exposure
+    signal = FACE_LIGHT * exposure
     noise = np.sqrt(per_iso * iso * signal + (3e-6 * iso + 0.0008) ** 2)
-    least = float(np.clip(1.4 * 200 / (face_px / downscale), 1.4, 6.0)) * max(1.0, together**0.5)
+    least = float(np.clip(2.2 * 200 / (face_px / downscale), 2.2, 6.0)) * max(1.0, together**0.5)
     iso *= min(1.0, float(signal / least / noise) ** 2)
-    return Sensor(
+    sensor = Sensor(
         exposure=exposure,
         filmic=next(u) < 0.6,
         gamma=span(0.88, 1.12),
@@ -163,6 +164,37 @@ def sample_sensor(
         downscale=downscale,
         grey=bool(on.get("near_infrared", False)),
         vignette=max(0.0, span(-0.3, 0.4)),
+        metering=span(0.6, 1.0),
+    )
+    error = _exposure_error(next(u), grade, on)
+    return replace(sensor, exposure=sensor.exposure * error)
+
+
+def _exposure_error(chance: float, grade: float, on: Mapping[str, bool]) -> float:
+    """How far a camera's exposure is from what the face needs: mostly near, at times far off."""
+    if on.get("dark", False):
+        return 0.14 + 0.16 * grade if chance < 0.12 else 0.38 + 0.35 * grade
+    if on.get("overexposed", False):
+        return 2.0 + 1.3 * grade
+    if chance < 0.03:
+        return 0.35 + 0.3 * grade
+    return 1.3 + 0.4 * grade if chance > 0.97 else 1.0
+
+
+def metered(sensor: Sensor, face: float) -> Sensor:
+    """The sensor's exposure for a face of this mean linear light, and the noise of its gain.
+
+    Without :attr:`Sensor.metering` the sensor stays as it is.
+    """
+    if sensor.metering <= 0 or face <= 0:
+        return sensor
+    gain = float(np.clip((FACE_LIGHT / face) ** sensor.metering, 1 / MOST_GAIN, MOST_GAIN))
+    more = max(gain, 1.0)  # a bright place shortens the exposure instead
+    return replace(
+        sensor,
+        exposure=sensor.exposure * gain,
+        shot_noise=sensor.shot_noise * more,
+        read_noise=sensor.read_noise * more,
     )
 
 
