@@ -24,7 +24,7 @@ from ._options import EstimatorOptions
 from ._results import FaceResult, FrameResult
 from .faces.crop_network import CropRequest
 from .faces.detector import FaceDetector
-from .faces.gaze_network import GazeAnswer, GazeNetwork, gaze_from_network
+from .faces.gaze_network import GazeNetwork, gaze_from_network
 from .faces.hysteresis import Crop, CropHysteresis
 from .faces.landmarks import LandmarkNetwork
 from .faces.pipeline import FacePipeline
@@ -34,6 +34,7 @@ from .geometry.camera import Camera
 from .models.cards import ModelCard
 from .models.files import TASKS, resolve_models
 
+_Floats = NDArray[np.float64]
 _IMAGES_AT_ONCE = 8
 """Of a batch; more would only cost memory."""
 
@@ -300,8 +301,8 @@ class GazeEstimator:
             images = [frame.image for frame in frames]
             crops = self._gaze.crops([*map(CropRequest, images, places)])
         with call.stage("gaze"):
-            answers = iter(self._gaze.run(crops, np.concatenate(places)))
-        found = [[_face_result(face, next(answers)) for face in faces] for faces in posed]
+            answers = zip(*self._gaze.run(crops, np.concatenate(places)), strict=True)
+        found = [[_face_result(face, *next(answers)) for face in faces] for faces in posed]
         call.saw_invalid_numbers |= any(None in faces for faces in found)
         return [[face for face in faces if face is not None] for faces in found]
 
@@ -356,19 +357,21 @@ class GazeEstimator:
             )
 
 
-def _face_result(posed: _Posed, said: GazeAnswer) -> FaceResult | None:
+def _face_result(
+    posed: _Posed, pitch_yaw: _Floats, log_sigma: float, irises_px: _Floats, openness: _Floats
+) -> FaceResult | None:
     """Return a face's result; None if the gaze network's numbers are none.
 
-    Where the gaze network sees the eyes, irises and openness are its own.
+    Irises and openness that the gaze network does not say are the landmark network's.
     """
     gaze = gaze_from_network(
-        said.pitch_yaw, said.log_sigma, rotation=posed.crop.rotation, head_pose=posed.head_pose
+        pitch_yaw, log_sigma, rotation=posed.crop.rotation, head_pose=posed.head_pose
     )
     if gaze is None:
         return None
     face, visibility = posed.track.seen, posed.track.seen.visibility
-    irises = np.where(np.isfinite(said.irises_px), said.irises_px, face.irises_px)
-    openness = np.where(np.isfinite(said.openness), said.openness, face.openness)
+    irises = np.where(np.isfinite(irises_px), irises_px, face.irises_px)
+    openness = np.where(np.isfinite(openness), openness, face.openness)
     return FaceResult(
         bbox_px=face.box_px,
         confidence=face.presence,

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from pathlib import Path
 
+import cv2
 import numpy as np
 import onnx
 import pytest
 import torch
 
-from clipgaze_sdk import GazeEstimator, ModelCard
+from clipgaze_sdk import EstimatorOptions, GazeEstimator, ModelCard
 from clipgaze_sdk.cli import main as cli
+from clipgaze_sdk.faces.crop_network import CropRequest
+from clipgaze_sdk.faces.gaze_network import GazeNetwork
+from clipgaze_sdk.faces.hysteresis import Crop
+from clipgaze_sdk.models.files import load_model_file
 from clipgaze_sdk.tensorrt.info import EngineInfo
 from export import export_onnx, precisions, verify
 from export.calibration import gaze_input, gaze_network
@@ -28,6 +34,7 @@ from train.gaze.models import GazeModel
 from train.loop.weight_cards import write_weights
 from train.synth.outputs.shards import read_shard
 
+PORTRAIT = Path(__file__).parents[2] / "samples" / "media" / "portrait.jpg"
 HEAT = "/backbone/points/Conv"
 OUTPUTS = {"pitch_yaw", "log_sigma", "eye_openness", "eye_points"}
 
@@ -174,6 +181,59 @@ def test_tensorrt_builds_and_runs_it(
         sheet = np.zeros((3, 3, 48, 208), np.float32)
         assert estimator._gaze.outputs(sheet)["eye_points"].shape == (3, 2, 15, 2)
     assert world.nothing_is_left()
+
+
+def pictures() -> dict[str, np.ndarray]:
+    """A photograph of two people in ways that hide eyes, or show too little of them."""
+    whole = cv2.imread(str(PORTRAIT))
+    with GazeEstimator() as estimator:
+        faces = estimator.estimate(whole).faces
+    x0, y0, x1, _ = faces[0].bbox_px
+    side = 22.0 / (x1 - x0)  # faces of about 22 px
+    small = cv2.resize(whole, None, fx=side, fy=side, interpolation=cv2.INTER_AREA)
+    middle, eyes_y = round((x0 + x1) / 2), round(float(faces[0].irises_px[:, 1].mean()))
+    grey = np.full_like(whole, 128)
+    inside = slice(round(y0), eyes_y + 40), slice(round(x0), round(x1))
+    covered = whole.copy()
+    covered[inside] = 90
+    return {
+        "small": cv2.copyMakeBorder(small, 40, 40, 40, 40, cv2.BORDER_REPLICATE),
+        "left half outside": np.ascontiguousarray(whole[:, middle:]),
+        "right half outside": np.ascontiguousarray(whole[:, :middle]),
+        "one eye at the border": np.ascontiguousarray(whole[:, round(faces[0].irises_px[0, 0]) :]),
+        "eyes above the picture": np.ascontiguousarray(whole[eyes_y - 4 :]),
+        "one colour": grey,
+        "eyes of one colour": covered,
+    }
+
+
+@pytest.mark.parametrize("kind", ["fp32", "int8_cpu"])
+def test_bad_pictures_give_finite_numbers(made: Path, kind: str):
+    path = made if kind == "fp32" else made.with_name(f"gaze.{kind}.onnx")
+    options = EstimatorOptions(min_confidence=0.05, min_presence=0.05, precision=kind[:4])
+    seen = 0
+    with GazeEstimator(path, options=options) as estimator:
+        for name, picture in pictures().items():
+            for time in (None, 0.0, 1.0):
+                faces = estimator.estimate(picture, timestamp_s=time).faces
+                seen += len(faces)
+                for face in faces:
+                    for numbers in (face.irises_px, face.eye_openness, face.gaze.vector):
+                        assert np.isfinite(numbers).all(), name
+                    assert 0 < face.gaze.uncertainty_rad <= np.pi
+            estimator.reset()
+    assert seen > 12
+
+
+@pytest.mark.parametrize("fill", [0, 90, 255])
+def test_sheets_of_one_colour_give_finite_numbers(made: Path, fill: int):
+    for kind in ("fp32", "fp16", "int8", "int8_cpu"):
+        path = made if kind == "fp32" else made.with_name(f"gaze.{kind}.onnx")
+        with closing(GazeNetwork(load_model_file(path), EstimatorOptions(threads=1))) as network:
+            image = np.full((60, 80, 3), fill, np.uint8)
+            places = network.places([Crop(np.eye(3), eyes_px=np.array([[20.0, 20], [60, 20]]))])
+            said = network.run(network.crops([CropRequest(image, places)]), places)
+            assert all(np.isfinite(values).all() for values in said)
 
 
 def test_a_network_without_heat_has_no_points(tmp_path: Path):

@@ -149,8 +149,8 @@ class NetworkFile:
         places = self._network.places([crop for _, crop in pictures])
         pairs = zip(pictures, places, strict=True)
         inputs = [CropRequest(np.ascontiguousarray(rgb), place[None]) for (rgb, _), place in pairs]
-        said = self._network.run(self._network.crops(inputs), places)
-        return np.array([(*answer.pitch_yaw, answer.log_sigma) for answer in said])
+        gaze, log_sigma, *_ = self._network.run(self._network.crops(inputs), places)
+        return np.column_stack([gaze, log_sigma])
 
     def predict(self, dataset: GazeDataset, *, batch: int = 128, workers: int = 0) -> Predictions:
         """Predictions of all images, in the data set's order."""

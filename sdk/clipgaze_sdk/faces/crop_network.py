@@ -81,8 +81,7 @@ class CropNetwork:
             # Copies, since a backend may write its next answers into the same memory.
             said = {name: np.array(values) for name, values in said.items()}
             # Parts are of two sides of the face, which swap.
-            half = crops.shape[-1] // 2
-            turned = np.roll(crops, half, axis=-1) if self._has_sides else crops[..., ::-1]
+            turned = np.roll(crops, crops.shape[3] // 2, 3) if self._has_sides else crops[..., ::-1]
             mirrored = self._backend.run(np.ascontiguousarray(turned))
             for name in said.keys() & MIRRORS.keys():
                 said[name] = (said[name] + MIRRORS[name](mirrored[name])) / np.float32(2)

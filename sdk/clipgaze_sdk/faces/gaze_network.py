@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,19 +19,6 @@ from .hysteresis import Crop
 
 _Floats = NDArray[np.float64]
 _LOG_PI = math.log(math.pi)
-
-
-class GazeAnswer(NamedTuple):
-    """What the gaze network says of one face, as it says it."""
-
-    pitch_yaw: _Floats
-    """(2,) in the normalised camera, radians."""
-    log_sigma: float
-    """Natural logarithm of radians."""
-    irises_px: _Floats
-    """(2, 2) pixels of the image, the person's right first; NaN from a network of crops."""
-    openness: _Floats
-    """(2,) 0 closed to 1 open; likewise."""
 
 
 class GazeNetwork(CropNetwork):
@@ -64,8 +50,13 @@ class GazeNetwork(CropNetwork):
             return np.reshape([crop.image_from_crop for crop in crops], (-1, 3, 3))
         return np.reshape([self._sheet.image_from_parts(crop) for crop in crops], (-1, 4, 3, 3))
 
-    def run(self, crops: NDArray[np.float32], places: _Floats) -> list[GazeAnswer]:
-        """Return an answer for each crop (N, 3, H, W), which was cut at these places.
+    def run(
+        self, crops: NDArray[np.float32], places: _Floats
+    ) -> tuple[_Floats, _Floats, _Floats, _Floats]:
+        """Return what the network says of crops (N, 3, H, W) that were cut at these places.
+
+        (pitch, yaw) (N, 2) in the normalised camera and log sigma (N,), radians; pixels (N, 2, 2)
+        of the image where irises are and openness of eyes (N, 2), NaN where nothing is said.
 
         Raises:
             BackendError: the runtime failed.
@@ -73,11 +64,10 @@ class GazeNetwork(CropNetwork):
         said = {name: v.astype(np.float64) for name, v in self.outputs(crops).items()}
         irises, openness = np.full((len(crops), 2, 2), np.nan), np.full((len(crops), 2), np.nan)
         if self._sheet:
+            openness = said.get("eye_openness", openness)
             if "eye_points" in said:
                 irises = self._sheet.in_image(said["eye_points"][:, :, IRIS], places)
-            openness = said.get("eye_openness", openness)
-        rows = zip(said["pitch_yaw"], said["log_sigma"], irises, openness, strict=True)
-        return [GazeAnswer(*row) for row in rows]
+        return said["pitch_yaw"], said["log_sigma"], irises, openness
 
 
 def gaze_from_network(

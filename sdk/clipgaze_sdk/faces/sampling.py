@@ -16,6 +16,7 @@ _Floats = NDArray[np.float64]
 _Table = NDArray[np.int64]
 
 _ROI_MARGIN_PX = 4.0
+_MAX_STEP_PX = 2.0
 
 
 class Part(NamedTuple):
@@ -26,7 +27,7 @@ class Part(NamedTuple):
     width: int
     """Pixels; the height is the crop's."""
     samples: int = 1
-    """A pixel is the mean of so many samples in each direction."""
+    """A pixel is the mean of so many samples in each direction; of 2 where 4 are not needed."""
 
 
 def sample_crops(
@@ -65,9 +66,8 @@ def sample_crops(
     homographies = np.ascontiguousarray(image_from_crop, dtype=np.float64).reshape(-1, 3, 3)
     count = len(homographies) // len(parts)
     out = np.empty((count, 3, height, width), dtype=np.float32)
-    rows = [(crop, *part) for crop in range(count) for part in parts]
-    table = np.array(rows, np.int64).reshape(-1, 4)
-    factors = _shrink_factors(homographies, table, height)
+    table = np.array([(n, *part) for n in range(count) for part in parts], np.int64).reshape(-1, 4)
+    factors, table[:, 3] = _steps(homographies, table, height)
     if color == "nv12" and np.any(factors > 1):
         from .._opencv import cv2
 
@@ -93,17 +93,22 @@ def sample_crops(
     return out
 
 
-def _shrink_factors(homographies: _Floats, table: _Table, height: int) -> NDArray[np.int64]:
-    """Return powers of two (M,) by which to shrink: 1 where samples are near enough."""
+def _steps(homographies: _Floats, table: _Table, height: int) -> tuple[_Table, _Table]:
+    """Return powers of two (M,) by which to shrink, and samples (M,) of a pixel.
+
+    Factors are 1 up to two image pixels from one sample to the next.
+    """
     middles = np.empty((len(table), 3))
     middles[:, 0], middles[:, 1:] = (table[:, 2] - 1) / 2.0, ((height - 1) / 2.0, 1.0)
     w = np.abs(np.einsum("mk,mk->m", homographies[:, 2], middles))
     with np.errstate(all="ignore"):
         # A homography enlarges areas by det(H) / w^3: here, in the middle of the part.
-        scale = np.sqrt(np.abs(np.linalg.det(homographies)) / w**3) / table[:, 3]
+        scale = np.sqrt(np.abs(np.linalg.det(homographies)) / w**3)
+        samples = np.minimum(table[:, 3], np.where(scale <= 2 * _MAX_STEP_PX, 2, 4))
+        scale /= samples
         factors = np.exp2(np.floor(np.log2(np.minimum(scale, 64.0))))
-    shrinks = (scale > 2.0) & (scale < np.inf) & (w >= 1e-12)  # false for NaN
-    return np.where(shrinks, factors, 1.0).astype(np.int64)
+    shrinks = (scale > _MAX_STEP_PX) & (scale < np.inf) & (w >= 1e-12)  # false for NaN
+    return np.where(shrinks, factors, 1.0).astype(np.int64), samples
 
 
 def _shrunk_region(
