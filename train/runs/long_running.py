@@ -18,21 +18,28 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from train.gaze.fitting import HELD_OUT
 from train.json_files import read_json
 from train.loop.states import LOG
-from train.loop.weight_cards import MODEL
 from train.runs.plan import EYES, Plan, PlanError, read_plan
-from train.synth.outputs.pool import CropPool, PoolError, row_bytes
+from train.runs.stages import (
+    RENDER,
+    TRAIN,
+    Places,
+    Stage,
+    finished,
+    most_rows,
+    next_stage,
+    whole_rows,
+)
+from train.synth.outputs.pool import row_bytes
 from train.synth.outputs.studio import VERSION
 
 DIARY = "long_run.jsonl"
 LOCK = "lock"
-RENDER, TRAIN = "render", "train"
 _ENDS_S = 90.0
 """How long a start and a stop wait for the worker: for its libraries, and for its state."""
 _LIBRARIES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -44,106 +51,12 @@ class LongRunError(ValueError):
     """What keeps a long run from starting; says what to do."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """What is to be done next."""
-
-    kind: str
-    generation: int
-    command: list[str]
-    about: str
-
-
-@dataclass(frozen=True, slots=True)
-class Places:
-    """Where a long run keeps what; pools are of one version of the renderer."""
-
-    folder: Path
-
-    @property
-    def pool(self) -> Path:
-        """Rows that are trained on."""
-        return self.folder / f"pool-v{VERSION}"
-
-    @property
-    def held_out(self) -> Path:
-        """Rows that are not."""
-        return self.folder / f"held-out-v{VERSION}"
-
-    def generation(self, number: int) -> Path:
-        """The run of a generation."""
-        return self.folder / f"generation-v{VERSION}-{number}"
-
-
-def whole_rows(folder: Path) -> int:
-    """How many rows of a pool are whole; 0 where there is none yet."""
-    try:
-        return len(CropPool(folder).rows())
-    except PoolError:
-        return 0
-
-
-def finished(run: Path) -> bool:
-    """Whether a generation left its network."""
-    return (run / f"{MODEL}.safetensors").is_file()
-
-
-def next_stage(plan: Plan, places: Places) -> Stage | None:
-    """What comes next; None where all generations are finished."""
-    for number, generation in enumerate(plan.generations):
-        run = places.generation(number)
-        if finished(run):
-            continue
-        for folder, seed, rows in (
-            (places.held_out, plan.held_out_seed, plan.held_out_rows),
-            (places.pool, plan.seed, generation.rows),
-        ):
-            there = whole_rows(folder)
-            if there < rows:
-                size = plan.held_out_rows if seed == plan.held_out_seed else _most_rows(plan)
-                return Stage(
-                    RENDER,
-                    number,
-                    [
-                        *("-m", "train.synth", "pool", "--out", str(folder), "--workers", "1"),
-                        *("--domain", plan.domains, "--seed", str(seed)),
-                        *("--count", str(rows), "--size", str(size)),
-                    ],
-                    f"{there} of {rows} rows of {folder.name}",
-                )
-        before = places.generation(number - 1) if number else None
-        return Stage(
-            TRAIN,
-            number,
-            _training(plan, places, number, before),
-            f"{generation.image_steps} images",
-        )
-    return None
-
-
-def _training(plan: Plan, places: Places, number: int, before: Path | None) -> list[str]:
-    recipe = plan.recipe(number, before)
-    settings = {**plan.settings, "steps": str(recipe.steps)}
-    if before is not None:
-        settings["init"] = str(before)
-    chosen = [part for name, value in settings.items() for part in ("--set", f"{name}={value}")]
-    return [
-        *("-m", "train.gaze.fit", "--method", plan.method, "--workers", "0"),
-        *("--source", f"pool:{places.pool}", "--held-out", f"pool:{places.held_out}"),
-        *("--out", str(places.generation(number)), "--accelerator", "cpu", *chosen),
-    ]
-
-
-def _most_rows(plan: Plan) -> int:
-    return plan.generations[-1].rows
-
-
 # Bounds
 
 
 def check_room(plan: Plan, places: Places, most_gb: float) -> None:
     """Raise :class:`LongRunError` where the plan needs more than it may use, or than is free."""
-    rows = _most_rows(plan) + plan.held_out_rows
+    rows = most_rows(plan) + plan.held_out_rows
     wanted = rows * row_bytes() + len(plan.generations) * _STATE_BYTES
     if wanted > most_gb * 1e9:
         raise LongRunError(
@@ -245,18 +158,20 @@ def work(args: argparse.Namespace) -> int:
                 if code:
                     note(places.folder, {"event": "failed", "code": code, "stage": stage.kind})
                     return 1
-                if stage.kind == TRAIN:
-                    _finish(places, stage.generation, time.monotonic() - began)
+                if stage.kind != RENDER:
+                    _finish(places, stage, time.monotonic() - began)
         note(places.folder, {"event": "end"})
     return 0
 
 
-def _finish(places: Places, number: int, seconds: float) -> None:
-    """Note what a generation reached on people that it was not trained on."""
-    figures = read_json(places.generation(number) / HELD_OUT)
+def _finish(places: Places, stage: Stage, seconds: float) -> None:
+    """Note what a run reached on people that it was not trained on."""
+    figures = read_json(stage.run / HELD_OUT)
     rounded = {name: round(value, 4) for name, value in figures.items()}
     hours = round(seconds / 3600, 3)
-    note(places.folder, {"event": "generation", "of": number, "hours": hours, **rounded})
+    event = "generation" if stage.kind == TRAIN else "compared"
+    about = {"event": event, "of": stage.generation, "run": stage.run.name}
+    note(places.folder, {**about, "hours": hours, **rounded})
 
 
 def _be_modest() -> None:
@@ -340,6 +255,7 @@ def start(args: argparse.Namespace) -> int:
     while time.monotonic() < end and process.poll() is None:
         time.sleep(0.1)
         if worker_of(places.folder) == process.pid:
+            process.returncode = 0  # nobody waits for it here: it outlives this process
             print(f"at work in {places.folder} (process {process.pid})")
             return 0
     raise LongRunError(f"it did not start; {places.folder / 'output.txt'} says why")
@@ -380,9 +296,12 @@ def status(args: argparse.Namespace) -> int:
         figures = _told(last, ("error_deg", "iris_px", "lids_px", "images_per_s"))
         done = f"{images} of {generation.image_steps} images"
         print(f"generation {number}: {state}, {done}; {figures}")
-    for line in _generations(places.folder):
+    for line in _noted(places.folder, "generation"):
         names = ("held_out_deg", "sight_deg", "open_deg", "head_leak", "iris_px", "lids_px")
         print(f"generation {line['of']}, people never trained on: {_told(line, names)}")
+    compared = _noted(places.folder, "compared")
+    if compared:
+        print(comparison_table(plan, compared))
     return 0
 
 
@@ -390,12 +309,48 @@ def _told(line: dict[str, Any], names: tuple[str, ...]) -> str:
     return ", ".join(f"{name} {line[name]:.3g}" for name in names if name in line)
 
 
-def _generations(folder: Path) -> list[dict[str, Any]]:
+def _noted(folder: Path, event: str) -> list[dict[str, Any]]:
+    """The diary's lines of an event; one that a kill cut short is left out."""
     path = folder / DIARY
-    if not path.is_file():
-        return []
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
-    return [line for line in lines if line["event"] == "generation"]
+    found = []
+    for line in path.read_text().splitlines() if path.is_file() else []:
+        try:
+            values: dict[str, Any] = json.loads(line)
+        except ValueError:
+            continue
+        if values["event"] == event:
+            found.append(values)
+    return found
+
+
+def comparison_table(plan: Plan, compared: list[dict[str, Any]]) -> str:
+    """Markdown: a row a variant, means over its seeds and their range."""
+    names = {
+        "open_deg": "gaze, open eyes (deg)",
+        "sight_deg": "gaze, all (deg)",
+        "iris_px": "iris (px)",
+        "lids_px": "lids (px)",
+        "pitch_slope": "pitch slope",
+        "yaw_slope": "yaw slope",
+        "head_leak": "head leak",
+    }
+    lines = [
+        f"| network | seeds | {' | '.join(names.values())} |",
+        "|---" * (len(names) + 2) + "|",
+    ]
+    for variant in plan.comparison.variants:
+        runs = [line for line in compared if line["run"].rpartition("-")[0] == variant]
+        if runs:
+            cells = [_range([r[name] for r in runs if name in r]) for name in names]
+            lines.append(f"| {variant} | {len(runs)} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _range(values: list[float]) -> str:
+    if not values:
+        return ""
+    mean = sum(values) / len(values)
+    return f"{mean:.2f}" + (f" ({min(values):.2f} to {max(values):.2f})" if len(values) > 1 else "")
 
 
 def _last_line(path: Path) -> dict[str, Any] | None:

@@ -25,6 +25,29 @@ class Generation:
 
 
 @dataclass(frozen=True, slots=True)
+class Comparison:
+    """Networks that are trained alike, on the rows of one generation, to choose between them."""
+
+    after: int
+    """The generation whose rows they see, once it is finished."""
+    image_steps: int
+    variants: dict[str, dict[str, str]]
+    """By name, what each changes of the plan's settings."""
+    seeds: dict[str, int]
+    """How many seeds those have that have more than one."""
+
+    def runs(self) -> list[tuple[str, int]]:
+        """Variants and their seeds, all variants once before any twice."""
+        most = max(self.seeds.values(), default=1)
+        return [
+            (name, seed)
+            for seed in range(most)
+            for name in self.variants
+            if seed < self.seeds.get(name, 1)
+        ]
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """Rendered people, the recipe, and how both grow."""
 
@@ -39,6 +62,13 @@ class Plan:
     settings: dict[str, str]
     """Options of ``train.gaze.fit --set``."""
     generations: tuple[Generation, ...]
+    comparison: Comparison
+
+    def compared(self, name: str, seed: int) -> Recipe:
+        """The recipe of a variant of the comparison."""
+        recipe = changed(find_recipe(self.method), self.settings | self.comparison.variants[name])
+        steps = max(self.comparison.image_steps // recipe.batch, 1)
+        return changed(recipe, {"steps": str(steps), "seed": str(seed)})
 
     def recipe(self, generation: int, init: Path | None = None) -> Recipe:
         """The recipe of a generation, which starts from the backbone of the one before."""
@@ -53,7 +83,8 @@ def read_plan(path: Path = EYES) -> Plan:
     try:
         there: dict[str, Any] = dict(read_json(path))
         generations = tuple(Generation(**g) for g in there.pop("generations"))
-        plan = Plan(generations=generations, **there)
+        comparison = Comparison(**there.pop("comparison"))
+        plan = Plan(generations=generations, comparison=comparison, **there)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise PlanError(f"{path} is no plan ({error}); compare it with {EYES.name}") from None
     rows = [g.rows for g in generations]
@@ -61,5 +92,13 @@ def read_plan(path: Path = EYES) -> Plan:
         raise PlanError(f"{path}: generations have {rows} rows; expected one or more, growing")
     if plan.seed == plan.held_out_seed:
         raise PlanError(f"{path}: seed and held_out_seed are both {plan.seed}; expected two people")
+    known = set(plan.comparison.variants)
+    if not 0 <= plan.comparison.after < len(rows) or not set(plan.comparison.seeds) <= known:
+        raise PlanError(
+            f"{path}: the comparison is after generation {plan.comparison.after}, with seeds of "
+            f"{sorted(plan.comparison.seeds)}; expected a generation of {len(rows)}, and variants"
+        )
     plan.recipe(0)
+    for name, seed in plan.comparison.runs():
+        plan.compared(name, seed)
     return plan

@@ -12,20 +12,20 @@ from pathlib import Path
 
 import pytest
 
-from train.runs import long_running
+from train.runs import long_running, stages
 from train.runs.long_run import main
 from train.runs.long_running import (
     DIARY,
     LongRunError,
-    Places,
     check_room,
+    comparison_table,
     locked,
-    next_stage,
     remove_old_pools,
     used_bytes,
     worker_of,
 )
 from train.runs.plan import EYES, PlanError, read_plan
+from train.runs.stages import Places, next_stage
 
 PLAN = {
     "domains": "lab",
@@ -35,6 +35,12 @@ PLAN = {
     "method": "erm",
     "settings": {"backbone": "eyes", "width": "16", "landmarks": "1", "batch": "2"},
     "generations": [{"rows": 3, "image_steps": 8}, {"rows": 4, "image_steps": 4}],
+    "comparison": {
+        "after": 0,
+        "image_steps": 4,
+        "variants": {"twin": {"backbone": "twin", "half": "true", "band": "true"}, "heat": {}},
+        "seeds": {"heat": 2},
+    },
 }
 
 
@@ -49,12 +55,11 @@ def plan_path(tmp_path: Path) -> Path:
 def rows(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     """How many rows pools are said to have."""
     there: dict[str, int] = {}
-    monkeypatch.setattr(long_running, "whole_rows", lambda folder: there.get(folder.name, 0))
+    monkeypatch.setattr(stages, "whole_rows", lambda folder: there.get(folder.name, 0))
     return there
 
 
-def finish(places: Places, number: int) -> None:
-    run = places.generation(number)
+def finish(run: Path) -> None:
     run.mkdir(parents=True)
     (run / "model.safetensors").touch()
 
@@ -76,6 +81,7 @@ def test_the_plan_that_ships_can_be_read_and_fits_its_bound(tmp_path):
         ({"generations": [{"rows": 4, "image_steps": 1}, {"rows": 2, "image_steps": 1}]}, "grow"),
         ({"held_out_seed": 5}, "both 5"),
         ({"colour": "red"}, "is no plan"),
+        ({"comparison": PLAN["comparison"] | {"after": 2}}, "the comparison is after generation 2"),
     ],
 )
 def test_a_plan_that_cannot_be_is_refused(changed, said, tmp_path):
@@ -101,14 +107,31 @@ def test_stages_come_in_turn(plan_path, rows, tmp_path):
     assert (stage.kind, stage.generation) == ("train", 0)
     assert "steps=4" in stage.command
     assert not any("init=" in part for part in stage.command)
-    finish(places, 0)
+    finish(places.generation(0))
+    for name, seed in (("twin", 0), ("heat", 0), ("heat", 1)):
+        stage = next_stage(plan, places)
+        assert (stage.kind, stage.about) == ("compare", f"{name}, seed {seed}")
+        assert f"seed={seed}" in stage.command
+        assert ("half=true" in stage.command) == (name == "twin")
+        finish(stage.run)
     assert next_stage(plan, places).kind == "render"
     rows[pool] = 4
     stage = next_stage(plan, places)
     assert f"init={places.generation(0)}" in stage.command
     assert "steps=2" in stage.command
-    finish(places, 1)
+    finish(places.generation(1))
     assert next_stage(plan, places) is None
+
+
+def test_the_table_says_mean_and_range(plan_path):
+    lines = [
+        {"run": "heat-0", "open_deg": 8.0, "iris_px": 1.5},
+        {"run": "heat-1", "open_deg": 9.0, "iris_px": 1.5},
+        {"run": "twin-0", "open_deg": 14.0},
+    ]
+    table = comparison_table(read_plan(plan_path), lines).splitlines()
+    assert table[2].startswith("| twin | 1 | 14.00 |")
+    assert table[3].startswith("| heat | 2 | 8.50 (8.00 to 9.00) |  | 1.50 (1.50 to 1.50) |")
 
 
 def test_there_are_never_two_at_once(tmp_path):
@@ -150,7 +173,7 @@ def test_pools_of_other_renderers_go(tmp_path):
 
 
 def test_a_failed_stage_ends_the_run_and_is_noted(plan_path, monkeypatch, tmp_path):
-    failing = long_running.Stage("render", 0, ["-c", "raise SystemExit(3)"], "nothing")
+    failing = stages.Stage("render", 0, ["-c", "raise SystemExit(3)"], "nothing", tmp_path)
     monkeypatch.setattr(long_running, "next_stage", lambda plan, places: failing)
     monkeypatch.setattr(long_running, "_be_modest", lambda: None)
     folder = tmp_path / "run"
@@ -169,6 +192,7 @@ def test_it_does_not_start_without_a_face_model(plan_path, monkeypatch, capsys, 
     assert "no long run is at work" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_it_renders_trains_stops_and_goes_on(
     plan_path, facekit_folder, monkeypatch, capsys, tmp_path
 ):
@@ -188,9 +212,11 @@ def test_it_renders_trains_stops_and_goes_on(
     events = _events(folder)
     assert events[-1] == "end", (folder / "output.txt").read_text()[-2000:]
     assert events.count("generation") == 2
+    assert events.count("compared") == 3
     main(["status", *given])
     told = capsys.readouterr().out
     assert "generation 1: finished, 4 of 4 images" in told
+    assert "| heat | 2 |" in told
     assert "generation 1, people never trained on: held_out_deg" in told
 
 
