@@ -29,7 +29,7 @@ from train.synth.figure.skin_atlas import (
     SkinAtlas,
     stroke,
 )
-from train.synth.figure.skin_lids import paint_lids
+from train.synth.figure.skin_lids import lid_edges, paint_lids
 from train.synth.figure.skin_optics import (
     BLOOD_RANGE,
     MELANIN_RANGE,
@@ -73,6 +73,7 @@ class SkinPainter:
 
     def __init__(self, kit: FaceKit) -> None:
         self.atlas = SkinAtlas(kit)
+        self._lid_edges = lid_edges(self.atlas)
         self._table = np.ascontiguousarray(255.0 * skin_table() ** np.float32(1 / 2.2))
 
     def paint(
@@ -312,6 +313,8 @@ class SkinPainter:
             dull, oily = dull + 0.35 * shine, oily + shine
         gloss = _enlarged(dull + oily * atlas.masks["oily"])
         gloss *= 1 + 0.10 * _window(atlas.mottle, rng)
+        x0, y0, w0, h0 = marks.EYE_BOX
+        gloss[y0 : y0 + h0, x0 : x0 + w0] *= 1 - self._lid_edges
         glossy = dull + wet + (110 * lipstick_gloss if on["lipstick"] else 0.0)
         gloss[y : y + h, x : x + w] += lips * (glossy - gloss[y : y + h, x : x + w])
         # Numbers in the place of pictures, which OpenCV's types do not know.

@@ -19,6 +19,16 @@ CREASES = {"single": 0.56, "hooded": 0.20, "double": 0.12, "none": 0.12}
 _AT = EYE_BOX[:2]
 
 
+def lid_edges(atlas: SkinAtlas) -> Floats:
+    """(h, w) over :data:`EYE_BOX`: 1 on the edges of the lids.
+
+    They turn through all directions within a millimetre, so that some of each faces any lamp; if
+    they were as glossy as cheeks, every eye would have a bright seam.
+    """
+    lines = [(atlas.eye_top, 255.0, 8), (atlas.eye_bottom, 255.0, 8)]
+    return np.asarray(np.minimum(1.2 * eye_layer(lines, 2.0), 1), np.float32)
+
+
 def paint_lids(streams: MakeRng, atlas: SkinAtlas, image: Floats, *, tired: bool) -> Floats:
     """Paint both lids of both eyes; ``tired`` deepens what is below them.
 
@@ -51,7 +61,7 @@ def _crease(rng: np.random.Generator, atlas: SkinAtlas, image: Floats) -> Floats
         second = _above(atlas, height + 4 + 4 * u[5], (ends[0], ends[1]), reach=8 + 10 * u[4])
         fold = deep + eye_layer([(second[6:], 190, 2)], 1.0) * np.float32(0.3 + 0.5 * u[6])
     tint(image, shade * np.float32(0.25 + 0.75 * strength), (0.86, 0.80, 0.79), *_AT)
-    tint(image, np.minimum(1.7 * fold, 1), (0.50, 0.40, 0.38), *_AT)
+    tint(image, np.minimum(1.6 * fold, 1), (0.56, 0.46, 0.44), *_AT)
     tint(image, lit * np.float32(0.4 + u[7]), (1.05, 1.04, 1.04), *_AT)
     return np.asarray(np.minimum(fold, 1), np.float32)
 

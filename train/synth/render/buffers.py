@@ -63,8 +63,8 @@ class HeadArrays:
 
         outside = [part for part in SURFACES if part not in INSIDE]
         levels = [
-            coarse_triangles(kit, spacing_cm=0.8, fine_cm=0.25, eyes_cm=0.15),
-            coarse_triangles(kit, spacing_cm=0.5, fine_cm=0.15, eyes_cm=0.1),
+            coarse_triangles(kit, spacing_cm=0.8, fine_cm=0.25, eyes_cm=0.08),
+            coarse_triangles(kit, spacing_cm=0.5, fine_cm=0.18, eyes_cm=0.03),
         ]
         levels.append(kit.triangles[_chosen(count, outside)[kit.triangles].all(1)])
         self._levels = {

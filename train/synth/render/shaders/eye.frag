@@ -56,8 +56,9 @@ void main() {
     float turn = atan(dot(offset, axis_y), dot(offset, axis_x)) / 6.2831853;
     float inner = r / iris_radius;
     float facing = step(dot(ray, eye_axis), 0.0);
-    float in_iris = facing * (1.0 - smoothstep(iris_radius - 0.5 * limbus, iris_radius + 0.5 * limbus, r));
-    float in_pupil = facing * (1.0 - smoothstep(pupil_radius - 0.12, pupil_radius + 0.12, r));
+    float rim = max(0.5 * limbus, 0.6 * pixel_mm), edge = max(0.12, 0.6 * pixel_mm);  // no stairs
+    float in_iris = facing * (1.0 - smoothstep(iris_radius - rim, iris_radius + rim, r));
+    float in_pupil = facing * (1.0 - smoothstep(pupil_radius - edge, pupil_radius + edge, r));
 
     // Iris: radial fibres in two sizes, a collarette around the pupil, a dark ring at the rim; light
     // through the cornea gathers on the side away from the lamp.

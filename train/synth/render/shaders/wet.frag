@@ -13,5 +13,5 @@ void main() {
     vec3 spec = light_color[0] * v_shadow.x * highlight(n, view, 0, 90.0) + light_color[1] * v_shadow.y * highlight(n, view, 1, 90.0);
     vec3 base = mix(skin_color, vec3(0.5, 0.28, 0.25), 0.6) * v_diffuse;
     kind_seen = as_class(0.0, 0.0);
-    color = finish(base + spec * 2.0, 0.45);
+    color = finish(base + min(spec, 1.2), 0.45);
 }
