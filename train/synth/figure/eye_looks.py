@@ -124,7 +124,7 @@ def _upper_lashes(rng: np.random.Generator, *, made_up: bool) -> Lashes:
     long = rng.uniform(5.5, 8.5) * (1.2 if made_up else 1.0)
     rise, curl = rng.uniform(-0.5, 0.05), rng.uniform(0.5, 1.25) + (0.25 if made_up else 0.0)
     shape = np.interp(place, [0, 0.2, 0.6, 0.85, 1], [0.45, 0.75, 1.0, 1.0, 0.75])
-    width = rng.uniform(0.09, 0.15) * (1.5 if made_up else 1.0)
+    width = rng.uniform(0.10, 0.18) * (1.5 if made_up else 1.0)
     line = rng.uniform(0.35, 0.8) + (0.2 if made_up else 0.0)
     return Lashes(
         place,
@@ -141,7 +141,7 @@ def _lower_lashes(rng: np.random.Generator, *, made_up: bool) -> Lashes:
     place = _places(rng, LOWER_LASHES)
     long = rng.uniform(2.5, 5.0) * (1.15 if made_up else 1.0)
     shape = np.interp(place, [0, 0.25, 0.7, 1], [0.3, 0.7, 1.0, 0.8])
-    width = rng.uniform(0.05, 0.10) * (1.5 if made_up else 1.0)
+    width = rng.uniform(0.06, 0.12) * (1.5 if made_up else 1.0)
     line = rng.uniform(0.02, 0.35) + (0.25 * rng.random() if made_up else 0.0)
     return Lashes(
         place,

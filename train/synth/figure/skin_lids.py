@@ -110,8 +110,8 @@ def _edges(rng: np.random.Generator, atlas: SkinAtlas, image: Floats) -> None:
     lash = rng.uniform(0.35, 0.8)
     lower = rng.uniform(0.08, 0.3)
     pink = rng.uniform(0.5, 1.0)
-    wet = [(atlas.eye_bottom[4:] + np.array([0, 2], np.float32), 255.0, 2)]
-    tint(image, eye_layer(wet, 0.8) * np.float32(pink), (0.94, 0.74, 0.72), *_AT)
+    wet = [(atlas.eye_bottom[4:] + np.array([0, 2], np.float32), 255.0, 3)]
+    tint(image, eye_layer(wet, 0.9) * np.float32(pink), (0.86, 0.64, 0.61), *_AT)
     red = [(atlas.eye_bottom[:9], 200.0, 4), (atlas.eye_top[:6], 160.0, 3)]  # the inner corner
     tint(image, eye_layer(red, 2.0) * np.float32(pink), (0.98, 0.76, 0.74), *_AT)
     roots = [

@@ -12,12 +12,14 @@ from train.synth.figure import meshes
 from train.synth.figure.facekit import FaceKit
 from train.synth.figure.people import Person
 from train.synth.render.buffers import Batch, HeadArrays
-from train.synth.render.gl import Context, set_uniform
+from train.synth.render.gl import FINER, Context, set_uniform
 from train.synth.render.lashes import LashShapes
 from train.synth.render.posing import Posed
 from train.synth.render.scene import Scene
 
 MESH_EYE_RADIUS_MM = 15.3
+SHUT_MM = 0.6
+"""Lids whose landmarks are nearer to each other than this touch."""
 FAR_FACE_PX = 110.0
 """Faces smaller than this get coarse hair and no tear film."""
 
@@ -52,6 +54,7 @@ class Eyes:
             "iris_color": iris[0],
             "iris_color_2": iris[1],
             "sclera_color": person.sclera_color,
+            "skin_color": person.skin.base_color,
             "iris_radius": person.iris_radius_mm,
             "pupil_radius": pupil_radius(person, scene),
             "limbus": look.limbus_mm,
@@ -77,6 +80,7 @@ class Eyes:
             bottom = float(center[1] - marks[list(lower), 1].mean())
             half = float(np.abs(marks[list(corners), 0] - center[0]).mean())
             set_uniform(program, "lid_line", np.array([top, bottom, half, 0.0]))
+            set_uniform(program, "shut", float(top - bottom < SHUT_MM))
             set_uniform(program, "eye_center", rotate @ center + move)
             set_uniform(program, "eye_axis", rotate @ posed.axes[eye])
             set_uniform(program, "nose_side", rotate[:, 0] * (1.0 if eye == 0 else -1.0))
@@ -114,8 +118,8 @@ class Eyes:
 
 
 def pixel_mm(scene: Scene) -> float:
-    """Millimetres of the face that a pixel of the frame shows."""
-    return float(scene.face_center_mm[2] / scene.camera_matrix[0, 0])
+    """Millimetres of the face that a drawn pixel shows."""
+    return float(scene.face_center_mm[2] / scene.camera_matrix[0, 0] / FINER)
 
 
 def pupil_radius(person: Person, scene: Scene) -> float:

@@ -8,12 +8,12 @@ uniform vec3 eye_center;          // rotation centre, camera frame, mm
 uniform vec3 eye_axis;            // unit optical axis, camera frame
 uniform vec3 head_up;             // camera frame
 uniform vec3 nose_side;           // unit, towards the nose, camera frame
-uniform vec3 iris_color, iris_color_2, sclera_color;
+uniform vec3 iris_color, iris_color_2, sclera_color, skin_color;
 uniform float iris_radius, pupil_radius, limbus, redness, wetness, caruncle;
 uniform vec4 iris_look;           // ring's share of light, its width (mm), collarette, fibres
 uniform vec2 pattern;
 uniform vec4 lid_line;            // upper and lower lid height about the eye (mm, along head_up), half width
-uniform float lid_shadow, pixel_mm;
+uniform float lid_shadow, pixel_mm, shut;
 uniform vec3 light_shape[3];      // half height over half width, bars across, 0 round to 1 square
 uniform mat4 shadow_from_camera[2];
 uniform sampler2D shadow_map_0;
@@ -30,8 +30,9 @@ float open_to(sampler2D map, mat4 from_camera, vec3 p) {
 }
 
 // A light is as wide as its shadows are soft, which stands for several lamps or a bright wall around
-// one: what an eye mirrors of it is smaller and brighter.
-float mirrored_size(int i) { return clamp(0.6 * light_size[i], 0.03, 0.2); }
+// one: what an eye mirrors of it is smaller and brighter, but no smaller than a pixel of the picture
+// (on a cornea of 7.8 mm), which would lose most of it.
+float mirrored_size(int i) { return clamp(0.42 * light_size[i], max(0.03, 0.26 * pixel_mm), 0.25); }
 
 // The mirror image of a light: a lamp's disc, or a window with bars.
 float image_of(int i, vec3 d) {
@@ -47,6 +48,11 @@ float image_of(int i, vec3 d) {
 }
 
 void main() {
+    if (shut > 0.5) {  // what shows between lids that meet is their edges
+        kind_seen = as_class(1.0, 1.0);
+        color = finish(skin_color * vec3(0.4, 0.25, 0.22) * v_diffuse, 1.0);
+        return;
+    }
     vec3 ray = normalize(v_position);
     float plane = dot(eye_center + eye_axis * 10.4 - v_position, eye_axis) / dot(ray, eye_axis);
     vec3 offset = v_position + ray * plane - (eye_center + eye_axis * 10.4);
@@ -80,19 +86,20 @@ void main() {
     vec3 sclera = mix(sclera_color, vec3(0.50, 0.17, 0.13), redness * (0.10 + 0.35 * outer + 0.5 * outer * smoothstep(0.15, 0.5, red)));
     sclera *= mix(vec3(1.0), vec3(0.90, 0.82, 0.76), smoothstep(8.0, 13.0, across));
     float inward = dot(v_position - eye_center, nose_side);
+    float height = dot(v_position - eye_center, head_up);
+    sclera *= mix(vec3(0.92, 0.82, 0.78), vec3(1.0), smoothstep(0.0, 2.2, height - lid_line.y));
     float flesh = smoothstep(lid_line.z - caruncle - 1.6, lid_line.z - caruncle + 0.4, inward);
     sclera = mix(sclera, vec3(0.46, 0.20, 0.17), 0.85 * flesh);
     vec3 albedo = mix(sclera, iris, in_iris);
 
     // Lids and lashes shade the ball: most under the upper lid and in the corners.
     vec3 n = normalize(v_normal);
-    float height = dot(v_position - eye_center, head_up);
     float below = lid_line.x - height;
     float shade_lid = smoothstep(-0.6, 3.4, below) * smoothstep(-0.9, 1.2, height - lid_line.y);
     float corner = smoothstep(lid_line.z, lid_line.z - 4.0, across);
     float occlusion = mix(1.0, (0.3 + 0.7 * shade_lid) * (0.6 + 0.4 * corner), lid_shadow);
     // Brow, nose and lids hide part of the sky from an eye (the ball's own openness is not baked).
-    vec3 c = albedo * v_diffuse * occlusion * mix(0.6, 0.9, v_shadow.x);
+    vec3 c = albedo * v_diffuse * occlusion * mix(0.55, 0.85, v_shadow.x);
 
     // Wet highlights: off the cornea (radius 7.8 mm about a point 5.7 mm along the axis), else the ball.
     vec3 from = v_position - (eye_center + eye_axis * 5.7);
