@@ -86,6 +86,7 @@ def train_one(
     if recipe.init:
         start_from(model, Path(recipe.init))
     method = make_method(model, recipe.method)
+    method.certainty = recipe.certainty
     if recipe.landmarks:
         known = [labels[k] for k in ("points", "head") if k in labels]
         if not any(np.isfinite(values).any() for values in known):

@@ -230,3 +230,14 @@ def uncertainty(log_sigma: Tensor, error: Tensor) -> Tensor:
     """
     log_sigma = log_sigma.reshape(error.shape).clamp(-6.0, 1.0)
     return (0.5 * (error.detach() / log_sigma.exp()).square() + log_sigma).mean()
+
+
+def certainty(log_sigma: Tensor, exponent: float) -> Tensor:
+    """(B,) what each sample counts: σ^−exponent over the batch's mean of it, without gradient.
+
+    ``log_sigma`` (B,) or (B, 1) is the model's own.  0 counts all alike.  1 is the likelihood of a
+    Laplacian of scale σ whose σ is learnt apart (:func:`uncertainty`); between (ours, after
+    Seitzer et al., ICLR 2022, whose β is 1 − exponent) hard samples are not given up so early.
+    """
+    weight = (-exponent * log_sigma.detach().reshape(len(log_sigma)).clamp(-6.0, 1.0)).exp()
+    return weight / weight.mean()

@@ -35,6 +35,7 @@ OPTIONS: dict[str, Option] = {
     "augment": (1.0, "strength of augmentation"),
     "landmarks": (0.0, "weight of an auxiliary loss on the eyes' landmarks; 0: off"),
     "segmentation": (0.0, "weight of telling skin, sclera, iris and pupil apart; 0: off"),
+    "certainty": (0.0, "samples count by the model's own: 0 all alike, 1 by 1 / sigma"),
     "freeze_batch_norm": (False, "keep its running statistics"),
     "precision": ("auto", "auto, 32-true, bf16-mixed or 16-mixed"),
     "keep_epochs": (5, "how many of the last epochs leave their weights"),

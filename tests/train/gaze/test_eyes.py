@@ -319,3 +319,23 @@ def test_gaze_is_taught_along_the_line_of_sight_that_is_seen():
     assert torch.equal(taught_gaze({"gaze": gaze}), gaze)
     found = taught_gaze({"gaze": gaze, "sight_gaze": sight})
     assert torch.equal(found, torch.stack([sight[0], gaze[1]]))
+
+
+def test_the_gradient_follows_certainty():
+    """With certainty, a sample that the model is sure of pulls harder than one that it is not."""
+    pulled = {}
+    for exponent in (0.0, 1.0):
+        torch.manual_seed(0)
+        model = GazeModel("small", WIDTH, band=True)
+        method = make_method(model, find_recipe("erm").method)
+        method.certainty = exponent
+        out = model(torch.zeros(2, 3, 96, 224))._replace(
+            gaze=torch.zeros(2, 2, requires_grad=True),
+            log_sigma=torch.log(torch.tensor([[0.05], [0.5]])),
+        )
+        model.of = lambda batch, out=out: out
+        loss, _ = method.loss({"gaze": torch.full((2, 2), 0.2)}, 0)
+        (gradient,) = torch.autograd.grad(loss, out.gaze)
+        pulled[exponent] = float(gradient[0].norm() / gradient[1].norm())
+    assert pulled[0.0] == pytest.approx(1.0, rel=1e-4)
+    assert pulled[1.0] == pytest.approx(10.0, rel=1e-3)

@@ -368,3 +368,13 @@ def test_features_of_zero_have_bounded_gradients():
 def test_gradients(loss):
     gaze = normal(5, 2, seed=9, scale=0.3)
     assert gradcheck(lambda f: loss(f, gaze), (inputs(5, 6, scale=0.7),))
+
+
+def test_samples_count_by_certainty():
+    log_sigma = torch.log(torch.tensor([[0.1], [0.2], [0.4]])).requires_grad_(True)
+    assert losses.certainty(log_sigma, 0.0).tolist() == [1.0, 1.0, 1.0]
+    weight = losses.certainty(log_sigma, 1.0)
+    assert weight.tolist() == pytest.approx([12 / 7, 6 / 7, 3 / 7])
+    assert not weight.requires_grad
+    half = losses.certainty(log_sigma, 0.5)
+    assert float(half[0] / half[2]) == pytest.approx(2.0)

@@ -45,6 +45,8 @@ class Method(Learner):
 
     def __init__(self, model: GazeModel) -> None:
         super().__init__(model)
+        self.certainty = 0.0
+        """How far samples count by the model's own certainty, see :func:`losses.certainty`."""
         self.landmarks_weight = 0.0
         self.anatomy: nn.Module | None = None
         self.eye_signs: EyeSignsLoss | None = None
@@ -92,7 +94,8 @@ class Method(Learner):
         out = self.model.of(batch)
         with torch.autocast(batch["gaze"].device.type, enabled=False):
             error = losses.angular_error(out.gaze, batch["gaze"])
-            loss, scalars = self.terms(out, error, batch)
+            counted = error * losses.certainty(out.log_sigma, self.certainty)
+            loss, scalars = self.terms(out, counted, batch)
             sigma = losses.uncertainty(out.log_sigma, error)
             if self.anatomy is not None:
                 anatomy = self.landmarks_loss(out.f, batch)
@@ -110,7 +113,10 @@ class Method(Learner):
         return loss + SIGMA_WEIGHT * sigma, scalars
 
     def terms(self, out: Outputs, error: Tensor, batch: TensorBatch) -> tuple[Tensor, Scalars]:
-        """The method's own loss; ``error`` (B,) is the gaze's angle to the truth, in radians."""
+        """The method's own loss.
+
+        ``error`` (B,) is the gaze's angle to the truth, in radians, times what the sample counts.
+        """
         raise NotImplementedError
 
     def forward(

@@ -77,6 +77,8 @@ class Recipe:
     landmarks, their openness and the head's pose; of ``eyes``, the heat maps' (ours; 0: off)."""
     segmentation: float = 0.0
     """Weight beside the landmarks' of telling skin, sclera, iris and pupil apart (``eyes``)."""
+    certainty: float = 0.0
+    """How far samples count by the model's own certainty: 0 all alike, 1 by 1 / sigma."""
     freeze_batch_norm: bool = False
     """Keep its running statistics: for fine-tuning, and for batches of a few images."""
     precision: Precision = "auto"
