@@ -55,6 +55,12 @@ def make_parser() -> argparse.ArgumentParser:
     preview.add_argument("--tile-px", type=int, default=224, help="pixels along a tile's side")
     for command in (write, preview):
         command.add_argument("--product", choices=PRODUCTS, default="crops", help="what to make")
+        command.add_argument(
+            "--environments",
+            type=Path,
+            metavar="DIR",
+            help="panoramas (*.hdr) that light most pictures, and are seen behind people",
+        )
     for command in (write, preview, pool):
         command.add_argument(
             "--domain",
@@ -128,6 +134,7 @@ def _write(args: argparse.Namespace) -> None:
             workers=args.workers,
             clip_frames=args.clip_frames,
             clip_fps=args.clip_fps,
+            environments=args.environments,
         )
     except ValueError as error:
         raise SystemExit(str(error)) from None
@@ -169,7 +176,7 @@ def _preview(args: argparse.Namespace) -> None:
         from train.synth.outputs.eye_sheet import save_eyes
         from train.synth.outputs.preview import TILE_PX, contact_sheet, factor_sheet, save_sheet
         from train.synth.outputs.write import make_studio
-    studio = make_studio(args.facekit)
+    studio = make_studio(args.facekit, environments=args.environments)
     announce(f"drawing {'eyes' if args.eyes else args.product} of {args.domain}")
     if args.eyes:
         size = args.columns, args.rows

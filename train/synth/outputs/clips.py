@@ -24,7 +24,7 @@ from train.synth.figure.motion import (
 from train.synth.figure.people import Person
 from train.synth.outputs.framing import HALF_WINDOW, MOST_FACE_PX, around, clipped, scaled
 from train.synth.outputs.light import Pixels
-from train.synth.outputs.records import Floats, Record, appearance, geometry, moved
+from train.synth.outputs.records import Floats, Record, appearance, geometry, moved, surroundings
 from train.synth.outputs.studio import CLIP, Studio
 from train.synth.render.looking import MAX_EYE_DOWN_DEG, MAX_EYE_UP_DEG, MAX_EYE_YAW_DEG
 from train.synth.render.posing import Labels
@@ -88,13 +88,13 @@ def make_clip(
     person = studio.person(seed, index, domain)
     streams = Streams(seed, CLIP, index)
     on = sample_picture_factors(streams, person.factors, domain)
-    first = make_scene(streams, domain, on)
+    first = make_scene(streams, domain, on, studio.panoramas)
     first = scaled(first, min(1.0, MOST_FACE_PX / first.face_px))
     keys = _key_poses(Streams(seed, CLIP, index, 0), first, domain, frames / fps)
     scenes = _performed(streams, first, keys, frames, fps)
     window = clipped(around(first, *[HALF_WINDOW * ROOM] * 3), first.frame_px)
     record = appearance(person, f"{seed}-{index}", first.factors, streams)
-    record |= {"light": first.lighting.kind, "background": first.background}
+    record |= surroundings(first.lighting, first.background)
     record |= {"fps": fps, "frame_count": frames, "window": list(window)}
     record |= {"frame_px": list(first.frame_px)}
     record |= {"domain": domain.name, "seed": seed, "index": index}

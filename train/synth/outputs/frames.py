@@ -14,11 +14,20 @@ from train.synth.chances import sample_picture_factors
 from train.synth.figure.people import Person
 from train.synth.outputs.framing import MOST_FACE_PX, around, clipped, scaled
 from train.synth.outputs.light import Image, Pixels, composed, exposed, face_light
-from train.synth.outputs.records import Floats, Record, affine, appearance, geometry, moved, plain
+from train.synth.outputs.records import (
+    Floats,
+    Record,
+    affine,
+    appearance,
+    geometry,
+    moved,
+    plain,
+    surroundings,
+)
 from train.synth.outputs.studio import FRAME, PICTURES_PER_PERSON, Studio
 from train.synth.places.lighting import Lighting, sample_lighting
 from train.synth.render.posing import Labels
-from train.synth.render.scene import FACE_WIDTH_MM, Scene, place
+from train.synth.render.scene import FACE_WIDTH_MM, Scene, place, sample_panorama
 from train.synth.render.sensor import metered, sample_sensor
 from train.synth.streams import Streams
 from train.synth.variety import Domain
@@ -90,7 +99,8 @@ def make_frame(studio: Studio, seed: int, index: int, domain: Domain) -> Frame:
     centers = _sample_places(streams("places"), domain, camera)
     quality = _sample_quality(streams, domain)
     kind = str(_weighted(streams("light kind"), domain.lights))
-    lighting = sample_lighting(streams("light"), kind, quality)
+    panorama = sample_panorama(streams, domain, studio.panoramas, kind)
+    lighting = sample_lighting(streams("light"), kind, quality, panorama)
     numbers = streams("people").permutation(PICTURES_PER_PERSON)
     first = index // PICTURES_PER_PERSON * PICTURES_PER_PERSON
     layers = []
@@ -119,8 +129,7 @@ def make_frame(studio: Studio, seed: int, index: int, domain: Domain) -> Frame:
         "frame_px": list(camera.frame_px),
         "faces": [face.record for face in faces],
         "factors": {f.name: quality[f.name] for f in FACTORS if f.name in quality},
-        "light": lighting.kind,
-        "background": background,
+        **surroundings(lighting, background),
         "domain": domain.name,
         "seed": seed,
         "index": index,

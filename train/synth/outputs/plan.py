@@ -41,6 +41,8 @@ class WriteOptions:
     clip_fps: float = 30.0
     shard_size: int = 0
     """Samples in a full shard; 0 for what suits the product (:data:`SHARD_SIZES`)."""
+    environments: Path | None = None
+    """Folder of panoramas that light most pictures; None for painted places alone."""
 
     def __post_init__(self) -> None:
         if self.product not in PRODUCTS:

@@ -13,6 +13,7 @@ from clipgaze_sdk.geometry import HeadPose, angles_from_vector
 from train.factors import FACTORS, is_shown
 from train.synth.figure.people import Person
 from train.synth.outputs.captions import caption
+from train.synth.places.lighting import Lighting
 from train.synth.render.posing import Labels
 from train.synth.streams import Streams
 
@@ -96,6 +97,12 @@ def appearance(person: Person, person_id: str, on: dict[str, bool], streams: Str
         "shown": [f.name for f in FACTORS if is_shown(on, f.name)],
         "caption": caption(streams("caption"), on),
     }
+
+
+def surroundings(lighting: Lighting, background: str) -> Record:
+    """Kind of light and background; the panorama's name where one took their place."""
+    about: Record = {"light": lighting.kind, "background": background}
+    return about | ({"panorama": lighting.real.panorama.name} if lighting.real else {})
 
 
 def plain(value: Any, digits: int) -> Any:

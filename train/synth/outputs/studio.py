@@ -53,9 +53,18 @@ from train.synth.outputs.normalization import (
     sampled,
     sight_rotation,
 )
-from train.synth.outputs.records import Floats, Record, appearance, geometry, moved, plain
+from train.synth.outputs.records import (
+    Floats,
+    Record,
+    appearance,
+    geometry,
+    moved,
+    plain,
+    surroundings,
+)
 from train.synth.places.backgrounds import Backgrounds
 from train.synth.places.lighting import backdrop
+from train.synth.places.photographed import Panorama
 from train.synth.render.posing import Labels, Posed
 from train.synth.render.renderer import Drawn, Renderer
 from train.synth.render.scene import Scene, Window, make_scene
@@ -150,8 +159,15 @@ class Studio:
     :class:`RuntimeError` when no EGL context can be made.
     """
 
-    def __init__(self, kit: FaceKit, *, pictures_per_person: int = PICTURES_PER_PERSON) -> None:
+    def __init__(
+        self,
+        kit: FaceKit,
+        *,
+        pictures_per_person: int = PICTURES_PER_PERSON,
+        panoramas: tuple[Panorama, ...] = (),
+    ) -> None:
         self.kit = kit
+        self.panoramas = panoramas
         self.pictures_per_person = pictures_per_person
         self.people = People(kit)
         self.renderer = Renderer(kit)
@@ -313,12 +329,12 @@ class Studio:
         for name, value in (switched or {}).items():
             if factor(name).scope == "picture":
                 on = with_factor(on, name, value)
-        return person, make_scene(streams, domain, on)
+        return person, make_scene(streams, domain, on, self.panoramas)
 
     def _meta(self, person: Person, scene: Scene, seed: int, index: int, domain: Domain) -> Record:
         number = index // self.pictures_per_person
         about = appearance(person, f"{seed}-{number}", scene.factors, scene.streams)
-        about |= {"light": scene.lighting.kind, "background": scene.background}
+        about |= surroundings(scene.lighting, scene.background)
         return about | {"domain": domain.name, "seed": seed, "index": index}
 
 

@@ -37,6 +37,7 @@ from train.synth.outputs.frames import make_frame
 from train.synth.outputs.plan import WriteOptions, domain_of, resolve_domains
 from train.synth.outputs.shards import add_member, file_sha256, jpeg, png
 from train.synth.outputs.studio import PICTURES_PER_PERSON, VERSION, Studio
+from train.synth.places.photographed import EnvironmentsError, load_panoramas
 from train.synth.variety import Domain
 
 _GUESSED_BYTES = {
@@ -95,7 +96,7 @@ def _write(options: WriteOptions) -> None:
 def _made(options: WriteOptions, todo: list[int]) -> Iterator[dict[str, Any]]:
     """Make shards, here or in worker processes; yields their entries as they are finished."""
     if options.workers == 1 or len(todo) <= 1:
-        studio = _studio(options.facekit) if todo else None
+        studio = _studio(options.facekit, environments=options.environments) if todo else None
         for start in todo:
             assert studio is not None
             yield _guarded(options, start, studio)
@@ -141,30 +142,43 @@ def end_with_parent() -> None:
     threading.Thread(target=wait, daemon=True).start()
 
 
-_studios: dict[Path, Studio] = {}
+_studios: dict[tuple[Path, Path | None], Studio] = {}
 
 
 def _worker(options: WriteOptions, start: int) -> dict[str, Any]:
-    if options.facekit not in _studios:
-        _studios[options.facekit] = _studio(options.facekit)
-    return _guarded(options, start, _studios[options.facekit])
+    key = options.facekit, options.environments
+    if key not in _studios:
+        _studios[key] = _studio(options.facekit, environments=options.environments)
+    return _guarded(options, start, _studios[key])
 
 
-def _studio(facekit: Path, pictures_per_person: int = PICTURES_PER_PERSON) -> Studio:
+def _studio(
+    facekit: Path,
+    pictures_per_person: int = PICTURES_PER_PERSON,
+    environments: Path | None = None,
+) -> Studio:
     """A studio of this process; raises :class:`WriteError` where nothing can be drawn."""
     # The software rasteriser would start a thread per core in every worker.
     os.environ.setdefault("LP_NUM_THREADS", "0")
     cv2.setNumThreads(1)
     try:
-        return Studio(load_facekit(facekit), pictures_per_person=pictures_per_person)
+        panoramas = load_panoramas(environments) if environments else ()
+        return Studio(
+            load_facekit(facekit), pictures_per_person=pictures_per_person, panoramas=panoramas
+        )
     except (FileNotFoundError, ValueError, RuntimeError) as error:
         raise WriteError(str(error)) from None
 
 
-def make_studio(facekit: Path, *, pictures_per_person: int = PICTURES_PER_PERSON) -> Studio:
+def make_studio(
+    facekit: Path,
+    *,
+    pictures_per_person: int = PICTURES_PER_PERSON,
+    environments: Path | None = None,
+) -> Studio:
     """A studio; raises :class:`SystemExit` with one line where nothing can be drawn."""
     try:
-        return _studio(facekit, pictures_per_person)
+        return _studio(facekit, pictures_per_person, environments)
     except WriteError as error:
         raise SystemExit(str(error)) from None
 
@@ -269,6 +283,7 @@ def _opened(options: WriteOptions) -> dict[str, Any]:
         "renderer_version": VERSION,
         "shard_size": options.shard_size,
         "factors": [f.name for f in FACTORS],
+        "environments": _panoramas(options.environments),
     }
     if options.product == "clips":
         plan |= {"clip_frames": options.clip_frames, "clip_fps": options.clip_fps}
@@ -287,7 +302,7 @@ def _opened(options: WriteOptions) -> dict[str, Any]:
             f"{path} is damaged ({error!r}); give another folder, or delete this one"
         ) from None
     for name, value in plan.items():
-        if there.get(name) != value:
+        if there.get(name, [] if name == "environments" else None) != value:
             raise WriteError(
                 f"{options.out} holds {name} {there.get(name)!r} and not {value!r}; "
                 "give another folder"
@@ -298,6 +313,15 @@ def _opened(options: WriteOptions) -> dict[str, Any]:
             f"ask for at least {before} or give another folder"
         )
     return plan | {"count": options.count, "shards": shards}
+
+
+def _panoramas(folder: Path | None) -> list[dict[str, str]]:
+    """Names and hashes of the panoramas of a folder, for the manifest."""
+    try:
+        found = load_panoramas(folder) if folder else ()
+    except EnvironmentsError as error:
+        raise WriteError(str(error)) from None
+    return [{"name": one.name, "sha256": one.sha256} for one in found]
 
 
 def _verified(options: WriteOptions, manifest: dict[str, Any]) -> dict[str, dict[str, Any]]:

@@ -16,6 +16,7 @@ from clipgaze_sdk.writing import write_files
 from train.synth.defocus import disk_kernel
 from train.synth.places.interiors import car_interior, clutter, office, room
 from train.synth.places.lighting import LUMINANCE, Lighting, backdrop
+from train.synth.places.photographed import PAINTED_BEHIND, Turned
 from train.synth.places.scenery import PLACES
 
 Image = NDArray[np.float32]
@@ -30,6 +31,8 @@ KINDS = tuple(sorted(PAINTERS))
 _PER_KIND = 24
 _IN_MEMORY = 64
 """Pictures kept decoded (1.2 MB each); reading another takes 4 ms."""
+BRIGHTEST = 12.0
+"""Linear light of a sun or a lamp behind the head."""
 _FOLDER = "backgrounds-v1"
 """To be renamed whenever the painters change."""
 _LINEAR = (np.linspace(0, 1, 256) ** 2.2 * 1.5).astype(np.float32)
@@ -87,6 +90,8 @@ class Backgrounds:
         """
         number = int(rng.integers(self._per_kind))
         u = rng.random(8)
+        if lighting is not None and lighting.real and kind not in PAINTED_BEHIND:
+            return _real(lighting, lighting.real, u, width, height)
         tint = np.exp(rng.normal(0, 0.06, 3))
         image = baked(kind, number)
         side = image.shape[0]
@@ -107,6 +112,17 @@ class Backgrounds:
             light = cv2.transform(light, np.repeat(LUMINANCE[None], 3, 0))
         blur = float(max(0.0, u[4] * 1.3 - 0.4)) ** 1.5 * 0.03 * max(width, height)
         return _defocused(np.asarray(light, np.float32), blur)
+
+
+def _real(
+    lighting: Lighting, real: Turned, u: NDArray[np.float64], width: int, height: int
+) -> Image:
+    """What a panorama shows behind the head, as bright as a painted place would be."""
+    light = real.behind(width, height, 0.4 + 0.9 * float(u[0]))
+    value = max(float(cv2.mean(light)[0] + cv2.mean(light)[1]) / 2, 1e-4)
+    wanted = float(_level(lighting, float(u[6])) @ LUMINANCE)
+    light = np.minimum(light * np.float32(wanted / value), np.float32(BRIGHTEST))
+    return _defocused(light, 0.004 * max(width, height) * (1 + 4 * float(u[4])))
 
 
 def _level(lighting: Lighting, free: float) -> NDArray[np.float64]:

@@ -31,6 +31,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from train.synth.places.environments import PAINTERS, Surroundings, Tints
+from train.synth.places.photographed import Panorama, Turned, turned
 
 Floats = NDArray[np.float64]
 ROWS, COLUMNS = 32, 64
@@ -90,6 +91,8 @@ class Lighting:
     lights: tuple[Light, Light, Light]
     """The strongest first; black ones where there are fewer."""
     near_infrared: bool
+    real: Turned | None = None
+    """The panorama that gives this light and is seen behind the head; None for a painted place."""
 
 
 def environment_direction(row: ArrayLike, column: ArrayLike) -> Floats:
@@ -229,8 +232,12 @@ def extract_lights(
     return left.astype(np.float32), lights
 
 
-def sample_lighting(rng: np.random.Generator, kind: str, on: Mapping[str, bool]) -> Lighting:
+def sample_lighting(
+    rng: np.random.Generator, kind: str, on: Mapping[str, bool], panorama: Panorama | None = None
+) -> Lighting:
     """Light of one of :data:`KINDS` that has the switched ``on`` properties and not the others.
+
+    A ``panorama`` takes the place of the painted surroundings; near infrared is always painted.
 
     A grey card of albedo 0.35 that stands for the face has a mean radiance of 0.25 to 0.35, or less
     against the light.  ``rng`` is used alike whatever is on.
@@ -242,7 +249,12 @@ def sample_lighting(rng: np.random.Generator, kind: str, on: Mapping[str, bool])
     fine = _grid()[0]
     azimuth, turn = _orientation(place, on, infrared)
     tints = _tints(color, kind, on)
-    world = PAINTERS[kind](paint, fine @ turn, tints)
+    real = None
+    if panorama is None or infrared:
+        world = PAINTERS[kind](paint, fine @ turn, tints)
+    else:
+        real = turned(paint, panorama, turn, tints.key)
+        world = Surroundings(real.radiance(fine).astype(np.float64))
     world.points = [(turn @ d, c, s) for d, c, s in world.points]
     _direct(level, world, fine, azimuth, on)
     environment = cv2.resize(
@@ -253,7 +265,7 @@ def sample_lighting(rng: np.random.Generator, kind: str, on: Mapping[str, bool])
     lights = sorted(known + found, key=lambda light: -float(light.color @ LUMINANCE))
     for rest in lights[3:]:  # a weak fourth light goes back among the surroundings
         environment += (rest.color * (np.pi / (4 * np.pi))).astype(np.float32)
-    return _balanced(level, kind, environment, lights[:3], on, infrared)
+    return _balanced(level, kind, environment, lights[:3], on, infrared, real)
 
 
 def _orientation(
@@ -352,8 +364,12 @@ def _balanced(
     lights: list[Light],
     on: Mapping[str, bool],
     infrared: bool,
+    real: Turned | None,
 ) -> Lighting:
-    """Set the share of the fill, the hardness of shadows and the exposure."""
+    """Set the share of the fill, the hardness of shadows and the exposure.
+
+    A panorama keeps the share of the fill that it has, but for factors that need another one.
+    """
     low, high = _FILL[kind]
     share, little, sided = rng.uniform(low, high), rng.uniform(0.07, 0.18), rng.uniform(0.08, 0.2)
     hard, soft = rng.uniform(0.005, 0.03), rng.uniform(0.09, 0.25)
@@ -368,7 +384,8 @@ def _balanced(
         share = min(share, sided)
     mean = float((environment * _grid()[2][..., None]).sum((0, 1)) @ LUMINANCE) / (4 * np.pi)
     direct = float(sum(light.color @ LUMINANCE for light in lights))
-    if direct > 0.05 * mean:
+    kept = real and not (on.get("hard_shadows", False) or on.get("side_light", False))
+    if direct > 0.05 * mean and not kept:
         environment = environment * np.float32(share / (1 - share) * direct / mean)
     black = Light(np.array([0, -0.6, -0.8]), np.zeros(3, np.float32), 0.1)
     lights = (lights + [black] * 3)[:3]
@@ -378,6 +395,7 @@ def _balanced(
         irradiance_harmonics(environment),
         (lights[0], lights[1], lights[2]),
         infrared,
+        real,
     )
     face = np.array(
         [[0, 0, -1], [0.6, 0, -0.8], [-0.6, 0, -0.8], [0, 0.5, -0.866], [0, -0.5, -0.866]]

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from train.synth.places.lighting import Lighting, sample_lighting
+from train.synth.places.photographed import Panorama, pick_panorama
 from train.synth.render.looking import sample_look
 from train.synth.render.sensor import Sensor, sample_sensor
 from train.synth.streams import Streams
@@ -80,8 +81,16 @@ def rotation_from_angles(yaw: float, pitch: float, roll: float) -> Floats:
     return np.asarray(about_y @ about_x @ about_z)
 
 
-def make_scene(streams: Streams, domain: Domain, on: Mapping[str, bool]) -> Scene:
-    """The scene of ``streams`` with these factors, whatever the chances are."""
+def make_scene(
+    streams: Streams,
+    domain: Domain,
+    on: Mapping[str, bool],
+    panoramas: tuple[Panorama, ...] = (),
+) -> Scene:
+    """The scene of ``streams`` with these factors, whatever the chances are.
+
+    ``panoramas`` light most of the pictures that they can (:func:`sample_panorama`).
+    """
     rng = streams("camera")
     distance = _log_uniform(rng, domain.distance_mm)
     face_px = _log_uniform(rng, domain.face_px)
@@ -94,7 +103,7 @@ def make_scene(streams: Streams, domain: Domain, on: Mapping[str, bool]) -> Scen
     room = np.maximum((np.array([width, height]) / 2 - 0.75 * face_px) / focal, 0.0)
     off = rng.uniform(-1, 1, 2) * room
     center = np.array([*off, 1.0]) * distance
-    return place(streams, domain, on, center, matrix, (width, height))
+    return place(streams, domain, on, center, matrix, (width, height), panoramas)
 
 
 def place(
@@ -104,6 +113,7 @@ def place(
     center: Floats,
     matrix: Floats,
     frame_px: tuple[int, int],
+    panoramas: tuple[Panorama, ...] = (),
 ) -> Scene:
     """A scene with the face centre at ``center`` (mm) before a given camera."""
     # Poses are relative to the line of sight, as in the normalised camera.
@@ -128,7 +138,9 @@ def place(
         target_mm=target,
         camera_matrix=matrix,
         frame_px=frame_px,
-        lighting=sample_lighting(streams("light"), kind, on),
+        lighting=sample_lighting(
+            streams("light"), kind, on, sample_panorama(streams, domain, panoramas, kind)
+        ),
         background=str(
             _pick(
                 streams("background kind"),
@@ -140,6 +152,15 @@ def place(
         pupil_radius_mm=sample_pupil(streams("pupil"), kind, on),
         streams=streams,
     )
+
+
+def sample_panorama(
+    streams: Streams, domain: Domain, panoramas: tuple[Panorama, ...], kind: str
+) -> Panorama | None:
+    """The panorama of a picture with this kind of light; None for painted surroundings."""
+    if "world" in domain.absent:
+        return None
+    return pick_panorama(streams("panorama"), panoramas, kind)
 
 
 def _log_uniform(rng: np.random.Generator, limits: tuple[float, float]) -> float:

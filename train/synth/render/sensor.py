@@ -141,7 +141,7 @@ def sample_sensor(
     # Of a face in 40 pixels less noise leaves as much to see as of one in 200.
     signal = FACE_LIGHT * exposure
     noise = np.sqrt(per_iso * iso * signal + (3e-6 * iso + 0.0008) ** 2)
-    least = float(np.clip(2.2 * 200 / (face_px / downscale), 2.2, 6.0)) * max(1.0, together**0.5)
+    least = float(np.clip(3.5 * 200 / (face_px / downscale), 3.5, 8.0)) * max(1.0, together**0.5)
     iso *= min(1.0, float(signal / least / noise) ** 2)
     sensor = Sensor(
         exposure=exposure,
