@@ -34,7 +34,7 @@ def options(facekit_folder, tmp_path):
 @pytest.fixture
 def shared(studio, monkeypatch):
     """Writes with the session's studio."""
-    monkeypatch.setattr(write, "_studio", lambda _: studio)
+    monkeypatch.setattr(write, "_studio", lambda *_, **__: studio)
     return studio
 
 
@@ -272,7 +272,7 @@ def test_contact_sheets(studio):
     labelled = contact_sheet(studio, "crops", domains, seed=2, rows=1, columns=2)
     assert labelled.shape == (224, 448, 3)
     clean = contact_sheet(studio, "crops", domains, seed=2, rows=1, columns=2, clean=True)
-    assert (labelled != clean).any(-1).mean() > 0.01
+    assert (labelled != clean).any(-1).mean() > 0.005
     pair = contact_sheet(
         studio, "crops", domains, seed=2, rows=1, columns=2, clean=True, switched="sunglasses"
     )
