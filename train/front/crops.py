@@ -8,7 +8,7 @@ what training sees is what run time sees.  Results are cached per shard as ``.np
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -124,15 +124,21 @@ def pictured(
 
 
 def landmark_arrays(shard: Path, seed: int) -> Arrays:
+    """:func:`landmark_crops` of a shard."""
+    rng = np.random.default_rng([seed, 12, _number(shard)])
+    return landmark_crops(read_shard(shard), rng, Backgrounds())
+
+
+def landmark_crops(
+    pictures: Iterable[Sample], rng: np.random.Generator, pool: Backgrounds
+) -> Arrays:
     """Wide face crops (N, 192, 192, 3), points and visibility (N, 70), and crops of no face.
 
     Points are in units of the crop; both irises come last.
     """
-    rng = np.random.default_rng([seed, 12, _number(shard)])
-    pool = Backgrounds()
     crops, points, visible, openness, empty = [], [], [], [], []
     side = LANDMARK_STORE_PX
-    for picture in read_shard(shard):
+    for picture in pictures:
         image, factor = pictured(rng, picture, pool, lowest=0.15)
         marks = (np.array(picture.labels["landmarks_px"]) + 0.5) * factor - 0.5
         irises = (np.array(picture.labels["irises_px"]) + 0.5) * factor - 0.5
@@ -150,7 +156,7 @@ def landmark_arrays(shard: Path, seed: int) -> Arrays:
         "points": np.array(points, np.float32),
         "visible": np.array(visible, bool),
         "openness": np.array(openness, np.float32),
-        "empty": np.stack(empty),
+        "empty": np.stack(empty) if empty else np.zeros((0, side, side, 3), np.uint8),
     }
 
 
@@ -194,15 +200,30 @@ def _put_negative(
 
 
 def detector_arrays(shard: Path, seed: int, *, count: int = 400) -> Arrays:
+    """:func:`detector_frames` of a shard."""
+    rng = np.random.default_rng([seed, 13, _number(shard)])
+    pool, pictures = Backgrounds(), list(read_shard(shard))
+    return detector_frames(pictures, rng, pool, hard_negatives(rng), count=count)
+
+
+def hard_negatives(rng: np.random.Generator, count: int = 80) -> list[Light]:
+    """Things that are no faces."""
+    return [hard_negative(rng) for _ in range(count)]
+
+
+def detector_frames(
+    pictures: Sequence[Sample],
+    rng: np.random.Generator,
+    pool: Backgrounds,
+    things: Sequence[Light],
+    *,
+    count: int,
+) -> Arrays:
     """Composed frames (count, 320, 320, 3), boxes (count, 8, 4) and points (count, 8, 5, 2).
 
     Unused rows hold NaN.  Things that are no faces, and people whose face was taken apart, stand
     behind those who are to be found.
     """
-    rng = np.random.default_rng([seed, 13, _number(shard)])
-    pool = Backgrounds()
-    pictures = list(read_shard(shard))
-    things = [hard_negative(rng) for _ in range(80)]
     frames, boxes, points = [], [], []
     for _ in range(count):
         frame = backdrop(rng, pool, DETECTOR_PX, DETECTOR_PX)

@@ -61,6 +61,7 @@ class DetectorRecipe:
     def drawn(self, batch: int, generator: torch.Generator) -> Batch:
         """Frames at random."""
         pick = torch.randint(len(self.frames), (batch,), generator=generator)
+        pick = pick.to(self.frames.device, non_blocking=True)
         return {"image": self.frames[pick], "boxes": self.boxes[pick], "points": self.points[pick]}
 
     def augmented(self, batch: Batch, generator: torch.Generator) -> Batch:

@@ -75,6 +75,7 @@ class LandmarkRecipe:
         none = batch // 5
         pick = torch.randint(len(self.crops), (batch - none,), generator=generator)
         other = torch.randint(len(self.empty), (none,), generator=generator)
+        pick, other = (p.to(self.crops.device, non_blocking=True) for p in (pick, other))
         found = {"image": torch.cat([self.crops[pick], self.empty[other]])}
         for key in LABELS:
             values = getattr(self, key)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -190,7 +190,7 @@ class FrontTraining(TrainingLoop):
         super().__init__(fabric, learner, out, options=options, run=run, config=config, card=card)
         self.recipe = learner.recipe
 
-    def batches(self) -> DataLoader[Any]:
+    def batches(self) -> Iterable[Batch]:
         """Bytes and labels."""
         return DataLoader(
             _Draws(self.recipe, self.options),

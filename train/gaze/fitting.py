@@ -28,7 +28,7 @@ from train.gaze.methods.clip_gaze import CachedImages, ClipGazeOptions, ClipTeac
 from train.gaze.methods.pure_gaze import PureGazeOptions
 from train.gaze.models import GazeModel, ModelError
 from train.gaze.recipes import Recipe, changed, find_recipe
-from train.gaze.trainer import Trainer, collate
+from train.gaze.trainer import Trainer, collate, model_for
 from train.loop import devices, stopping
 from train.loop.states import CheckpointError, below
 from train.loop.training_loop import FitError, RunOptions
@@ -71,18 +71,7 @@ def train_one(
     if options.deterministic:
         torch.use_deterministic_algorithms(True, warn_only=True)
     torch.backends.cudnn.benchmark = not options.deterministic
-    model = GazeModel(
-        recipe.backbone,
-        recipe.width,
-        recipe.pretrained,
-        band=recipe.band,
-        half=recipe.half,
-        separator=recipe.separator,
-        signed=recipe.signed,
-        heat=recipe.heat,
-        told=recipe.told,
-        standardized=recipe.standardized,
-    )
+    model = model_for(recipe)
     if recipe.init:
         start_from(model, Path(recipe.init))
     method = make_method(model, recipe.method)

@@ -23,9 +23,9 @@ from train.factors import FACTORS
 from train.gaze.fitting import make_fabric
 from train.gaze.methods import make_method
 from train.gaze.methods.clip_gaze import CachedImages, ClipTeacher, PersonTexts
-from train.gaze.models import SIZE_PX, GazeModel
+from train.gaze.models import SIZE_PX
 from train.gaze.recipes import Recipe, find_recipe
-from train.gaze.trainer import Trainer
+from train.gaze.trainer import Trainer, model_for
 from train.loop.training_loop import RunOptions
 
 PEOPLE = 64
@@ -88,17 +88,7 @@ def timed(recipe: Recipe, source: Any, options: RunOptions, steps: int) -> dict[
     fabric = make_fabric(recipe, options)
     recipe = replace(recipe, steps=10_000)
     torch.backends.cudnn.benchmark = True
-    model = GazeModel(
-        recipe.backbone,
-        recipe.width,
-        band=recipe.band,
-        half=recipe.half,
-        separator=recipe.separator,
-        signed=recipe.signed,
-        heat=recipe.heat,
-        told=recipe.told,
-        standardized=recipe.standardized,
-    )
+    model = model_for(recipe)
     method = make_method(model, recipe.method)
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(

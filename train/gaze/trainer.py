@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, default_collate
 from train.data.tables import GazeDataset
 from train.gaze.methods import Method
 from train.gaze.methods.clip_gaze import ClipTeacher
+from train.gaze.models import GazeModel
 from train.gaze.recipes import Recipe
 from train.gaze.sheet_augment import augmentation_for
 from train.loop.gather import BatchSampler, gather
@@ -30,6 +31,22 @@ LANDMARK_KEYS = ("points", "openness", "rims", "seen_eyes", "seen_head", "sight_
 def total_steps(recipe: Recipe, samples: int) -> int:
     """Optimiser steps of a recipe on a data set."""
     return recipe.steps or max(math.ceil(recipe.epochs * samples / recipe.batch), 1)
+
+
+def model_for(recipe: Recipe) -> GazeModel:
+    """The network of a recipe, with random weights or timm's."""
+    return GazeModel(
+        recipe.backbone,
+        recipe.width,
+        recipe.pretrained,
+        band=recipe.band,
+        half=recipe.half,
+        separator=recipe.separator,
+        signed=recipe.signed,
+        heat=recipe.heat,
+        told=recipe.told,
+        standardized=recipe.standardized,
+    )
 
 
 def loop_options(recipe: Recipe, samples: int) -> LoopOptions:
@@ -89,7 +106,7 @@ class Trainer(TrainingLoop):
         self.recipe, self.source, self.teacher = recipe, source, teacher
         self.augment = augmentation_for(method.model.architecture, recipe.augment, seed=recipe.seed)
 
-    def batches(self) -> DataLoader[Any]:
+    def batches(self) -> Iterable[Batch]:
         """Bytes of pictures, and labels."""
         sampler = BatchSampler(
             len(self.source),
