@@ -40,6 +40,7 @@ COMMANDS: dict[str, str] = {
     "train.eval.pairs": "time two sets of networks in turns",
     "train.eval.real": "measure gaze and irises on real people, with intervals",
     "train.eval.rendered": "measure gaze and irises on rendered people, with intervals",
+    "train.runs.one_gpu": "render, train, measure and export in minutes, on one GPU",
     "train.runs.long_run": "train on idle cores, for days, in the background",
     "train.photos": "look at the SDK on photographs of real people",
     "train.ablation": "run the paper's tables at this project's scale",

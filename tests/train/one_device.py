@@ -58,21 +58,25 @@ class MetaFabric:
         nn.utils.clip_grad_norm_(module.parameters(), max_norm, error_if_nonfinite)
 
 
-def steps_on_meta(loop: Any, count: int = 2) -> dict[str, Tensor]:
-    """Some steps of a loop that was made with :class:`MetaFabric`; what it would log."""
-    loop.train_mode()
+def no_autocast() -> Any:
+    """The meta device has none: within, asking for it does nothing."""
     plain = torch.autocast
 
     def autocast(device: str, *args: Any, **kwargs: Any) -> Any:
-        """The meta device has none."""
         return contextlib.nullcontext() if device == "meta" else plain(device, *args, **kwargs)
 
+    return mock.patch.object(torch, "autocast", autocast)
+
+
+def steps_on_meta(loop: Any, count: int = 2) -> dict[str, Tensor]:
+    """Some steps of a loop that was made with :class:`MetaFabric`; what it would log."""
+    loop.train_mode()
     batches = iter(loop.batches())
     for _ in range(count):
         batch = next(batches)
         assert all(value.device.type == "cpu" for value in batch.values())
         assert batch["image"].dtype == torch.uint8  # a quarter of the floats to move
-        with OneDevice(), mock.patch.object(torch, "autocast", autocast):
+        with OneDevice(), no_autocast():
             loop.one_step(loop.to_device(batch))
         loop.step += 1
     assert loop._sums

@@ -54,7 +54,9 @@ class Stretch:
 
     def share(self) -> float:
         """0 at its beginning, 1 at its end, and more afterwards."""
-        return (self.now() - self.began) / max(self.seconds, 1e-9)
+        if self.seconds <= 0:
+            return 1.0
+        return (self.now() - self.began) / self.seconds
 
 
 def steps_at(step: int, share: float) -> int:

@@ -73,7 +73,9 @@ class GrowingFeatures:
         self._known[people] = True
 
 
-class _Images:
+class RowImages:
+    """Image features by a row's place."""
+
     def __init__(self, features: GrowingFeatures) -> None:
         self._of = features
 
@@ -82,7 +84,9 @@ class _Images:
         return self._of.table[batch["index"]].float()
 
 
-class _Texts:
+class RowTexts:
+    """Texts of the factors, by a row's person."""
+
     def __init__(self, features: GrowingFeatures) -> None:
         self._of = features
 
@@ -106,4 +110,4 @@ def growing_teacher(
     """
     features = GrowingFeatures(rows, method, clip, SHIPPED / "prompts_pco")
     name = f"{clip.name} ({clip.fingerprint}), prompts {method.prompts}"
-    return ClipTeacher(_Images(features), _Texts(features), name), features
+    return ClipTeacher(RowImages(features), RowTexts(features), name), features

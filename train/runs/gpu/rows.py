@@ -36,7 +36,7 @@ class Store:
 
     def append(self, values: Mapping[str, NDArray[Any]]) -> int:
         """Copy rows behind those that are there, as many as there is room for; how many."""
-        more = min(len(next(iter(values.values()))), self.capacity - self.count)
+        more = min(len(values[next(iter(self.tensors))]), self.capacity - self.count)
         if more:
             for name, tensor in self.tensors.items():
                 part = torch.from_numpy(np.ascontiguousarray(values[name][:more]))
