@@ -40,6 +40,7 @@ NOT_RUN = {
     "train.synth": "draws with OpenGL; run by tests/train/synth",
     "train.data": "run by tests/train/data",
     "train.front": "needs rendered cut-outs; run by tests/train/front",
+    "train.runs": "minutes to days; run by tests/train/runs",
     "train.ablation": "minutes; run by tests/train/ablation",
     "train.clip.identity": "needs ICT-FaceKit; run by tests/train/clip",
     "train.eval.bundled": "needs the rendered frozen set; run by tests/train/eval",

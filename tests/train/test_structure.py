@@ -48,8 +48,8 @@ ARROWS: dict[str, tuple[str, ...]] = {
         *("train.synth.outputs", *_GROUND),
     ),
     "train.runs": (
-        *("train.data", "train.loop", "train.front", "train.gaze", "train.eval"),
-        *("train.synth.outputs", *_GROUND),
+        *("train.data", "train.loop", "train.front", "train.gaze", "train.clip", "train.eval"),
+        *("train.synth.figure", "train.synth.outputs", *_GROUND),
     ),
     "train": _GROUND,
     "export": (

@@ -93,7 +93,8 @@ class EyeSignsLoss(nn.Module):
 
 def inside_patch(points: Tensor) -> Tensor:
     """(B, 2, POINTS) which points (B, 2, POINTS, 2) are known and in the patch, or nearly."""
-    limit = torch.tensor([EYE_PX[1] - 1.0, EYE_PX[0] - 1.0], device=points.device) + MARGIN_PX
+    limit = torch.tensor([EYE_PX[1] - 1.0, EYE_PX[0] - 1.0]) + MARGIN_PX
+    limit = limit.to(points.device, non_blocking=True)
     assert points.shape[-2] == POINTS
     return ((points > -MARGIN_PX) & (points < limit)).all(-1)  # of NaN: no
 

@@ -115,7 +115,7 @@ class SheetAugmentation:
             found["eye_points"] = sheets.in_patches(points, places)
         if "classes" in batch:
             classes = sheets.cut_classes(batch["classes"], places, CLASS_ROWS).long()
-            known = straight.to(classes.device)[:, None, None, None]
+            known = straight.to(classes.device, non_blocking=True)[:, None, None, None]
             known = known & (batch["classes"] > 0).any(-1).any(-1)[:, None, None, None]
             found["eye_classes"] = torch.where(known, classes, -1)
         return found

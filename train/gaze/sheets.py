@@ -46,6 +46,15 @@ _CORNERS = torch.tensor([[_INDEX[36], _INDEX[39]], [_INDEX[42], _INDEX[45]]])
 _LEFT_RIM = torch.tensor([(4 - k) % RIMS for k in range(RIMS)])
 """Rim points lie at angles of 0, 45, ... degrees; in a mirror an angle a becomes 180 - a."""
 SIDES = torch.tensor([1.0, -1.0])
+_MIDDLE = torch.tensor([(EYE_PX[1] - 1) / 2, (EYE_PX[0] - 1) / 2])
+_CAMERA = torch.tensor([[FOCAL_PX, 0, CENTER_PX], [0, FOCAL_PX, CENTER_PX], [0, 0, 1]])
+_CAMERA_INVERSE = torch.linalg.inv(_CAMERA)
+"""Of the normalised crop; inverted here, as a GPU would be waited for."""
+
+
+def _there(value: Tensor, device: torch.device) -> Tensor:
+    """A small constant on a device, without waiting for what it does."""
+    return value.to(device, non_blocking=True)
 
 
 def eye_places(batch: Mapping[str, Tensor]) -> Tensor:
@@ -59,7 +68,7 @@ def eye_places(batch: Mapping[str, Tensor]) -> Tensor:
     head = batch.get("head", torch.full((count, 2), torch.nan, device=device))
     places = canonical_places(torch.where(head.isfinite(), head, 0.0))
     if "points" in batch:
-        corners = batch["points"][:, _CORNERS.to(device)].mean(2)
+        corners = batch["points"][:, _there(_CORNERS, device)].mean(2)
         places = torch.where(corners.isfinite().all(-1, keepdim=True), corners, places)
     if "seen_eyes" in batch:
         seen = batch["seen_eyes"]
@@ -82,7 +91,7 @@ def canonical_places(head: Tensor) -> Tensor:
     y_axis = torch.stack([sy * sp, cp, cy * sp], -1)
     z_axis = torch.stack([sy * cp, -sp, cy * cp], -1)
     turned = torch.stack([x_axis, y_axis, z_axis], -1)
-    eyes = torch.tensor(EYES_MM, device=head.device, dtype=head.dtype) @ turned.mT
+    eyes = _there(torch.tensor(EYES_MM, dtype=head.dtype), head.device) @ turned.mT
     depth = eyes[..., 2:] + DISTANCE_MM
     return eyes[..., :2] / depth * FOCAL_PX + CENTER_PX
 
@@ -103,7 +112,7 @@ def cut(
     height, width = EYE_PX
     y, x = _grid(height, width, device)
     y, x = y - (height - 1) / 2, x - (width - 1) / 2
-    sides = SIDES.to(device)[:, None, None]
+    sides = _there(SIDES, device)[:, None, None]
     places = torch.stack([x * sides, y.expand(2, -1, -1)], -1) + eyes[:, :, None, None]
     patches = _sampled(image, places, old, shrink=1)
     height, width = FACE_PX
@@ -126,7 +135,7 @@ def cut_classes(classes: Tensor, eyes: Tensor, rows: tuple[int, int]) -> Tensor:
     device = classes.device
     y, x = _grid(height, width, device)
     y, x = y - (height - 1) / 2, x - (width - 1) / 2
-    sides = SIDES.to(device)[:, None, None]
+    sides = _there(SIDES, device)[:, None, None]
     places = torch.stack([x * sides, y.expand(2, -1, -1)], -1) + eyes[:, :, None, None]
     column, row = places.round().long().unbind(-1)
     row = row - rows[0]
@@ -142,10 +151,8 @@ def _old_from_new(new_from_old: Tensor, zoom: Tensor | None) -> Tensor:
     if zoom is None:
         zoom = torch.ones(len(new_from_old), device=new_from_old.device)
     scale = torch.stack([zoom, zoom, torch.ones_like(zoom)], -1)
-    matrix = torch.tensor(
-        [[FOCAL_PX, 0, CENTER_PX], [0, FOCAL_PX, CENTER_PX], [0, 0, 1]], device=zoom.device
-    )
-    old_from_new: Tensor = matrix @ (new_from_old.mT / scale[:, None]) @ torch.linalg.inv(matrix)
+    camera, inverse = _there(_CAMERA, zoom.device), _there(_CAMERA_INVERSE, zoom.device)
+    old_from_new: Tensor = camera @ (new_from_old.mT / scale[:, None]) @ inverse
     return old_from_new
 
 
@@ -178,26 +185,28 @@ def points_of_sides(points: Tensor, rims: Tensor | None = None) -> Tensor:
     device = points.device
     if rims is None:
         rims = torch.full((len(points), 2, RIMS, 2), torch.nan, device=device)
-    right = torch.cat([points[:, _RIGHT.to(device)], rims[:, 0]], 1)
-    left = torch.cat([points[:, _LEFT.to(device)], rims[:, 1][:, _LEFT_RIM.to(device)]], 1)
+    right = torch.cat([points[:, _there(_RIGHT, device)], rims[:, 0]], 1)
+    left = torch.cat(
+        [points[:, _there(_LEFT, device)], rims[:, 1][:, _there(_LEFT_RIM, device)]], 1
+    )
     return torch.stack([right, left], 1)
 
 
 def in_patches(points: Tensor, eyes: Tensor) -> Tensor:
     """Points (B, 2, K, 2) of the crop, by side, in the pixels of patches around ``eyes``."""
-    middle = torch.tensor([(EYE_PX[1] - 1) / 2, (EYE_PX[0] - 1) / 2], device=points.device)
+    middle = _there(_MIDDLE, points.device)
     return (points - eyes[:, :, None]) * _mirror_x(points.device) + middle
 
 
 def from_patches(points: Tensor, eyes: Tensor) -> Tensor:
     """The inverse of :func:`in_patches`."""
-    middle = torch.tensor([(EYE_PX[1] - 1) / 2, (EYE_PX[0] - 1) / 2], device=points.device)
+    middle = _there(_MIDDLE, points.device)
     return (points - middle) * _mirror_x(points.device) + eyes[:, :, None]
 
 
 def _mirror_x(device: torch.device) -> Tensor:
     """(2, 1, 2): the left side's x axis is mirrored."""
-    return torch.tensor([[[1.0, 1.0]], [[-1.0, 1.0]]], device=device)
+    return _there(torch.tensor([[[1.0, 1.0]], [[-1.0, 1.0]]]), device)
 
 
 def swapped(sheet: Tensor) -> Tensor:

@@ -175,8 +175,7 @@ def test_rows_grow_as_they_are_made_and_batches_are_of_those(tmp_path):
 def test_every_method_trains_on_the_device_alone(name, tmp_path):
     """What a GPU would refuse or be waited for; nothing of a batch begins on the CPU."""
     plan = read_plan()
-    settings = {"width": "16"} | ({"batch": "6"} if name == "cdg" else {})
-    recipe = recipe_for(plan, name, replace(SMOKE, batch=5), settings)
+    recipe = recipe_for(plan, name, replace(SMOKE, batch=5), {"width": "16"})
     method = make_method(model_for(recipe), recipe.method)
     method.add_landmarks(recipe.landmarks, recipe.segmentation)
     pool = noise_pool(tmp_path)
@@ -205,6 +204,34 @@ def test_every_method_trains_on_the_device_alone(name, tmp_path):
         trainer.step += 1
     assert {"loss", "error_deg", "iris_px", "segmentation"} <= trainer._sums.keys()
     assert all(value.device.type == "meta" for value in trainer._sums.values())
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", ["erm", "pure_gaze"])
+def test_steps_on_a_gpu(name, tmp_path):
+    recipe = recipe_for(read_plan(), name, replace(SMOKE, batch=32), {"width": "64"})
+    method = make_method(model_for(recipe), recipe.method)
+    method.add_landmarks(recipe.landmarks, recipe.segmentation)
+    run = replace(QUIET, accelerator="cuda")
+    fabric = make_fabric(run)
+    rows = PoolRows(noise_pool(tmp_path), 30, fabric.device)
+    rows.grow()
+    trainer = TimedTrainer(
+        fabric,
+        recipe,
+        method,
+        rows,
+        tmp_path,
+        stretch=Stretch(3.0),
+        beside=lambda _: None,
+        options=run,
+        config={},
+        card={**method.model.card(), "recipe": recipe.to_dict()},
+    )
+    metrics = trainer.run()
+    assert metrics["finished"] == 1
+    assert np.isfinite(metrics["loss"])
+    assert all(torch.isfinite(v).all() for v in read_weights(tmp_path)[0].values())
 
 
 def meta_teacher(width: int) -> ClipTeacher:
