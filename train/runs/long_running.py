@@ -40,6 +40,7 @@ from train.synth.outputs.studio import VERSION
 
 DIARY = "long_run.jsonl"
 LOCK = "lock"
+OUTPUT = "output.txt"
 _ENDS_S = 90.0
 """How long a start and a stop wait for the worker: for its libraries, and for its state."""
 _LIBRARIES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -240,7 +241,7 @@ def start(args: argparse.Namespace) -> int:
             "(docs/training.md)"
         )
     more = ["--plan", str(args.plan)] if args.plan else []
-    with (places.folder / "output.txt").open("ab") as output:
+    with (places.folder / OUTPUT).open("ab") as output:
         process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "train.runs.long_run", "work"),
@@ -283,6 +284,12 @@ def status(args: argparse.Namespace) -> int:
     plan, _, places = _plan(args)
     worker = worker_of(places.folder)
     print(f"{'at work' if worker else 'not running'} in {places.folder}")
+    last = _last_line(places.folder / DIARY)
+    if last is not None:
+        about = ", ".join(f"{k} {v}" for k, v in last.items() if k not in ("time", "event"))
+        print(f"{last['time']}: {last['event']} ({about})")
+        if last["event"] == "failed":
+            print(f"{places.folder / OUTPUT} says why")
     print(f"{used_bytes(places.folder) / 1e9:.1f} of {args.most_gb:g} GB")
     for name, folder in (("rows", places.pool), ("held-out rows", places.held_out)):
         print(f"{whole_rows(folder)} {name}")

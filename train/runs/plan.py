@@ -8,6 +8,7 @@ from typing import Any
 
 from train.gaze.recipes import Recipe, changed, find_recipe
 from train.json_files import read_json
+from train.synth.outputs.plan import resolve_domains
 
 EYES = Path(__file__).with_name("eyes.json")
 
@@ -87,6 +88,10 @@ def read_plan(path: Path = EYES) -> Plan:
         plan = Plan(generations=generations, comparison=comparison, **there)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise PlanError(f"{path} is no plan ({error}); compare it with {EYES.name}") from None
+    try:
+        resolve_domains(plan.domains)
+    except ValueError as error:
+        raise PlanError(f"{path}: {error}") from None
     rows = [g.rows for g in generations]
     if not rows or rows != sorted(rows) or rows[0] < 1:
         raise PlanError(f"{path}: generations have {rows} rows; expected one or more, growing")

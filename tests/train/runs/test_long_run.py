@@ -81,6 +81,7 @@ def test_the_plan_that_ships_can_be_read_and_fits_its_bound(tmp_path):
         ({"generations": [{"rows": 4, "image_steps": 1}, {"rows": 2, "image_steps": 1}]}, "grow"),
         ({"held_out_seed": 5}, "both 5"),
         ({"colour": "red"}, "is no plan"),
+        ({"domains": "all,lab"}, "no domain 'all'"),
         ({"comparison": PLAN["comparison"] | {"after": 2}}, "the comparison is after generation 2"),
     ],
 )
@@ -172,7 +173,7 @@ def test_pools_of_other_renderers_go(tmp_path):
     }
 
 
-def test_a_failed_stage_ends_the_run_and_is_noted(plan_path, monkeypatch, tmp_path):
+def test_a_failed_stage_ends_the_run_and_is_noted(plan_path, monkeypatch, capsys, tmp_path):
     failing = stages.Stage("render", 0, ["-c", "raise SystemExit(3)"], "nothing", tmp_path)
     monkeypatch.setattr(long_running, "next_stage", lambda plan, places: failing)
     monkeypatch.setattr(long_running, "_be_modest", lambda: None)
@@ -181,6 +182,10 @@ def test_a_failed_stage_ends_the_run_and_is_noted(plan_path, monkeypatch, tmp_pa
     lines = [json.loads(line) for line in (folder / DIARY).read_text().splitlines()]
     assert [line["event"] for line in lines] == ["begin", "render", "failed"]
     assert lines[-1]["code"] == 3
+    assert main(["status", "--folder", str(folder), "--plan", str(plan_path)]) == 0
+    told = capsys.readouterr().out
+    assert "failed (code 3, stage render)" in told
+    assert "output.txt says why" in told
 
 
 def test_it_does_not_start_without_a_face_model(plan_path, monkeypatch, capsys, tmp_path):
