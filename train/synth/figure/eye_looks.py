@@ -20,9 +20,9 @@ IRIS_SRGB = {
     "dark brown": ((48, 33, 25), (72, 48, 34)),
     "brown": ((74, 52, 36), (104, 76, 52)),
     "hazel": ((92, 78, 54), (112, 104, 78)),
-    "green": ((90, 98, 76), (120, 124, 100)),
-    "blue": ((90, 107, 121), (122, 137, 148)),
-    "grey": ((98, 105, 109), (128, 134, 136)),
+    "green": ((84, 92, 70), (114, 118, 94)),
+    "blue": ((84, 100, 114), (115, 130, 141)),
+    "grey": ((92, 99, 103), (121, 127, 129)),
 }
 """Two colours that the fibres mix, as far apart as the fibres of one iris are."""
 LIGHT_IRISES = ("green", "blue", "grey")
@@ -104,7 +104,7 @@ def eye_look(streams: MakeRng, on: Mapping[str, bool], hair: Floats) -> EyeLook:
     dark = np.minimum(0.22 * hair, 0.05) * (0.25 if made_up else 1.0)
     return EyeLook(
         limbus_mm=0.45 + 0.6 * u[0],
-        ring=0.35 + 0.6 * u[1],
+        ring=0.3 + 0.55 * u[1],
         ring_mm=0.5 + 1.0 * u[2],
         collarette=float(rng.normal(0.05, 0.22)),
         fibres=0.2 + 0.8 * u[3],

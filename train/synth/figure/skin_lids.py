@@ -1,22 +1,27 @@
 """Lids on a painted skin: creases above the eye, bags and fine lines below, edges and lash roots.
 
-Paints as :mod:`~train.synth.figure.skin_marks` does, into an encoded texture around both eyes.
+Both eyes of a person are painted alike, so one is painted and mirrored: what multiplies an encoded
+texture (see :mod:`~train.synth.figure.skin_marks`) around the person's left eye.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-from train.synth.figure.skin_atlas import Floats, SkinAtlas
-from train.synth.figure.skin_marks import EYE_BOX, eye_layer, tint
+from train.synth.figure.skin_atlas import MIDDLE, Floats, SkinAtlas, mirrored, stroke
+from train.synth.figure.skin_marks import EYE_BOX
 
 MakeRng = Callable[[str], np.random.Generator]
 
 CREASES = {"single": 0.56, "hooded": 0.20, "double": 0.12, "none": 0.12}
 """How the fold of the upper lid looks, with its share of people."""
-_AT = EYE_BOX[:2]
+_X, _TOP, _WIDE, _HIGH = EYE_BOX
+_HALF = _WIDE // 2
+_CORNER = np.array([MIDDLE + 0.5, _TOP], np.float32)
 
 
 def lid_edges(atlas: SkinAtlas) -> Floats:
@@ -25,8 +30,8 @@ def lid_edges(atlas: SkinAtlas) -> Floats:
     They turn through all directions within a millimetre, so that some of each faces any lamp; if
     they were as glossy as cheeks, every eye would have a bright seam.
     """
-    lines = [(atlas.eye_top, 255.0, 8), (atlas.eye_bottom, 255.0, 8)]
-    return np.asarray(np.minimum(1.2 * eye_layer(lines, 2.0), 1), np.float32)
+    edges = _layer([(atlas.eye_top, 255.0, 8), (atlas.eye_bottom, 255.0, 8)], 2.0)
+    return _both(np.minimum(1.2 * edges, 1))
 
 
 def paint_lids(streams: MakeRng, atlas: SkinAtlas, image: Floats, *, tired: bool) -> Floats:
@@ -34,13 +39,33 @@ def paint_lids(streams: MakeRng, atlas: SkinAtlas, image: Floats, *, tired: bool
 
     Returns the depth of folds (h, w) over :data:`EYE_BOX`, 0 to 1, for the relief.
     """
-    fold = _crease(streams("lid crease"), atlas, image)
-    bags = _bags(streams("eye bags"), atlas, image, tired=tired)
-    _edges(streams("lids"), atlas, image)
-    return np.asarray(np.minimum(fold + 0.6 * bags, 1.0), np.float32)
+    factor = np.ones((_HIGH, _HALF, 3), np.float32)
+    fold = _crease(streams("lid crease"), atlas, factor)
+    bags = _bags(streams("eye bags"), atlas, factor, tired=tired)
+    _edges(streams("lids"), atlas, factor)
+    image[_TOP : _TOP + _HIGH, _X : _X + _WIDE] *= _both(factor)
+    return _both(np.minimum(fold + 0.6 * bags, 1.0))
 
 
-def _crease(rng: np.random.Generator, atlas: SkinAtlas, image: Floats) -> Floats:
+def _both(half: Floats) -> Floats:
+    """A half mirrored to the person's right eye as well."""
+    return np.asarray(np.concatenate([half[:, ::-1], half], 1), np.float32)
+
+
+def _layer(lines: Sequence[tuple[Floats, float, int]], blur: float) -> Floats:
+    """Lines given as (points (ax, y), value, thickness) over the half box, 0 to 1."""
+    layer = np.zeros((_HIGH, _HALF), np.uint8)
+    for points, value, thickness in lines:
+        stroke(layer, mirrored(points, 1) - _CORNER, value, thickness)
+    return cv2.GaussianBlur(layer, (0, 0), blur).astype(np.float32) * np.float32(1 / 255)
+
+
+def _tint(factor: Floats, mask: Floats, color: tuple[float, float, float]) -> None:
+    """Multiply by a colour where the mask is 1."""
+    factor *= 1 + mask[..., None] * (np.array(color, np.float32) - 1)
+
+
+def _crease(rng: np.random.Generator, atlas: SkinAtlas, factor: Floats) -> Floats:
     kind = str(rng.choice(list(CREASES), p=list(CREASES.values())))
     u = rng.random(8)
     height, strength = 7.0 + 9.0 * u[0], 0.5 + 0.5 * u[1]
@@ -50,19 +75,17 @@ def _crease(rng: np.random.Generator, atlas: SkinAtlas, image: Floats) -> Floats
         strength = 0.12 * u[1]
     ends = (0.15 + 0.6 * u[2], 0.65 + 0.45 * u[3])
     line = _above(atlas, height, ends, reach=6 + 12 * u[4])
-    deep = eye_layer([(line[2:], 235, 2)], 1.0) * np.float32(strength)
+    deep = _layer([(line[2:], 235, 2)], 1.0) * np.float32(strength)
     # Skin hangs over the fold: shade below the edge, wide where lids are hooded.
-    shade = eye_layer(
-        [(line + np.array([0, 2], np.float32), 190, 7 if kind == "hooded" else 4)], 3.0
-    )
-    lit = eye_layer([(_above(atlas, 0.5 * height, ends, reach=2)[4:-4], 150, 3)], 1.8)
+    shade = _layer([(line + np.array([0, 2], np.float32), 190, 7 if kind == "hooded" else 4)], 3.0)
+    lit = _layer([(_above(atlas, 0.5 * height, ends, reach=2)[4:-4], 150, 3)], 1.8)
     fold = deep
     if kind == "double":
         second = _above(atlas, height + 4 + 4 * u[5], (ends[0], ends[1]), reach=8 + 10 * u[4])
-        fold = deep + eye_layer([(second[6:], 190, 2)], 1.0) * np.float32(0.3 + 0.5 * u[6])
-    tint(image, shade * np.float32(0.25 + 0.75 * strength), (0.86, 0.80, 0.79), *_AT)
-    tint(image, np.minimum(1.6 * fold, 1), (0.56, 0.46, 0.44), *_AT)
-    tint(image, lit * np.float32(0.4 + u[7]), (1.05, 1.04, 1.04), *_AT)
+        fold = deep + _layer([(second[6:], 190, 2)], 1.0) * np.float32(0.3 + 0.5 * u[6])
+    _tint(factor, shade * np.float32(0.25 + 0.75 * strength), (0.86, 0.80, 0.79))
+    _tint(factor, np.minimum(1.6 * fold, 1), (0.56, 0.46, 0.44))
+    _tint(factor, lit * np.float32(0.4 + u[7]), (1.05, 1.04, 1.04))
     return np.asarray(np.minimum(fold, 1), np.float32)
 
 
@@ -74,48 +97,42 @@ def _above(atlas: SkinAtlas, height: float, ends: tuple[float, float], *, reach:
     return np.asarray(atlas.eye_top + np.stack([0 * arc, height * arc], 1) + outward, np.float32)
 
 
-def _bags(rng: np.random.Generator, atlas: SkinAtlas, image: Floats, *, tired: bool) -> Floats:
+def _bags(rng: np.random.Generator, atlas: SkinAtlas, factor: Floats, *, tired: bool) -> Floats:
     """The roll of skin below the lower lid and the line under it; fine lines across."""
     u = rng.random(6)
     depth = 0.10 + 0.35 * u[0] ** 2 + (0.35 if tired else 0.0)
     low = 9.0 + 8.0 * u[1]
-    t = np.linspace(0, 1, 40)
-    sag = np.interp(t, [0, 0.2, 0.55, 1], [0.55, 0.95, 1.0, 0.45])
-    below = atlas.eye_bottom - np.stack([0 * sag, low * sag], 1)
-    line = eye_layer([(np.asarray(below, np.float32)[: 22 + int(14 * u[2])], 230, 2)], 1.6)
-    roll = eye_layer(
-        [
-            (
-                np.asarray(atlas.eye_bottom - np.stack([0 * sag, 0.5 * low * sag], 1), np.float32),
-                140,
-                5,
-            )
-        ],
-        2.5,
-    )
+    line = _layer([(_below(atlas, low)[: 22 + int(14 * u[2])], 230, 2)], 1.6)
+    roll = _layer([(_below(atlas, 0.5 * low), 140, 5)], 2.5)
     fine = []
     for k in range(3):
-        drop, first = (0.35 + 0.3 * k) * low, int(rng.integers(0, 14))
-        place = atlas.eye_bottom - np.stack([0 * sag, drop * sag + rng.normal(0, 0.6, 40)], 1)
-        fine.append((np.asarray(place, np.float32)[first : first + 22], 150.0 + 60 * u[3], 1))
-    lines = eye_layer(fine, 0.8) * np.float32(0.15 + 0.5 * u[4])
-    tint(image, np.minimum(1.6 * line, 1) * np.float32(depth), (0.66, 0.55, 0.55), *_AT)
-    tint(image, lines, (0.78, 0.70, 0.69), *_AT)
-    tint(image, roll * np.float32(depth + 0.3 * u[5]), (1.08, 1.06, 1.05), *_AT)
+        first, rough = int(rng.integers(0, 14)), rng.normal(0, 0.6, 40)
+        place = _below(atlas, (0.35 + 0.3 * k) * low, rough)
+        fine.append((place[first : first + 22], 150.0 + 60 * u[3], 1))
+    lines = _layer(fine, 0.8) * np.float32(0.15 + 0.5 * u[4])
+    _tint(factor, np.minimum(1.6 * line, 1) * np.float32(depth), (0.66, 0.55, 0.55))
+    _tint(factor, lines, (0.78, 0.70, 0.69))
+    _tint(factor, roll * np.float32(depth + 0.3 * u[5]), (1.08, 1.06, 1.05))
     return np.asarray(np.minimum(depth * line + 0.5 * lines, 1), np.float32)
 
 
-def _edges(rng: np.random.Generator, atlas: SkinAtlas, image: Floats) -> None:
+def _below(atlas: SkinAtlas, drop: float, rough: NDArray[np.floating] | float = 0.0) -> Floats:
+    """(40, 2) a line under the lower lid's edge, lowest in the middle."""
+    sag = np.interp(np.linspace(0, 1, 40), [0, 0.2, 0.55, 1], [0.55, 0.95, 1.0, 0.45])
+    return np.asarray(atlas.eye_bottom - np.stack([0 * sag, drop * sag + rough], 1), np.float32)
+
+
+def _edges(rng: np.random.Generator, atlas: SkinAtlas, factor: Floats) -> None:
     """Moist pink edges, and the dark roots of the lashes."""
     lash = rng.uniform(0.35, 0.8)
     lower = rng.uniform(0.08, 0.3)
     pink = rng.uniform(0.5, 1.0)
     wet = [(atlas.eye_bottom[4:] + np.array([0, 2], np.float32), 255.0, 3)]
-    tint(image, eye_layer(wet, 0.9) * np.float32(pink), (0.86, 0.64, 0.61), *_AT)
+    _tint(factor, _layer(wet, 0.9) * np.float32(pink), (0.86, 0.64, 0.61))
     red = [(atlas.eye_bottom[:9], 200.0, 4), (atlas.eye_top[:6], 160.0, 3)]  # the inner corner
-    tint(image, eye_layer(red, 2.0) * np.float32(pink), (0.98, 0.76, 0.74), *_AT)
+    _tint(factor, _layer(red, 2.0) * np.float32(pink), (0.98, 0.76, 0.74))
     roots = [
         (atlas.eye_top[2:], 255.0 * lash, 2),
         (atlas.eye_bottom[12:] - np.array([0, 1], np.float32), 255.0 * lower, 1),
     ]
-    tint(image, np.minimum(1.3 * eye_layer(roots, 0.8), 1), (0.24, 0.19, 0.18), *_AT)
+    _tint(factor, np.minimum(1.3 * _layer(roots, 0.8), 1), (0.24, 0.19, 0.18))

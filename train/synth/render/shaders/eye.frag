@@ -112,7 +112,7 @@ void main() {
     // Brow and lashes stand in the mirrored picture above, the cheek below.
     float up = dot(mirrored, head_up);
     float free = smoothstep(0.96, 0.75, up) * smoothstep(-0.95, -0.7, up) * smoothstep(-0.2, 0.7, below);
-    vec3 room = environment(mirrored) * mix(0.2, 0.7, occlusion);
+    vec3 room = environment(mirrored) * mix(0.2, 0.6, occlusion);
     vec3 before = v_position + 8.0 * eye_axis;
     vec3 open = vec3(open_to(shadow_map_0, shadow_from_camera[0], before), open_to(shadow_map_1, shadow_from_camera[1], before), 1.0);
     for (int i = 0; i < 3; ++i) {
