@@ -9,7 +9,9 @@ from pathlib import Path
 import onnx
 import pytest
 
+from clipgaze_sdk import ModelCard
 from clipgaze_sdk.cli import doctor, main
+from clipgaze_sdk.models.files import BUNDLED_FOLDER
 from tests.fake_networks import write_card
 from tests.tensorrt.graphs import gaze_graph
 from tests.tensorrt_double import World, install
@@ -28,7 +30,8 @@ def test_compares_graphs_and_engines(
     assert gaze["rounds"] == 2
     models = {m["name"]: m for m in gaze["models"]}
     assert gaze["models"][0]["name"] == "gaze.onnx"
-    assert gaze["models"][0]["shape"] == [1, 3, 96, 224]
+    size = ModelCard.load(BUNDLED_FOLDER / "gaze.json").inputs[0].shape[1:]
+    assert gaze["models"][0]["shape"] == [1, *size]
     assert gaze["models"][0]["ratio"] == 1.0
     assert models["gaze.fp16.engine"]["backend"] == "tensorrt"
     assert models["gaze.fp16.engine"]["precision"] == "fp16"

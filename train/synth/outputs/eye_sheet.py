@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clipgaze_sdk import GazeEstimator
-from train.synth.outputs.normalization import NORMALIZATION, eye_middles, moved_points, sampled
+from clipgaze_sdk.faces.eye_sheet import eye_middles
+from train.synth.outputs.normalization import NORMALIZATION, moved_points, sampled
 from train.synth.outputs.plan import domain_of
 from train.synth.outputs.preview import save_sheet
 from train.synth.outputs.records import Floats

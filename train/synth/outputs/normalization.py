@@ -71,8 +71,3 @@ def moved_points(points: Floats, homography: Floats) -> Floats:
     """(N, 2) pixels through a homography (3, 3)."""
     out = np.column_stack([points, np.ones(len(points))]) @ homography.T
     return np.asarray(out[:, :2] / out[:, 2:])
-
-
-def eye_middles(landmarks: Floats) -> Floats:
-    """(2, 2) middle of each eye's two corners of (68, 2) landmarks, the person's right first."""
-    return np.stack([landmarks[[36, 39]].mean(0), landmarks[[42, 45]].mean(0)])

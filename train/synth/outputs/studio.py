@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clipgaze_sdk import Camera
+from clipgaze_sdk.faces.eye_sheet import eye_middles
 from clipgaze_sdk.geometry import (
     HeadPose,
     angles_from_vector,
@@ -48,7 +49,6 @@ from train.synth.outputs.light import (
 from train.synth.outputs.normalization import (
     NORMALIZATION,
     cut_classes,
-    eye_middles,
     moved_points,
     sampled,
     sight_rotation,
