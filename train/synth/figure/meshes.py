@@ -39,18 +39,18 @@ def sphere_cap(
 
 def grid_triangles(rows: int, columns: int, *, closed: bool) -> Ints:
     """Triangles of a row-major grid of vertices; ``closed`` joins the last column to the first."""
-    faces = []
-    for r in range(rows - 1):
-        for c in range(columns if closed else columns - 1):
-            d = (c + 1) % columns
-            a, b, e, f = (
-                r * columns + c,
-                r * columns + d,
-                (r + 1) * columns + c,
-                (r + 1) * columns + d,
-            )
-            faces += [[a, b, e], [b, f, e]]
-    return np.array(faces, dtype=np.int32)
+    row = np.arange(rows - 1)[:, None] * columns
+    column = np.arange(columns if closed else columns - 1)
+    a, b = row + column, row + (column + 1) % columns
+    faces = np.stack([a, b, a + columns, b, b + columns, a + columns], -1)
+    return np.asarray(faces.reshape(-1, 3), np.int32)
+
+
+def cross(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Cross products (..., 3) of vectors (..., 3): numpy's own takes four times as long."""
+    ax, ay, az = a[..., 0], a[..., 1], a[..., 2]
+    bx, by, bz = b[..., 0], b[..., 1], b[..., 2]
+    return np.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], -1)
 
 
 def merge(meshes: list[Mesh]) -> Mesh:

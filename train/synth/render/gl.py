@@ -68,7 +68,10 @@ class Context:
             (SHADERS / name).read_text().replace("#include common", common)
             for name in (vertex, fragment)
         ]
-        return self.gl.program(*sources)
+        program = self.gl.program(*sources)
+        # Asked for a hundred times a picture: moderngl looks for a name by trying them all.
+        program.extra = {name: program[name] for name in program}
+        return program
 
     def target(self, width: int, height: int) -> Target:
         """A target of at least this size (kept for the next picture of its class)."""
@@ -111,11 +114,11 @@ class Context:
         for buffer, form, *names in layout:
             parts = form.split()
             kept = [
-                f if n in program else f"{4 * int(f[0])}x"
+                f if n in program.extra else f"{4 * int(f[0])}x"
                 for f, n in zip(parts, names, strict=True)
             ]
-            if any(n in program for n in names):
-                used.append((buffer, " ".join(kept), *[n for n in names if n in program]))
+            if any(n in program.extra for n in names):
+                used.append((buffer, " ".join(kept), *[n for n in names if n in program.extra]))
         return self.gl.vertex_array(program, used, index)
 
     def texture(self, pixels: NDArray[Any], *, repeat: bool = False, mipmaps: bool = False) -> Any:
@@ -141,15 +144,16 @@ def set_uniform(program: Any, name: str, value: Any) -> None:
 
     Matrices (…, 4, 4) are given in the usual order, rows first.
     """
-    if name not in program:
+    member = program.extra.get(name)
+    if member is None:
         return
     if isinstance(value, np.ndarray):
         if value.shape[-2:] == (4, 4):
             value = np.swapaxes(value, -1, -2)
-        kept = program[name].array_length * program[name].dimension  # unused array ends are dropped
-        program[name].write(np.ascontiguousarray(value, dtype="f4").reshape(-1)[:kept].tobytes())
+        kept = member.array_length * member.dimension  # unused array ends are dropped
+        member.write(np.ascontiguousarray(value, dtype="f4").reshape(-1)[:kept].tobytes())
     else:
-        program[name].value = value
+        member.value = value
 
 
 def noise_texture(side: int = 256) -> NDArray[np.uint8]:

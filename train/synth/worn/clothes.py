@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 
 import numpy as np
 from scipy.interpolate import CubicSpline
@@ -40,6 +41,8 @@ _BODY = np.array(  # rings down the body: front, oblique, side, oblique behind, 
     ],
     float,
 )
+_STEPS = 12
+"""Rows between two rings of a body."""
 _NECKS = {  # how low a neckline is: in front, beside and behind, and its corner (1 a straight V)
     "crew": (152, 122, 120, 2.0),
     "scoop": (184, 128, 126, 2.0),
@@ -47,6 +50,21 @@ _NECKS = {  # how low a neckline is: in front, beside and behind, and its corner
     "tight": (130, 112, 112, 2.0),
     "open": (318, 121, 119, 1.0),
 }
+
+
+@cache
+def _around() -> Numbers:
+    """(COLUMNS, 8) weights of a ring's knots: a closed cubic spline, which is linear in them."""
+    turn = np.concatenate([-_TURN[:0:-1], _TURN])
+    knots = np.eye(len(turn) - 1)
+    return np.asarray(CubicSpline(turn, [*knots, knots[0]], bc_type="periodic")(AROUND))
+
+
+@cache
+def _down() -> Numbers:
+    """(steps + 1, rings) weights of the rings of a body: a cubic spline down it."""
+    rows = np.linspace(0, len(_BODY) - 1, _STEPS * (len(_BODY) - 1) + 1)
+    return np.asarray(CubicSpline(np.arange(len(_BODY)), np.eye(len(_BODY)))(rows))
 
 
 class Bust:
@@ -61,11 +79,11 @@ class Bust:
 
     def ring(self, knots: Numbers) -> Numbers:
         """Points (..., COLUMNS, 3) around, from knots (..., 5, 3) of the left half."""
-        mirrored = np.concatenate([knots[..., :0:-1, :] * (-1, 1, 1), knots], -2)
-        turn = np.concatenate([-_TURN[:0:-1], _TURN])
-        mirrored[..., 0, :] = mirrored[..., -1, :]
-        spline = CubicSpline(turn, mirrored, axis=-2, bc_type="periodic")
-        return np.asarray(spline(AROUND) + self.shift)
+        other = knots[..., -2:0:-1, :] * (-1, 1, 1)
+        return np.asarray(
+            _around() @ np.concatenate([knots[..., -1:, :], other, knots[..., :-1, :]], -2)
+            + self.shift
+        )
 
     def cleared(
         self, points: Numbers, least: Numbers | float, most: Numbers | float = np.inf
@@ -146,8 +164,8 @@ def _body(
     """A garment's surface (rows, COLUMNS, 3) from its neckline to the chest."""
     front, side, back, corner = _NECKS[cut]
     rings = bust.ring(_BODY * np.array([broad, 1.0, 1.0]))
-    steps = 12 * (len(_BODY) - 1)
-    fine = CubicSpline(np.arange(len(_BODY)), rings)(np.linspace(0, len(_BODY) - 1, steps + 1))
+    steps = _STEPS * (len(_BODY) - 1)
+    fine = np.tensordot(_down(), rings, 1)
     # Each column of the body begins where the neckline crosses it.
     turn = np.abs(AROUND)
     if corner < 2:

@@ -17,7 +17,7 @@ import scipy.spatial
 from numpy.typing import NDArray
 
 from train.synth.figure.facekit import HEAD_FROM_FACEKIT, NARROW_FACE_VERTICES, PARTS, FaceKit
-from train.synth.figure.meshes import Mesh, grid_triangles
+from train.synth.figure.meshes import Mesh, cross, grid_triangles
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
@@ -76,10 +76,10 @@ class Binding:
 
 
 def bind(
-    cloud: NDArray[np.floating], wanted: NDArray[np.floating], ids: Ints, width: float
+    cloud: scipy.spatial.cKDTree, wanted: NDArray[np.floating], ids: Ints, width: float
 ) -> Binding:
-    """Bind ``wanted`` (n, d) to the nearest of ``cloud`` (m, d), the vertices ``ids`` (m,)."""
-    distance, nearest = scipy.spatial.cKDTree(cloud).query(wanted, k=6)
+    """Bind ``wanted`` (n, d) to the nearest of ``cloud`` (m points), the vertices ``ids`` (m,)."""
+    distance, nearest = cloud.query(wanted, k=6)
     width_each = np.maximum(width, distance[:, 1:2])
     weights = np.exp(-((distance / width_each) ** 2)) + 1e-9
     weights /= weights.sum(1, keepdims=True)
@@ -122,7 +122,13 @@ class Anatomy:
         )
         """The face below the eyes, without what lies behind something (nostrils, lips' insides)."""
         self.bust = ids[(y > 95) & ((x < 115) | (y > 140))]
-        self._tree = scipy.spatial.cKDTree(outer)
+        tree = scipy.spatial.cKDTree
+        self._tree = tree(outer)
+        self._skull_rays = tree(_unit(self.neutral[self.skull] - SKULL_CENTER))
+        self._bust_rays = tree(_unit(self.neutral[self.bust] - BUST_CENTER))
+        p = self.neutral[self.lower_face]
+        flat = np.stack([np.arctan2(p[:, 0], FACE_AXIS_Z - p[:, 2]) * 70, p[:, 1]], 1)
+        self._flat_face = tree(flat)
 
     def _outermost(self, ids: Ints) -> Ints:
         """Those of ``ids`` that no other vertex lies well in front of, seen from around."""
@@ -142,25 +148,21 @@ class Anatomy:
 
     def around_skull(self, azimuth: Numbers, elevation: Numbers) -> Binding:
         """Points where rays from the skull's middle leave the mean head (ears apart)."""
-        rays = self.neutral[self.skull] - SKULL_CENTER
-        rays /= np.linalg.norm(rays, axis=1, keepdims=True)
-        return bind(rays, directions(azimuth, elevation).reshape(-1, 3), self.skull, 0.05)
+        wanted = directions(azimuth, elevation).reshape(-1, 3)
+        return bind(self._skull_rays, wanted, self.skull, 0.05)
 
     def around_bust(self, azimuth: Numbers, elevation: Numbers) -> Binding:
         """Points where rays from :data:`BUST_CENTER` leave the mean neck and shoulders."""
-        rays = self.neutral[self.bust] - BUST_CENTER
-        rays /= np.linalg.norm(rays, axis=1, keepdims=True)
-        return bind(rays, directions(azimuth, elevation).reshape(-1, 3), self.bust, 0.05)
+        wanted = directions(azimuth, elevation).reshape(-1, 3)
+        return bind(self._bust_rays, wanted, self.bust, 0.05)
 
     def around_face(self, turn: Numbers, height: Numbers) -> Binding:
         """Points of the mean face by angle about the upright axis at :data:`FACE_AXIS_Z`, and y.
 
         ``turn`` in radians (0 at the front, positive to the person's left), ``height`` in mm.
         """
-        p = self.neutral[self.lower_face]
-        flat = np.stack([np.arctan2(p[:, 0], FACE_AXIS_Z - p[:, 2]) * 70, p[:, 1]], 1)
         wanted = np.stack([turn.ravel() * 70, height.ravel()], 1)
-        return bind(flat, wanted, self.lower_face, 3.0)
+        return bind(self._flat_face, wanted, self.lower_face, 3.0)
 
     def skull_center(self, calm: Floats) -> Floats:
         """The middle of this person's skull (3,)."""
@@ -198,8 +200,7 @@ def grid_normals(
         along = np.roll(points, -1, 1) - np.roll(points, 1, 1)
     else:
         along = np.gradient(points, axis=1)
-    normals = np.cross(along, np.gradient(points, axis=0))
-    normals /= np.linalg.norm(normals, axis=-1, keepdims=True) + 1e-9
+    normals = _unit(cross(along, np.gradient(points, axis=0)))
     outwards = ((points - toward) * normals).sum(-1, keepdims=True)
     if toward.ndim == 1:  # one sign for the whole sheet, so that folds keep theirs
         return np.asarray(normals * np.sign(outwards.sum()), np.float32)
@@ -242,7 +243,7 @@ def sheet(
 
 
 def _unit(v: NDArray[np.floating]) -> NDArray[np.floating]:
-    return np.asarray(v / (np.linalg.norm(v, axis=-1, keepdims=True) + 1e-9))
+    return np.asarray(v / (np.sqrt(np.einsum("...i,...i", v, v))[..., None] + 1e-9))
 
 
 def sweep(
@@ -294,8 +295,8 @@ def bar(
 ) -> Mesh:
     """A bar along an open ``path``; ``radii`` (n, 2) sideways and along ``up``."""
     ahead = _unit(np.gradient(path, axis=0))
-    across = _unit(np.cross(ahead, up))
-    return sweep(path, across, np.cross(across, ahead), radii, sides=sides, square=square)
+    across = _unit(cross(ahead, np.asarray(up)))
+    return sweep(path, across, cross(across, ahead), radii, sides=sides, square=square)
 
 
 @cache

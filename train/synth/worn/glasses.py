@@ -146,17 +146,18 @@ def _fit(design: Design, kit: FaceKit, calm: Floats) -> tuple[Front, Numbers]:
     grow = 1 + design.rim[0] / np.hypot(*flat.T)
     ru, rv = middle + flat[:, 0] * grow, flat[:, 1] * grow
     rz = front.depth(ru, rv) + design.rim[1] / 2
-    near = np.hypot(ru[:, None] - np.abs(face[:, 0]), rv[:, None] - face[:, 1]) < 3.5
+    ahead = face[face[:, 2] - 1.3 < rz.max()]  # nothing else can push the rim
+    near = np.hypot(ru[:, None] - np.abs(ahead[:, 0]), rv[:, None] - ahead[:, 1]) < 3.5
     near &= (ru > 17)[:, None]
-    behind = np.where(near, rz[:, None] - (face[:, 2] - 1.3), -np.inf).max()
-    front.center[2] -= max(float(behind), 0.0)
-    face[:, 2] += max(float(behind), 0.0)
+    behind = np.where(near, rz[:, None] - (ahead[:, 2] - 1.3), 0.0).max(initial=0.0)
+    front.center[2] -= float(behind)
+    face[:, 2] += float(behind)
     # Against the nose: nothing of it that sticks through the front may be outside the outline.
+    face = face[np.abs(face[:, 0]) < 24]
+    through = face[:, 2] < front.depth(np.abs(face[:, 0]), face[:, 1]) + design.rim[1] / 2
+    face = face[through]
     rows = np.abs(v[:, None] - face[:, 1]) < 2.5
-    through = (face[:, 2] < front.depth(np.abs(face[:, 0]), face[:, 1]) + design.rim[1] / 2) & (
-        np.abs(face[:, 0]) < 24
-    )
-    nose = np.where(rows & through, np.abs(face[:, 0]), 0.0).max(1) + design.rim[0] + 0.8
+    nose = np.where(rows, np.abs(face[:, 0]), 0.0).max(1, initial=0.0) + design.rim[0] + 0.8
     u = np.maximum(u, np.where(u < middle, nose, 0.0))
     u = np.maximum(u, 0.25 * np.roll(u, 1) + 0.5 * u + 0.25 * np.roll(u, -1) * (u < middle))
     return front, np.stack([u, v], 1)
