@@ -14,7 +14,13 @@ from pathlib import Path
 from train.commands import HelpFormatter, announce, command_parser, needs
 from train.factors import factor
 from train.synth.domains import DOMAINS
-from train.synth.outputs.plan import PRODUCTS, PoolOptions, WriteOptions, resolve_domains
+from train.synth.outputs.plan import (
+    POOL_PICTURES_PER_PERSON,
+    PRODUCTS,
+    PoolOptions,
+    WriteOptions,
+    resolve_domains,
+)
 from train.synth.variety import Domain
 
 
@@ -73,6 +79,12 @@ def make_parser() -> argparse.ArgumentParser:
     bench.add_argument("--domain", default="mix", help=f"a preset: {', '.join(_names())}")
     bench.add_argument("--count", type=int, default=400, help="crops of all processes together")
     bench.add_argument("--workers", type=int, default=2, help="processes")
+    bench.add_argument(
+        "--pictures-per-person",
+        type=int,
+        default=POOL_PICTURES_PER_PERSON,
+        help="crops in a row of one person, as in pools; shards have 8",
+    )
     media = _command(commands, "demo-media", _demo_media, "make the pictures of samples/media")
     media.add_argument("--out", type=Path, default=Path("samples/media"), help="folder for them")
     return parser
@@ -207,7 +219,8 @@ def _bench(args: argparse.Namespace) -> None:
     with needs("train"):
         from train.synth.outputs.bench import bench
     announce(f"drawing {args.count} crops in {args.workers} processes, then one by one")
-    bench(args.facekit, domain.name, count=args.count, workers=args.workers)
+    each = args.pictures_per_person
+    bench(args.facekit, domain.name, count=args.count, workers=args.workers, each=each)
 
 
 def _demo_media(args: argparse.Namespace) -> None:

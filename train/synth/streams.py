@@ -20,4 +20,6 @@ class Streams:
 
     def __call__(self, name: str) -> np.random.Generator:
         """A fresh generator for ``name``, at its beginning."""
-        return np.random.default_rng([*self._key, zlib.crc32(name.encode())])
+        key = [*self._key, zlib.crc32(name.encode())]
+        # The same seeds, taken in a third less time: a picture asks for fifty.
+        return np.random.default_rng(np.array(key, np.uint32) if max(key) < 1 << 32 else key)

@@ -99,9 +99,13 @@ class Context:
             )
         return self._targets[side]
 
-    def culling(self, on: bool) -> None:
-        """Leave out triangles that face away, or stop doing so."""
+    def culling(self, on: bool, *, upright: bool = False) -> None:
+        """Leave out triangles that face away, or stop doing so.
+
+        ``upright`` is for what is not drawn with row 0 first.
+        """
         (self.gl.enable if on else self.gl.disable)(self.moderngl.CULL_FACE)
+        self.gl.cull_face = "back" if upright else "front"
 
     def blending(self, on: bool) -> None:
         """Blend by alpha without writing depth, or stop doing so."""
@@ -135,7 +139,8 @@ class Context:
         texture.repeat_x = texture.repeat_y = repeat
         if mipmaps:
             texture.build_mipmaps()
-            texture.filter = (self.moderngl.LINEAR_MIPMAP_LINEAR, self.moderngl.LINEAR)
+            # One level of them: between the four pixels that are drawn for one, no seam is seen.
+            texture.filter = (self.moderngl.LINEAR_MIPMAP_NEAREST, self.moderngl.LINEAR)
         return texture
 
 

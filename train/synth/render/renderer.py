@@ -32,6 +32,8 @@ from train.synth.worn.wearables import Part, clothes, headwear, mask
 
 SHADOW_PX = 384
 SHADOW_HALF_MM = 200.0
+WEAK = 0.1
+"""Share of the strongest light below which another one's shadows are not seen."""
 HIDDEN_MM = 7.0
 """A landmark is hidden when something is this much nearer to the camera than the landmark."""
 GLASSES = 5.0
@@ -135,10 +137,12 @@ class Renderer:
         target.drawn.use()
         self.context.gl.viewport = (0, 0, FINER * window[2], FINER * window[3])
         target.drawn.clear(0.0, 0.0, 0.0, 0.0)
-        self._set_common(scene, view, clip_matrix(scene.camera_matrix, window), shadows)
+        clip = clip_matrix(scene.camera_matrix, window)
+        self._set_common(scene, view, clip, shadows)
         self._draw_skin(person, scene, posed)
         self.eyes.draw(person, scene, posed)
-        self._draw_solids(solids, parts)
+        inside = [_reaches(part, clip @ view) for part in parts]
+        self._draw_solids(solids, parts, inside)
         self.eyes.draw_lashes(person, scene, posed)
         self._draw_hair(person, hair)
         self._draw_lenses(solids, parts)
@@ -249,10 +253,10 @@ class Renderer:
         if posed.mouth_open:
             self._head.mouth(name).render()
 
-    def _draw_solids(self, batch: Batch, parts: list[Part]) -> None:
+    def _draw_solids(self, batch: Batch, parts: list[Part], inside: list[bool]) -> None:
         program = self._programs["solid"]
         for index, part in enumerate(parts):
-            if part.alpha < 1:
+            if part.alpha < 1 or not inside[index]:
                 continue
             set_uniform(program, "base_color", part.color)
             set_uniform(program, "solid_gloss", part.gloss)
@@ -314,15 +318,18 @@ class Renderer:
         """Depth of what the two strongest lights see; returns (2, 4, 4) map_from_camera."""
         out = []
         set_uniform(self._depth, "camera_from_model", view)
+        strongest = max(float(np.max(light.color)) for light in scene.lighting.lights)
         for light, frame in zip(scene.lighting.lights[:2], self._shadow_frames, strict=True):
             matrix = light_matrix(light.direction, scene.face_center_mm)
             out.append(matrix)
             frame.clear(depth=1.0)
-            if float(np.max(light.color)) < 0.02:
+            if float(np.max(light.color)) < max(0.02, WEAK * strongest):
                 continue
             frame.use()
             set_uniform(self._depth, "clip_from_camera", matrix)
+            self.context.culling(True, upright=True)
             self._head.shadow.render()
+            self.context.culling(False)
             for index, part in enumerate(parts):
                 if part.shadow and part.alpha == 1:
                     batch.draw(self._depth, index)
@@ -392,6 +399,13 @@ class Renderer:
             if strands is not None
         ]
         self._person = person
+
+
+def _reaches(part: Part, clip_from_model: NDArray[np.float64]) -> bool:
+    """Whether a part may be seen: false if all of it is beyond one edge of the window."""
+    matrix = clip_from_model.astype(np.float32)
+    x, y, _, w = matrix[:, :3] @ part.mesh.vertices.T + matrix[:, 3:]
+    return not ((x > w).all() or (x < -w).all() or (y > w).all() or (y < -w).all())
 
 
 def light_matrix(toward: NDArray[np.float64], center: NDArray[np.float64]) -> NDArray[np.float64]:
