@@ -92,9 +92,8 @@ def measured(
             for kind, file in found.items():
                 files[kind][run.name] = file
             print(f"{run.name}: {row.error_deg:.2f}°", flush=True)
-        shape = [1, *(int(n) for n in next(iter(files["fp32"].values())).card.inputs[0].shape[1:])]
         every = {f"{kind} {name}": f for kind, of in files.items() for name, f in of.items()}
-        times = medians_ms(every, shape, threads=threads, rounds=rounds)
+        times = medians_ms(every, threads=threads, rounds=rounds)
     return rows, {k: {n: times[f"{k} {n}"] for n in of} for k, of in files.items()}
 
 

@@ -25,8 +25,6 @@ from export.tables import markdown
 KINDS = ("fp16", "int8", "int8_cpu")
 HALF_IMAGES = 96
 """Inputs that run in true half precision, which is slow."""
-FRAME_PX = (384, 640)
-"""Height and width at which a detector is timed: a 16:9 frame."""
 
 
 def verified(
@@ -53,9 +51,7 @@ def verified(
     if "fp16" in kinds:
         report["fp16"]["true_half"] = _in_true_half(network, files["fp16"], task, base, half_images)
     if rounds:
-        shape = [1, 3, *(n if isinstance(n, int) else 0 for n in network.card.inputs[0].shape[2:])]
-        shape[2:] = shape[2:] if all(shape) else FRAME_PX
-        times = medians_ms(files, shape, threads=threads, rounds=rounds)
+        times = medians_ms(files, threads=threads, rounds=rounds)
         for kind, ms in times.items():
             report[kind] |= {"ms": ms, "speedup": times["fp32"] / ms}
     return report

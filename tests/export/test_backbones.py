@@ -20,7 +20,8 @@ from tests.export.test_export_onnx import run_of
 
 
 def trained(folder: Path, backbone: str) -> Path:
-    run = run_of(folder, backbone=backbone, band=True, half=True)
+    half = backbone != "eyes"
+    run = run_of(folder, backbone=backbone, band=half, half=half)
     card = json.loads((run / "model.json").read_text())
     (run / "model.json").write_text(json.dumps(card | {"recipe": {"batch": 64}}))
     (run / "log.jsonl").write_text(
@@ -30,14 +31,14 @@ def trained(folder: Path, backbone: str) -> Path:
 
 
 def test_multiplications_are_counted(tmp_path: Path):
-    """Against torch's own counter, for a network whose halves are two rows of a batch."""
+    """Against torch's own counter, also for networks whose halves are two rows of a batch."""
     from torch.utils.flop_counter import FlopCounterMode
 
-    for backbone in ("small", "twin"):
+    for backbone, size in (("small", (96, 224)), ("twin", (96, 224)), ("eyes", (48, 208))):
         run = trained(tmp_path / backbone, backbone)
         network = load_run("gaze", run)
         with FlopCounterMode(display=False) as counter, torch.inference_mode():
-            network.network(torch.zeros(1, 3, 96, 224))
+            network.network(torch.zeros(1, 3, *size))
         model = onnx.load_from_string(converted(network, batch=1))
         assert count_macs(model) == counter.get_total_flops() // 2
 
@@ -51,18 +52,18 @@ def test_unknown_sizes_are_refused():
 
 
 def test_a_table_of_two_backbones(crops: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    runs = [trained(tmp_path / name, name) for name in ("twin", "small")]
+    runs = [trained(tmp_path / name, name) for name in ("twin", "eyes")]
     out = tmp_path / "table.md"
     given = ["--data", str(crops), "--calibration", str(crops), "--rounds", "3", "--threads", "1"]
     backbones.main([*(f"--run={run}" for run in runs), *given, "--out", str(out)])
     text = out.read_text()
     assert text in capsys.readouterr().out
-    twin, small = text.splitlines()[-2:]
+    twin, eyes = text.splitlines()[-2:]
     cells = [cell.strip() for cell in twin.strip("|").split("|")]
     assert cells[:2] == ["`twin`", "320"]
     assert cells[4] == "9.5°"
     assert cells[8].startswith("1.00 (")
-    assert small.startswith("| `small` | 320 |")
+    assert eyes.startswith("| `eyes` | 320 |")
     # Random weights: FP32 and INT8 have errors of their own, of the same size.
     fp32, int8 = (float(cell.rstrip("°")) for cell in cells[5:7])
     assert fp32 == pytest.approx(int8, abs=3)

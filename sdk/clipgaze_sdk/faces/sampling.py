@@ -62,7 +62,7 @@ def sample_crops(
     Returns:
         (N, 3, height, width) float32, RGB, ``(value / 255 - mean) / std``.
     """
-    whole, parts = not parts, parts or (Part(0, width),)
+    parts = parts or (Part(0, width),)
     homographies = np.ascontiguousarray(image_from_crop, dtype=np.float64).reshape(-1, 3, 3)
     count = len(homographies) // len(parts)
     out = np.empty((count, 3, height, width), dtype=np.float32)
@@ -78,8 +78,7 @@ def sample_crops(
     warp = partial(warp, color=color, threads=threads, out=out)
     plain = factors == 1
     if np.any(plain):
-        of = {} if whole and np.all(plain) else {"parts": table[plain]}
-        warp(image, homographies[plain], **of)
+        warp(image, homographies[plain], parts=table[plain])
     # The parts of a crop look at one face: where they shrink alike, they share its region.
     for crop, factor in sorted(set(zip(table[~plain, 0], factors[~plain], strict=True))):
         here = (table[:, 0] == crop) & (factors == factor)
@@ -88,8 +87,7 @@ def sample_crops(
         offset = 0.5 * (factor - 1)
         region_from_image = np.diag([1.0 / factor, 1.0 / factor, 1.0])
         region_from_image[:2, 2] = -(x0 + offset) / factor, -(y0 + offset) / factor
-        of = {} if whole and count == 1 else {"parts": table[here]}
-        warp(region, region_from_image @ homographies[here], **of)
+        warp(region, region_from_image @ homographies[here], parts=table[here])
     return out
 
 
