@@ -61,13 +61,13 @@ def make_parser() -> argparse.ArgumentParser:
     preview.add_argument("--tile-px", type=int, default=224, help="pixels along a tile's side")
     for command in (write, preview):
         command.add_argument("--product", choices=PRODUCTS, default="crops", help="what to make")
+    for command in (write, preview, pool):
         command.add_argument(
             "--environments",
             type=Path,
             metavar="DIR",
             help="panoramas (*.hdr) that light most pictures, and are seen behind people",
         )
-    for command in (write, preview, pool):
         command.add_argument(
             "--domain",
             default="mix",
@@ -167,6 +167,7 @@ def _pool(args: argparse.Namespace) -> None:
             workers=args.workers,
             minutes=args.minutes,
             size=args.size,
+            environments=args.environments,
         )
     except ValueError as error:
         raise SystemExit(str(error)) from None

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from tests.train.synth.pool_workers import fill_and_tell
+from tests.train.synth.test_panoramas import write_panorama
 from train.data.samples import EYE_POINTS
 from train.factors import FACTORS
 from train.synth.__main__ import main
@@ -173,6 +174,26 @@ def test_time_and_a_signal_end_it_at_the_next_row(facekit_folder, tmp_path, draw
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+def test_panoramas_light_a_pool_and_name_it(facekit_folder, tmp_path, drawing, monkeypatch):
+    asked = []
+    monkeypatch.setattr(pool_filling, "make_studio", lambda _, **how: asked.append(how) or drawing)
+    folder = tmp_path / "panoramas"
+    folder.mkdir()
+    write_panorama(folder / "hall.hdr")
+    options = PoolOptions(
+        facekit_folder, tmp_path / "p", 1, ("meeting",), workers=1, environments=folder
+    )
+    fill_pool(options)
+    assert asked == [{"pictures_per_person": 24, "environments": folder}]
+    (name,) = CropPool(options.out).settings.environments
+    assert name.startswith("hall ")
+    assert len(name) == len("hall ") + 64
+    with pytest.raises(SystemExit, match="is a pool with environments"):
+        fill_pool(replace(options, environments=None))
+    with pytest.raises(SystemExit, match=r"holds no \*\.hdr"):
+        fill_pool(replace(options, out=tmp_path / "q", environments=tmp_path))
+
+
 def test_a_claim_keeps_others_out_and_ends_with_it(tmp_path):
     pool = make_pool(tmp_path / "p", replace(SETTINGS, size=1))
     script = (
@@ -199,6 +220,7 @@ def test_a_claim_keeps_others_out_and_ends_with_it(tmp_path):
         ({"domains": ("lab",)}, r"domains \('meeting', 'street'\) and not \('lab',\)"),
         ({"size": 40}, "size 31 and not 40"),
         ({"pictures_per_person": 8}, "pictures_per_person 24 and not 8"),
+        ({"environments": ("hall 1f",)}, r"environments \(\) and not \('hall 1f',\)"),
         ({"renderer_version": VERSION + 1}, f"renderer_version {VERSION} and not {VERSION + 1}"),
     ],
 )

@@ -77,6 +77,8 @@ class PoolOptions:
     size: int = 0
     """Rows that there is room for; 0 for those of the folder's pool, or ``count`` for a new one."""
     pictures_per_person: int = POOL_PICTURES_PER_PERSON
+    environments: Path | None = None
+    """Folder of panoramas that light most pictures; None for painted places alone."""
 
     def __post_init__(self) -> None:
         for name, value, least in (

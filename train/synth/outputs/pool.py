@@ -79,6 +79,8 @@ class PoolSettings:
     """Rows that there is room for."""
     pictures_per_person: int
     renderer_version: int
+    environments: tuple[str, ...] = ()
+    """Names and hashes of the panoramas that light most pictures."""
 
     def domain_number(self, row: int) -> int:
         """Index into ``domains``: they take turns, person by person."""
@@ -159,6 +161,7 @@ def read_settings(folder: Path) -> PoolSettings:
             size=int(there["size"]),
             pictures_per_person=int(there["pictures_per_person"]),
             renderer_version=int(there["renderer_version"]),
+            environments=tuple(str(name) for name in there.get("environments", ())),
         )
     except FileNotFoundError:
         raise PoolError(f"{folder} holds no {MANIFEST} of a pool") from None

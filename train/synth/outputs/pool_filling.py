@@ -34,6 +34,7 @@ from train.synth.outputs.pool import (
 from train.synth.outputs.records import eye_state
 from train.synth.outputs.studio import VERSION, Crop, Studio
 from train.synth.outputs.write import end_with_parent, make_studio
+from train.synth.places.photographed import EnvironmentsError, load_panoramas
 
 _SAID_EVERY_S = 15.0
 _ASKED_EVERY_S = 0.25
@@ -135,8 +136,27 @@ def _opened(options: PoolOptions) -> CropPool:
             "give a smaller --count or another folder"
         )
     names = tuple(d.name for d in resolve_domains(",".join(options.domains)))
-    each = options.pictures_per_person
-    return make_pool(options.out, PoolSettings(options.seed, names, size, each, VERSION))
+    try:
+        panoramas = load_panoramas(options.environments) if options.environments else ()
+    except EnvironmentsError as error:
+        raise PoolError(str(error)) from None
+    settings = PoolSettings(
+        seed=options.seed,
+        domains=names,
+        size=size,
+        pictures_per_person=options.pictures_per_person,
+        renderer_version=VERSION,
+        environments=tuple(f"{one.name} {one.sha256}" for one in panoramas),
+    )
+    return make_pool(options.out, settings)
+
+
+def _studio(options: PoolOptions) -> Studio:
+    return make_studio(
+        options.facekit,
+        pictures_per_person=options.pictures_per_person,
+        environments=options.environments,
+    )
 
 
 class _Stop:
@@ -179,7 +199,7 @@ class _Progress:
 
 
 def _fill_here(options: PoolOptions, pool: CropPool, end: float, stop: _Stop) -> None:
-    studio = make_studio(options.facekit, pictures_per_person=options.pictures_per_person)
+    studio = _studio(options)
     progress = _Progress(pool, options.count)
 
     def stopped() -> bool:
@@ -194,9 +214,8 @@ def _work(options: PoolOptions, end: float) -> None:
     end_with_parent()
     with _Stop() as stop:
         pool = CropPool(options.out, writable=True)
-        studio = make_studio(options.facekit, pictures_per_person=options.pictures_per_person)
         for _ in fill(
-            pool, studio, options.count, stopped=lambda: stop.asked or time.time() >= end
+            pool, _studio(options), options.count, stopped=lambda: stop.asked or time.time() >= end
         ):
             pass
 
