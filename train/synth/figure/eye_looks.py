@@ -17,8 +17,8 @@ Floats = NDArray[np.float32]
 MakeRng = Callable[[str], np.random.Generator]
 
 IRIS_SRGB = {
-    "dark brown": ((48, 33, 25), (72, 48, 34)),
-    "brown": ((74, 52, 36), (104, 76, 52)),
+    "dark brown": ((55, 38, 29), (80, 55, 40)),
+    "brown": ((84, 60, 43), (113, 85, 61)),
     "hazel": ((92, 78, 54), (112, 104, 78)),
     "green": ((84, 92, 70), (114, 118, 94)),
     "blue": ((84, 100, 114), (115, 130, 141)),
