@@ -1,8 +1,7 @@
 """What eyes look like, by person: irises, pupils, whites and lashes.
 
 Ranges are set by photographs (median and spread of 182 eyes of people who look into the lens): the
-iris has 0.37 of the light of the white where it is light and 0.17 where it is dark, and ends at
-5.9 mm over half a millimetre.
+iris has 0.37 of the light of the white where it is light and 0.17 where it is dark.
 """
 
 from __future__ import annotations
