@@ -83,7 +83,8 @@ class EyeSignsLoss(nn.Module):
         assert self.classes is not None
         if "eye_classes" not in batch:
             return signs.maps.sum() * 0.0
-        logits = F.pixel_shuffle(self.classes(signs.wide.flatten(0, 1)).float(), STRIDE)
+        wide = signs.wide.flatten(0, 1).float()  # whatever the precision before
+        logits = F.pixel_shuffle(self.classes(wide), STRIDE)
         wanted = batch["eye_classes"].flatten(0, 1)
         wanted = torch.where(wanted >= CLASSES, 0, wanted)
         known = wanted >= 0

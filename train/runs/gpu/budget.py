@@ -9,23 +9,24 @@ from dataclasses import dataclass, field
 
 from train.loop.training_loop import Batch, TrainingLoop
 
-RESERVE_SHARE, MOST_RESERVE_S = 0.25, 45.0
+RESERVE_SHARE, MOST_RESERVE_S = 0.3, 45.0
 """What is kept of a budget for evaluation, export and writing."""
 Now = Callable[[], float]
 
 
 @dataclass(slots=True)
 class Budget:
-    """Seconds of a whole run, counted from when it is made."""
+    """Seconds of a whole run, counted from ``began`` by the clock, else from when it is made."""
 
     total_s: float
     now: Now = time.monotonic
-    began: float = field(init=False)
+    began: float = math.nan
 
     def __post_init__(self) -> None:
         if not 0 < self.total_s < math.inf:
             raise ValueError(f"{self.total_s / 60:g} minutes; expected more than 0")
-        self.began = self.now()
+        if math.isnan(self.began):
+            self.began = self.now()
 
     def spent_s(self) -> float:
         """Since the beginning."""

@@ -202,6 +202,7 @@ def run_gaze(args: argparse.Namespace, job: Job) -> dict[str, Any]:
         held_out_rows = sizes.held_out_rows or job.plan.held_out_rows
         wanted = min(wanted, room_for(row_bytes(), fabric.device, folder))
         pools = _pools(folder, job.plan, sizes.domains or job.plan.domains, held_out_rows, wanted)
+        job.mark("room made")
         work = pools.work(job.facekit, job.plan, held_out_rows)
         with Renderers(fill_pools, work, job.processes) as renderers:
             rows = PoolRows(pools.rows, wanted, fabric.device)

@@ -26,7 +26,7 @@ from train.runs.gpu.renderers import Renderers, processes_here
 from train.runs.plan import EYES, Plan, read_plan
 from train.synth.figure.facekit import load_facekit
 
-RATE_A_PROCESS = 30.0
+RATE_A_PROCESS = 25.0
 """Rows a second of a process at most; room for so many is made."""
 _RAM = Path("/dev/shm")
 _ASKED_EVERY_S = 0.2
@@ -70,11 +70,11 @@ class Job:
                 "no face model: give --facekit DIR or set CLIPGAZE_FACEKIT to ICT-FaceKit's "
                 "folder FaceXModel, or to a folder that holds it packed (docs/training.md)"
             )
-        minutes = args.minutes if args.minutes is not None else (1.5 if args.smoke else 8.0)
+        minutes = args.minutes if args.minutes is not None else (1.75 if args.smoke else 8.0)
         return cls(
             args.task,
             args.out,
-            Budget(60 * minutes),
+            Budget(60 * minutes, began=args.began),
             read_plan(args.plan or EYES),
             Path(facekit),
             args.processes or processes_here(),
