@@ -23,12 +23,11 @@ from train.data.tables import GazeDataset
 from train.gaze.checkpoints import load_model
 from train.gaze.held_out import held_out_figures
 from train.gaze.losses import angular_error
-from train.gaze.methods import make_method
 from train.gaze.methods.clip_gaze import CachedImages, ClipGazeOptions, ClipTeacher, PersonTexts
 from train.gaze.methods.pure_gaze import PureGazeOptions
 from train.gaze.models import GazeModel, ModelError
 from train.gaze.recipes import Recipe, changed, find_recipe
-from train.gaze.trainer import Trainer, collate, model_for
+from train.gaze.trainer import Trainer, collate, method_for, model_for
 from train.loop import devices, stopping
 from train.loop.states import CheckpointError, below
 from train.loop.training_loop import FitError, RunOptions
@@ -74,8 +73,6 @@ def train_one(
     model = model_for(recipe)
     if recipe.init:
         start_from(model, Path(recipe.init))
-    method = make_method(model, recipe.method)
-    method.certainty = recipe.certainty
     if recipe.landmarks:
         known = [labels[k] for k in ("points", "head") if k in labels]
         if not any(np.isfinite(values).any() for values in known):
@@ -83,7 +80,7 @@ def train_one(
                 f"{source.name} knows neither landmarks nor heads, so landmarks="
                 f"{recipe.landmarks:g} has nothing to learn from; set landmarks=0"
             )
-        method.add_landmarks(recipe.landmarks, recipe.segmentation)
+    method = method_for(model, recipe)
     if method.needs_clip:
         _check_teacher(teacher, source, recipe)
     else:

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, default_collate
 
 from train.data.tables import GazeDataset
-from train.gaze.methods import Method
+from train.gaze.methods import Method, make_method
 from train.gaze.methods.clip_gaze import ClipTeacher
 from train.gaze.models import GazeModel
 from train.gaze.recipes import Recipe
@@ -47,6 +47,15 @@ def model_for(recipe: Recipe) -> GazeModel:
         told=recipe.told,
         standardized=recipe.standardized,
     )
+
+
+def method_for(model: GazeModel, recipe: Recipe) -> Method:
+    """The method of a recipe, with what it adds to the method's own loss."""
+    method = make_method(model, recipe.method)
+    method.certainty = recipe.certainty
+    if recipe.landmarks:
+        method.add_landmarks(recipe.landmarks, recipe.segmentation)
+    return method
 
 
 def loop_options(recipe: Recipe, samples: int) -> LoopOptions:

@@ -20,10 +20,9 @@ from tests.train.front.front_recipes import LineRecipe
 from tests.train.one_device import MetaFabric, OneDevice, no_autocast
 from tests.train.render_workers import fail, tell_and_wait
 from train.front.training import FrontLearner, FrontTraining
-from train.gaze.methods import make_method
 from train.gaze.methods.clip_gaze import ClipTeacher
 from train.gaze.settings import METHODS
-from train.gaze.trainer import model_for
+from train.gaze.trainer import method_for, model_for
 from train.loop.devices import make_fabric
 from train.loop.training_loop import FitError, LoopOptions, RunOptions
 from train.loop.weight_cards import read_weights
@@ -177,8 +176,7 @@ def test_every_method_trains_on_the_device_alone(name, tmp_path):
     """What a GPU would refuse or be waited for; nothing of a batch begins on the CPU."""
     plan = read_plan()
     recipe = recipe_for(plan, name, replace(SMOKE, batch=5), {"width": "16"})
-    method = make_method(model_for(recipe), recipe.method)
-    method.add_landmarks(recipe.landmarks, recipe.segmentation)
+    method = method_for(model_for(recipe), recipe)
     pool = noise_pool(tmp_path)
     rows = PoolRows(pool, 30, META)
     rows.grow()
@@ -211,8 +209,7 @@ def few_steps(name, folder, run, precision, seconds, teacher=None):
     """Metrics of a run on noise."""
     settings = {"width": "16", "precision": precision}
     recipe = recipe_for(read_plan(), name, replace(SMOKE, batch=6), settings)
-    method = make_method(model_for(recipe), recipe.method)
-    method.add_landmarks(recipe.landmarks, recipe.segmentation)
+    method = method_for(model_for(recipe), recipe)
     fabric = make_fabric(run, precision)
     rows = PoolRows(noise_pool(folder), 30, fabric.device)
     rows.grow()
@@ -452,9 +449,10 @@ def test_what_cannot_be_is_refused_in_a_line(tmp_path, monkeypatch, capsys):
 
 def test_a_large_batch_learns_faster_and_settings_have_the_last_word():
     plan = read_plan()
-    recipe = recipe_for(plan, "cdg", replace(SMOKE, batch=512), {})
-    assert recipe.batch == 512
-    assert recipe.learning_rate == pytest.approx(2 * plan.recipe(0).learning_rate)
+    planned = plan.recipe(0)
+    recipe = recipe_for(plan, "cdg", replace(SMOKE, batch=16 * planned.batch), {})
+    assert recipe.batch == 16 * planned.batch
+    assert recipe.learning_rate == pytest.approx(2 * planned.learning_rate)
     assert recipe.backbone == "eyes"
     assert type(recipe.method).__name__ == "CdgOptions"
     assert recipe_for(plan, "erm", SMOKE, {"learning_rate": "0.01"}).learning_rate == 0.01

@@ -16,11 +16,11 @@ from lightning.fabric import Fabric
 from train.data.pool import Pool
 from train.data.tables import GazeDataset
 from train.gaze.checkpoints import load_model
+from train.gaze.fitting import start_from
 from train.gaze.held_out import held_out_figures
-from train.gaze.methods import make_method
 from train.gaze.methods.clip_gaze import ClipGazeOptions, ClipTeacher
 from train.gaze.recipes import Recipe, changed, find_recipe
-from train.gaze.trainer import Trainer, model_for
+from train.gaze.trainer import Trainer, method_for, model_for
 from train.loop import devices
 from train.loop.states import About, log_line
 from train.loop.training_loop import Batch, RunOptions, TrainingLoop
@@ -276,9 +276,9 @@ def _trainer(
         clip = shipped_clip(fabric.device)
         recipe = replace(recipe, width=clip.width)
     model = model_for(recipe)
-    method = make_method(model, recipe.method)
-    if recipe.landmarks:
-        method.add_landmarks(recipe.landmarks, recipe.segmentation)
+    if recipe.init:
+        start_from(model, Path(recipe.init))
+    method = method_for(model, recipe)
     job.mark("network made")
 
     def whole() -> bool:

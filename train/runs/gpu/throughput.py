@@ -20,9 +20,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from train.gaze.methods import make_method
 from train.gaze.recipes import Recipe, changed
-from train.gaze.trainer import model_for
+from train.gaze.trainer import method_for, model_for
 from train.loop.training_loop import FitError
 from train.runs.gpu.budget import Stretch
 from train.runs.gpu.gaze import TimedTrainer
@@ -165,9 +164,7 @@ def random_trainer(job: Job, recipe: Recipe, folder: Path) -> TimedTrainer:
     fill_with_noise(pool)
     rows = PoolRows(pool, _ROWS, fabric.device)
     rows.grow()
-    method = make_method(model_for(recipe), recipe.method)
-    if recipe.landmarks:
-        method.add_landmarks(recipe.landmarks, recipe.segmentation)
+    method = method_for(model_for(recipe), recipe)
     trainer = TimedTrainer(
         fabric,
         recipe,
