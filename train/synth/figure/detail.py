@@ -44,7 +44,7 @@ def coarse_triangles(
     # A triangle may come twice, from two fine ones: keep one.
     _, first = np.unique(np.sort(merged, 1), axis=0, return_index=True)
     merged = merged[np.sort(first)]
-    # Merging can turn a small triangle over; leave those out, their neighbours cover the place.
+    # Merging can turn a small triangle over: it is drawn from both sides, or it would be a hole.
     fine_normals = _vertex_normals(points, faces)
     p = points[merged]
     facing = np.cross(p[:, 1] - p[:, 0], p[:, 2] - p[:, 0])
@@ -53,7 +53,7 @@ def coarse_triangles(
     for side in ("left", "right"):
         sockets[slice(*PARTS[f"eye_socket_{side}"])] = True
     rest = kit.triangles[sockets[kit.triangles].all(1)]
-    return np.vstack([merged[same], rest]).astype(np.int32)
+    return np.vstack([merged, merged[~same][:, ::-1], rest]).astype(np.int32)
 
 
 def _merged(

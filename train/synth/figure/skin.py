@@ -144,7 +144,7 @@ class SkinPainter:
         self, rng: np.random.Generator, shown: bool, melanin: Floats, blood: Floats, tone: _Tone
     ) -> None:
         brown, red = rng.uniform(0.3, 0.7), rng.uniform(0.3, 0.8)
-        amount = 1.0 if shown else 0.15
+        amount = (1.0 if shown else 0.15) * (1 - 0.45 * tone.depth)  # less is seen on dark skin
         masks = self.atlas.masks
         melanin += (masks["tear_trough"] + 0.35 * masks["socket"]) * (amount * brown)
         blood += (masks["tear_trough"] + 0.4 * masks["inner_corner"]) * (amount * red)
@@ -247,7 +247,7 @@ class SkinPainter:
         """What melanin and blood near the surface do not tell: depth, veins and thin skin."""
         image *= 1.0 - layers.groove[..., None] * np.array([0.17, 0.23, 0.25], np.float32)
         image *= 1.0 - _enlarged(0.85 * self.atlas.masks["nostrils"])[..., None]
-        trough = self.atlas.masks["tear_trough"] * (0.6 if on["dark_circles"] else 0.12)
+        trough = self.atlas.masks["tear_trough"] * (0.45 if on["dark_circles"] else 0.12)
         image *= 1.0 - _enlarged(trough)[..., None] * np.array([0.16, 0.15, 0.10], np.float32)
         x, y = marks.LIP_BOX[:2]
         marks.tint(image, lips * np.float32(1 - 0.6 * tone.depth), (1.0, 0.87, 0.90), x, y)
