@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from train.commands import announce
+from train.eval.frozen_2 import floor_lines, part_of
 from train.eval.frozen_set import is_frozen
 from train.eval.over_people import (
     DRAWS,
@@ -109,9 +110,11 @@ def figures(each: Sequence[tuple[Rows, Rows]], *, draws: int = DRAWS) -> dict[st
 
 def run(args: argparse.Namespace) -> int:
     """Measure as the command says, print figures and write them; returns the exit code."""
-    frozen = is_frozen(args.data) and args.limit is None
+    frozen = (is_frozen(args.data) or part_of(args.data) is not None) and args.limit is None
+    for line in floor_lines(args.data):
+        print(line)
     if not frozen:
-        print("these pictures are not the whole frozen set: quote no figure of them as its")
+        print("these pictures are not a whole frozen set: quote no figure of them as its")
     models = [args.model, *([args.against] if args.against else [])]
     each = [look(m, args.data, threads=args.threads, limit=args.limit) for m in models]
     write_report(args.json, {"frozen_set": frozen} | figures(each), models)
