@@ -28,7 +28,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser = command_parser("train.runs.one_gpu", __doc__)
     add = parser.add_argument
     add("--task", choices=TASKS, default="gaze", help="what to train, or to measure")
-    add("--minutes", type=float, help="all of it takes so long (without it: 8, --smoke 1.75)")
+    add("--minutes", type=float, help="all of it takes so long (without it: 8, --smoke 2)")
     add("--out", type=Path, required=True, help="a new folder for the results")
     add("--smoke", action="store_true", help="all of it, tiny: two minutes on two CPU cores")
     add("--method", choices=METHODS, default="erm", help="of --task gaze")

@@ -66,6 +66,8 @@ class GrowingFeatures:
         people, place = np.unique(np.asarray(arrays["person"][rows]), return_index=True)
         new = ~self._known[people]
         people, place = people[new], place[new]
+        if not len(people):
+            return
         identities = np.asarray(arrays["identity"][rows[place]], np.float32)
         self._identities[people] = torch.from_numpy(identities)
         for some in torch.from_numpy(people).split(_AT_ONCE):

@@ -70,7 +70,7 @@ class Job:
                 "no face model: give --facekit DIR or set CLIPGAZE_FACEKIT to ICT-FaceKit's "
                 "folder FaceXModel, or to a folder that holds it packed (docs/training.md)"
             )
-        minutes = args.minutes if args.minutes is not None else (1.75 if args.smoke else 8.0)
+        minutes = args.minutes if args.minutes is not None else (2.0 if args.smoke else 8.0)
         return cls(
             args.task,
             args.out,
