@@ -5,6 +5,7 @@ the hash of all labels.  Anyone makes it again with::
 
     python -m train.synth write --product pictures --domain all --seed 900 --count 6480 --out DIR
 
+with the first renderer, up to commit 64afbcd; later ones draw other pictures.
 ``train/eval/frozen_set.json`` holds what that gave here.  Nothing is ever trained on it, and
 nothing is
 chosen by it: development uses other seeds.

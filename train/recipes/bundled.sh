@@ -4,7 +4,8 @@
 # Stages, in their order: render front clip gaze export frozen.  Every command goes on where it was
 # stopped, so the script may be killed and run again.  It needs CLIPGAZE_FACEKIT (docs/training.md),
 # about 12 GB below data/, and this repository's history: the detector and the landmark network start
-# from the first ones (commit START), whose own recipe is in the cards there.
+# from the first ones (commit START), whose own recipe is in the cards there.  The networks that ship
+# were made with the first renderer, which commit 64afbcd has last; from there on people are others.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
