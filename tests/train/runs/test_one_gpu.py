@@ -87,7 +87,8 @@ def test_steps_are_forecast_and_end_with_the_time():
     assert steps_at(50, 0.5) == 101
     assert steps_at(0, 0.0) == 5000
     assert steps_at(9, 1.0) == 10
-    assert steps_at(9, 0.99) == 11  # not the last yet
+    assert steps_at(9, 0.89) == 11  # not the last yet
+    assert steps_at(9, 0.91) == 10  # another would be too late
 
 
 class ClockedTraining(FrontTraining):

@@ -63,9 +63,10 @@ class Stretch:
 def steps_at(step: int, share: float) -> int:
     """How many steps a run has in all, if it has done ``step`` in this share of its time.
 
-    Where the time is over, the step that follows is the last.
+    Where the time is over, or would be before another step is done, the one that follows is the
+    last.
     """
-    if share >= 1:
+    if share >= 1 or (step and share * (step + 1) / step >= 1):
         return step + 1
     return max(step + 2, math.ceil((step + 0.5) / max(share, 1e-4)))
 
@@ -80,5 +81,5 @@ def timed(loop: TrainingLoop, stretch: Stretch, draw: Callable[[], Batch]) -> It
         share = stretch.share()
         loop.steps = steps_at(loop.step, share)
         yield draw()
-        if share >= 1:
+        if loop.step >= loop.steps:
             return

@@ -34,10 +34,16 @@ Work = Callable[..., None]
 """``work(name, number, *given)``: ``name(text)`` tells which OpenGL draws; a process's main."""
 
 
+def cores_here() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def processes_here() -> int:
     """How many processes suit this machine's cores."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max((cores or 1) - SPARE_CORES, 1)
+    return max(cores_here() - SPARE_CORES, 1)
 
 
 @dataclass(slots=True)

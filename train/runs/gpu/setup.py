@@ -22,7 +22,7 @@ from train.loop.devices import make_fabric
 from train.loop.training_loop import FitError, RunOptions
 from train.loop.weight_cards import commit, running_command
 from train.runs.gpu.budget import Budget
-from train.runs.gpu.renderers import Renderers, processes_here
+from train.runs.gpu.renderers import Renderers, cores_here, processes_here
 from train.runs.plan import EYES, Plan, read_plan
 from train.synth.figure.facekit import load_facekit
 
@@ -91,6 +91,8 @@ class Job:
         """Of the device that trains."""
         made = make_fabric(self.options, precision)
         torch.backends.cudnn.benchmark = True
+        # Threads that wait for a core which renders would hold up every step, even on a GPU.
+        torch.set_num_threads(max(cores_here() - self.processes, 1))
         return made
 
     def mark(self, what: str) -> None:
