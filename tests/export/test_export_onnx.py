@@ -15,7 +15,7 @@ from clipgaze_sdk.models.cards import ModelCard
 from export import conversion, export_onnx
 from export.model_files import load_network
 from export.trained import NETWORKS
-from tests.train.runs import fake_run
+from tests.train.fake_runs import fake_run
 from train.gaze.checkpoints import load_model
 from train.gaze.models import GazeModel
 from train.loop.weight_cards import write_weights

@@ -27,7 +27,7 @@ from export.half_graph import half_precision
 from export.model_files import ExportError, load_network
 from export.trained import load_run
 from tests.tensorrt_double import VERSIONS, install
-from tests.train.runs import fake_run
+from tests.train.fake_runs import fake_run
 from train.gaze import sheets
 from train.gaze.checkpoints import load_model
 from train.gaze.models import GazeModel

@@ -18,7 +18,8 @@ from train.synth.outputs.pool import MANIFEST, CropPool, PoolError
 class Pool(GazeDataset):
     """The rows of a pool that were whole when it was opened; a person is ``SEED-NUMBER``.
 
-    ``people`` and ``domains`` take those of these names alone.
+    ``people`` and ``domains`` take those of these names alone, ``first`` the pool's first rows, so
+    that a pool that grows stays the same data set.
     """
 
     layout = f"{MANIFEST} and image.npy, filled by `python -m train.synth pool`"
@@ -29,6 +30,7 @@ class Pool(GazeDataset):
         *,
         people: Sequence[str] | None = None,
         domains: Sequence[str] | None = None,
+        first: int | None = None,
         strict: bool = False,
     ) -> None:
         try:
@@ -36,6 +38,8 @@ class Pool(GazeDataset):
         except PoolError as error:
             raise DataError(f"pool: {error}") from None
         rows = pool.rows()
+        if first is not None:
+            rows = rows[rows < first]
         if not len(rows):
             raise DataError(f"pool: no row of {root} is whole yet; run its `pool` command")
         rows = _of_domains(pool, rows, domains)
@@ -51,8 +55,8 @@ class Pool(GazeDataset):
             for name, array in pool.arrays.items()
             if name not in ("image", "classes", "person", "domain", "eyes", "identity")
         }
-        _, first, person = np.unique(number, return_index=True, return_inverse=True)
-        identities = pool.arrays["identity"][self.rows[first]]
+        _, firsts, person = np.unique(number, return_index=True, return_inverse=True)
+        identities = pool.arrays["identity"][self.rows[firsts]]
         super().__init__(
             "pool",
             names,

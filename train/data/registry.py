@@ -57,6 +57,12 @@ def _degrees(text: str) -> float:
         raise ValueError(f"{text!r}; expected degrees, such as 60") from None
 
 
+def _count(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise ValueError(f"{text!r}; expected a whole number above 0")
+    return int(text)
+
+
 def _names(text: str) -> tuple[str, ...]:
     return tuple(part for part in text.split(",") if part)
 
@@ -69,7 +75,7 @@ _OPTIONS: dict[str, dict[str, Callable[[str], object]]] = {
     "eyediap": _COMMON,
     "mpii_normalized": _COMMON,
     "rendered": _COMMON | {"domains": _names},
-    "pool": _COMMON | {"domains": _names},
+    "pool": _COMMON | {"domains": _names, "first": _count},
     "own": _COMMON | {"fov": _degrees},
 }
 

@@ -48,12 +48,17 @@ def mirror(batch: Mapping[str, Tensor], which: Tensor) -> Batch:
         if key in batch:
             out[key] = torch.where(which[:, None], mirror_angles(batch[key]), batch[key])
     if "points" in batch:
-        points = batch["points"][:, MIRRORED.to(batch["points"].device, non_blocking=True)]
-        points = torch.stack([2 * CENTER_PX - points[..., 0], points[..., 1]], -1)
+        points = mirror_points(batch["points"])
         out["points"] = torch.where(which[:, None, None], points, batch["points"])
     if "openness" in batch:
         out["openness"] = torch.where(which[:, None], batch["openness"].flip(1), batch["openness"])
     return out
+
+
+def mirror_points(points: Tensor) -> Tensor:
+    """EYE_POINTS (B, 28, 2), pixels of the crop, of the mirrored picture."""
+    points = points[:, MIRRORED.to(points.device, non_blocking=True)]
+    return torch.stack([2 * CENTER_PX - points[..., 0], points[..., 1]], -1)
 
 
 def rotation(turn: Tensor) -> Tensor:

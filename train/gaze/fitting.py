@@ -25,7 +25,7 @@ from train.gaze.held_out import held_out_figures
 from train.gaze.losses import angular_error
 from train.gaze.methods.clip_gaze import CachedImages, ClipGazeOptions, ClipTeacher, PersonTexts
 from train.gaze.methods.pure_gaze import PureGazeOptions
-from train.gaze.models import GazeModel, ModelError
+from train.gaze.models import EYES, GazeModel, ModelError
 from train.gaze.recipes import Recipe, changed, find_recipe
 from train.gaze.trainer import Trainer, collate, method_for, model_for
 from train.loop import devices, stopping
@@ -159,6 +159,8 @@ def make_fabric(recipe: Recipe, options: RunOptions) -> Fabric:
     """Devices and precision; call ``launch()`` first where there are several devices."""
     # The decoder's turn of PureGaze leaves the model's parameters without gradient.
     unused = isinstance(recipe.method, PureGazeOptions)
+    # Nothing teaches how open eyes are where the heat maps are not taught.
+    unused |= recipe.backbone == EYES and not (recipe.landmarks and recipe.heat)
     return devices.make_fabric(options, recipe.precision, unused_parameters=unused)
 
 

@@ -92,7 +92,9 @@ def _figures(rows: dict[str, NDArray[np.float64]]) -> dict[str, float]:
         figures["yaw_slope"] = _fit(said[:, 1], true[:, 1])[0]
     for name in ("iris", "lids"):
         if name in rows and is_open.any():
-            figures[f"{name}_px"] = float(np.nanmedian(rows[name][is_open]))
+            known_px = rows[name][is_open]
+            if np.isfinite(known_px).any():
+                figures[f"{name}_px"] = float(np.nanmedian(known_px))
     return figures
 
 

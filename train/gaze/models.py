@@ -37,7 +37,7 @@ LOG_SIGMA = -2.5
 
 
 class Outputs(NamedTuple):
-    """What the model says of B crops; everything is float32, whatever the precision."""
+    """What the model says of B crops; float32, whatever the precision (of ``eyes`` the points)."""
 
     gaze: Tensor
     """(B, 2) pitch and yaw in radians."""
@@ -303,6 +303,11 @@ class GazeModel(nn.Module):
         """What the model says of a batch of ``train.data.samples``, or of an augmented one."""
         out: Outputs = self(self.seen(batch), self.told(batch))
         return out
+
+    @property
+    def has_heat(self) -> bool:
+        """Whether heat maps say where lids and irises are."""
+        return self.architecture.backbone == EYES and self.architecture.heat
 
     def seen(self, batch: Mapping[str, Tensor]) -> Tensor:
         """What the model looks at: crops (B, 3, 224, 224), or sheets (B, 3, 48, 208) of them."""

@@ -21,6 +21,7 @@ from train.gaze.augment import (
     colored,
     hidden,
     mirror_angles,
+    mirror_points,
     noisy,
     rotation,
     turn_labels,
@@ -122,7 +123,7 @@ class SheetAugmentation:
 
 
 def mirror_sheets(batch: Mapping[str, Tensor], which: Tensor) -> Batch:
-    """Mirror the samples ``which`` (B,) bool: sides are swapped, yaws negate."""
+    """Mirror the samples ``which`` (B,) bool: sides are swapped, yaws negate, points move."""
     out = dict(batch)
     out["image"] = torch.where(
         which.view(-1, 1, 1, 1), sheets.swapped(batch["image"]), batch["image"]
@@ -130,6 +131,10 @@ def mirror_sheets(batch: Mapping[str, Tensor], which: Tensor) -> Batch:
     for key in ("gaze", "head", "seen_head"):
         if key in batch:
             out[key] = torch.where(which[:, None], mirror_angles(batch[key]), batch[key])
+    if "points" in batch:
+        out["points"] = torch.where(
+            which[:, None, None], mirror_points(batch["points"]), batch["points"]
+        )
     for key in ("openness", "eye_points", "eye_classes"):
         if key in batch:
             wide = which.view(-1, *[1] * (batch[key].ndim - 1))

@@ -16,12 +16,13 @@ from torch.utils.data import DataLoader, default_collate
 from train.data.tables import GazeDataset
 from train.gaze.methods import Method, make_method
 from train.gaze.methods.clip_gaze import ClipTeacher
+from train.gaze.methods.pure_gaze import PureGaze
 from train.gaze.models import GazeModel
 from train.gaze.recipes import Recipe
 from train.gaze.sheet_augment import augmentation_for
 from train.loop.gather import BatchSampler, gather
 from train.loop.states import About
-from train.loop.training_loop import Batch, LoopOptions, RunOptions, TrainingLoop
+from train.loop.training_loop import Batch, FitError, LoopOptions, RunOptions, TrainingLoop
 
 KEYS = ("image", "gaze", "head", "person", "index")
 LANDMARK_KEYS = ("points", "openness", "rims", "seen_eyes", "seen_head", "sight_gaze", "classes")
@@ -50,8 +51,18 @@ def model_for(recipe: Recipe) -> GazeModel:
 
 
 def method_for(model: GazeModel, recipe: Recipe) -> Method:
-    """The method of a recipe, with what it adds to the method's own loss."""
+    """The method of a recipe, with what it adds to the method's own loss.
+
+    Raises :class:`FitError` for options that would do nothing.
+    """
     method = make_method(model, recipe.method)
+    if recipe.certainty and isinstance(method, PureGaze):
+        raise FitError("certainty weighs L_g, which pure_gaze has not; set certainty=0")
+    if recipe.segmentation and not (recipe.landmarks and model.has_heat):
+        raise FitError(
+            "segmentation is part of the landmarks' loss of eyes; set landmarks=1 and "
+            "backbone=eyes with heat=true, or segmentation=0"
+        )
     method.certainty = recipe.certainty
     if recipe.landmarks:
         method.add_landmarks(recipe.landmarks, recipe.segmentation)

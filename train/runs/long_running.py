@@ -8,6 +8,8 @@ follows from what lies in the folder, so nothing is lost with the process that d
 from __future__ import annotations
 
 import argparse
+import contextlib
+import ctypes
 import fcntl
 import json
 import os
@@ -44,6 +46,10 @@ OUTPUT = "output.txt"
 _ENDS_S = 90.0
 """How long a start and a stop wait for the worker: for its libraries, and for its state."""
 _LIBRARIES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+_ASKED_S = 1.0
+"""How long the lock is tried for: whoever asks who works takes it for an instant."""
+_LIBC = ctypes.CDLL(None)
+_PR_SET_PDEATHSIG = 1
 _STATE_BYTES = 400e6
 """Of a generation: its state, its weights, its log."""
 
@@ -76,7 +82,11 @@ def check_room(plan: Plan, places: Places, most_gb: float) -> None:
 
 def used_bytes(folder: Path) -> int:
     """What the folder takes on the disk."""
-    return sum(512 * path.lstat().st_blocks for path in folder.rglob("*"))
+    total = 0
+    for path in folder.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):  # replaced by another at this moment
+            total += 512 * path.lstat().st_blocks
+    return total
 
 
 def remove_old_pools(places: Places) -> list[str]:
@@ -95,6 +105,14 @@ def remove_old_pools(places: Places) -> list[str]:
 # One at a time
 
 
+def _taken(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
 @contextmanager
 def locked(folder: Path) -> Iterator[IO[str]]:
     """Hold the folder's lock, with this process's number in it.
@@ -103,12 +121,13 @@ def locked(folder: Path) -> Iterator[IO[str]]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / LOCK).open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise LongRunError(
-                f"a long run is at work in {folder}; `scripts/long-run status` says how far it is"
-            ) from None
+        end = time.monotonic() + _ASKED_S
+        while not _taken(file):
+            if time.monotonic() > end:
+                raise LongRunError(
+                    f"a long run is at work in {folder}; `scripts/long-run status` says more"
+                )
+            time.sleep(0.02)
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
@@ -124,12 +143,10 @@ def worker_of(folder: Path) -> int | None:
     if not path.is_file():
         return None
     with path.open("r+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            text = path.read_text().strip()
-            return int(text) if text.isdigit() else None
-    return None
+        if _taken(file):
+            return None
+        text = file.read().strip()
+        return int(text) if text.isdigit() else None
 
 
 # Work
@@ -139,13 +156,13 @@ def work(args: argparse.Namespace) -> int:
     """Do stage after stage until all are done or a stop is asked for."""
     plan, path, places = _plan(args)
     check_room(plan, places, args.most_gb)
-    with locked(places.folder):
+    with locked(places.folder) as lock:
         _be_modest()
         note(places.folder, {"event": "begin", "plan": path.name, "renderer": VERSION})
         gone = remove_old_pools(places)
         if gone:
             note(places.folder, {"event": "removed", "pools": gone})
-        with _Child() as child:
+        with _Child(lock) as child:
             while (stage := next_stage(plan, places)) is not None:
                 note(
                     places.folder,
@@ -159,7 +176,7 @@ def work(args: argparse.Namespace) -> int:
                 if code:
                     note(places.folder, {"event": "failed", "code": code, "stage": stage.kind})
                     return 1
-                if stage.kind != RENDER:
+                if stage.kind != RENDER and finished(stage.run):
                     _finish(places, stage, time.monotonic() - began)
         note(places.folder, {"event": "end"})
     return 0
@@ -184,11 +201,18 @@ def _be_modest() -> None:
         os.environ[name] = "1"
 
 
-class _Child:
-    """Runs a stage, and hands SIGTERM on to it."""
+def _end_with_parent() -> None:
+    """In a child: SIGTERM when the process that started it dies (where Linux can)."""
+    if sys.platform == "linux":
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
-    def __init__(self) -> None:
+
+class _Child:
+    """Runs a stage, hands SIGTERM on to it, and takes it along in its own death."""
+
+    def __init__(self, lock: IO[str]) -> None:
         self.stopped = False
+        self._lock = lock
         self._process: subprocess.Popen[bytes] | None = None
         self._before: Any = None
 
@@ -203,7 +227,12 @@ class _Child:
         """The exit code of ``python`` with these arguments."""
         if self.stopped:
             return 0
-        self._process = subprocess.Popen([sys.executable, *command], stdin=subprocess.DEVNULL)
+        self._process = subprocess.Popen(
+            [sys.executable, *command],
+            stdin=subprocess.DEVNULL,
+            pass_fds=[self._lock.fileno()],  # held as long as anybody works
+            preexec_fn=_end_with_parent,
+        )
         if self.stopped:  # asked for between the two lines above
             self._process.terminate()
         return self._process.wait()
@@ -259,7 +288,10 @@ def start(args: argparse.Namespace) -> int:
             process.returncode = 0  # nobody waits for it here: it outlives this process
             print(f"at work in {places.folder} (process {process.pid})")
             return 0
-    raise LongRunError(f"it did not start; {places.folder / 'output.txt'} says why")
+    if process.poll() == 0:
+        print("nothing is left to do: all generations of the plan are finished")
+        return 0
+    raise LongRunError(f"it did not start; {places.folder / OUTPUT} says why")
 
 
 def stop(args: argparse.Namespace) -> int:
@@ -269,7 +301,8 @@ def stop(args: argparse.Namespace) -> int:
     if worker is None:
         print(f"no long run is at work in {folder}")
         return 0
-    os.kill(worker, signal.SIGTERM)
+    with contextlib.suppress(ProcessLookupError):  # killed: what it started ends by itself
+        os.kill(worker, signal.SIGTERM)
     end = time.monotonic() + _ENDS_S
     while time.monotonic() < end:
         if worker_of(folder) is None:

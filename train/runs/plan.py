@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from train.gaze.recipes import Recipe, changed, find_recipe
+from train.gaze.recipes import Recipe, RecipeError, changed, find_recipe
 from train.json_files import read_json
 from train.synth.outputs.plan import resolve_domains
 
@@ -80,7 +80,7 @@ class Plan:
 
 
 def read_plan(path: Path = EYES) -> Plan:
-    """The plan in a JSON file; raises :class:`PlanError`, or RecipeError for an option's value."""
+    """The plan in a JSON file; raises :class:`PlanError`."""
     try:
         there: dict[str, Any] = dict(read_json(path))
         generations = tuple(Generation(**g) for g in there.pop("generations"))
@@ -96,14 +96,19 @@ def read_plan(path: Path = EYES) -> Plan:
     if not rows or rows != sorted(rows) or rows[0] < 1:
         raise PlanError(f"{path}: generations have {rows} rows; expected one or more, growing")
     if plan.seed == plan.held_out_seed:
-        raise PlanError(f"{path}: seed and held_out_seed are both {plan.seed}; expected two people")
+        raise PlanError(
+            f"{path}: seed and held_out_seed are both {plan.seed}; expected two that differ"
+        )
     known = set(plan.comparison.variants)
     if not 0 <= plan.comparison.after < len(rows) or not set(plan.comparison.seeds) <= known:
         raise PlanError(
             f"{path}: the comparison is after generation {plan.comparison.after}, with seeds of "
             f"{sorted(plan.comparison.seeds)}; expected a generation of {len(rows)}, and variants"
         )
-    plan.recipe(0)
-    for name, seed in plan.comparison.runs():
-        plan.compared(name, seed)
+    try:
+        plan.recipe(0)
+        for name, seed in plan.comparison.runs():
+            plan.compared(name, seed)
+    except RecipeError as error:
+        raise PlanError(f"{path}: {error}") from None
     return plan

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from train.loop.weight_cards import MODEL
+from train.gaze.fitting import HELD_OUT
 from train.runs.plan import Plan
 from train.synth.outputs.pool import CropPool, PoolError
 from train.synth.outputs.studio import VERSION
@@ -63,8 +63,16 @@ def whole_rows(folder: Path) -> int:
 
 
 def finished(run: Path) -> bool:
-    """Whether a generation left its network."""
-    return (run / f"{MODEL}.safetensors").is_file()
+    """Whether a run left its network, and its figures, which come last."""
+    return (run / HELD_OUT).is_file()
+
+
+def missing_rows(folder: Path, rows: int) -> int:
+    """How many of a pool's first rows are not whole; all of them where there is no pool yet."""
+    try:
+        return len(CropPool(folder).missing(rows))
+    except PoolError:
+        return rows
 
 
 def next_stage(plan: Plan, places: Places) -> Stage | None:
@@ -72,8 +80,7 @@ def next_stage(plan: Plan, places: Places) -> Stage | None:
     for number, generation in enumerate(plan.generations):
         run = places.generation(number)
         if finished(run):
-            # On these rows alone, or its rows would differ.
-            if number == plan.comparison.after and whole_rows(places.pool) == generation.rows:
+            if number == plan.comparison.after:
                 compared = _compared(plan, places)
                 if compared is not None:
                     return compared
@@ -82,15 +89,15 @@ def next_stage(plan: Plan, places: Places) -> Stage | None:
             (places.held_out, plan.held_out_seed, plan.held_out_rows),
             (places.pool, plan.seed, generation.rows),
         ):
-            there = whole_rows(folder)
-            if there < rows:
+            missing = missing_rows(folder, rows)
+            if missing:
                 command = _rendering(plan, folder, seed, rows)
-                about = f"{there} of {rows} rows of {folder.name}"
+                about = f"{rows - missing} of {rows} rows of {folder.name}"
                 return Stage(RENDER, number, command, about, folder)
         settings = {**plan.settings, "steps": str(plan.recipe(number).steps)}
         if number:
             settings["init"] = str(places.generation(number - 1))
-        command = _training(plan, places, run, settings)
+        command = _training(plan, places, run, settings, generation.rows)
         return Stage(TRAIN, number, command, f"{generation.image_steps} images", run)
     return None
 
@@ -102,7 +109,8 @@ def _compared(plan: Plan, places: Places) -> Stage | None:
         if not finished(run):
             settings = plan.settings | plan.comparison.variants[name]
             settings |= {"steps": str(plan.compared(name, seed).steps), "seed": str(seed)}
-            command = _training(plan, places, run, settings)
+            rows = plan.generations[plan.comparison.after].rows
+            command = _training(plan, places, run, settings, rows)
             return Stage(COMPARE, plan.comparison.after, command, f"{name}, seed {seed}", run)
     return None
 
@@ -116,11 +124,14 @@ def _rendering(plan: Plan, folder: Path, seed: int, rows: int) -> list[str]:
     ]
 
 
-def _training(plan: Plan, places: Places, run: Path, settings: dict[str, str]) -> list[str]:
+def _training(
+    plan: Plan, places: Places, run: Path, settings: dict[str, str], rows: int
+) -> list[str]:
     chosen = [part for name, value in settings.items() for part in ("--set", f"{name}={value}")]
     return [
         *("-m", "train.gaze.fit", "--method", plan.method, "--workers", "0"),
-        *("--source", f"pool:{places.pool}", "--held-out", f"pool:{places.held_out}"),
+        *("--source", f"pool:{places.pool}?first={rows}"),
+        *("--held-out", f"pool:{places.held_out}"),
         *("--out", str(run), "--accelerator", "cpu", *chosen),
     ]
 

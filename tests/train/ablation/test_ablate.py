@@ -11,7 +11,7 @@ pytest.importorskip("lightning", reason="training tests need the extra [train]")
 pytest.importorskip("open_clip", reason="training tests need the extra [train]")
 pytest.importorskip("matplotlib", reason="training tests need the extra [train]")
 
-from tests.train.runs import dots
+from tests.train.fake_runs import dots
 from train.ablation import runs as ablation_runs
 from train.ablation.__main__ import main
 from train.ablation.dots import write_dots

@@ -12,7 +12,7 @@ pytest.importorskip("lightning", reason="training tests need the extra [train]")
 pytest.importorskip("sklearn", reason="training tests need the extra [train]")
 
 from clipgaze_sdk.geometry import vector_from_angles
-from tests.train.runs import dots, fake_run
+from tests.train.fake_runs import dots, fake_run
 from train.data.samples import UNKNOWN
 from train.eval import claims, features
 from train.eval.feature_plots import placed, told

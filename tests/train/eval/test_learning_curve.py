@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.train.runs import dots
+from tests.train.fake_runs import dots
 from train.eval import learning_curve
 from train.eval.error_by_steps import Point, logged, slope, state_model
 from train.gaze.fitting import train_one

@@ -18,7 +18,7 @@ from clipgaze_sdk.geometry import GazeNormalization, vector_from_angles
 from export import export_onnx
 from tests.fake_networks import write_card, write_networks
 from tests.train import made_data as layouts
-from tests.train.runs import dots, fake_run
+from tests.train.fake_runs import dots, fake_run
 from train.eval import assess as command
 from train.eval.network_files import NetworkFile, crop_from_input, network_path
 from train.eval.protocol import ProtocolError, predict

@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("lightning", reason="training tests need the extra [train]")
 pytest.importorskip("matplotlib", reason="training tests need the extra [train]")
 
-from tests.train.runs import dots, fake_run
+from tests.train.fake_runs import dots, fake_run
 from train.eval import assess as command
 from train.eval.protocol import (
     ProtocolError,

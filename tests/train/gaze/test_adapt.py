@@ -11,7 +11,7 @@ import torch
 
 pytest.importorskip("lightning", reason="training tests need the extra [train]")
 
-from tests.train.runs import dots, fake_run
+from tests.train.fake_runs import dots, fake_run
 from train.eval.protocol import read_card
 from train.gaze import adaptation as module
 from train.gaze.adapt import main

@@ -12,7 +12,7 @@ import torch
 pytest.importorskip("lightning", reason="training tests need the extra [train]")
 
 from export import export_onnx
-from tests.train.runs import fake_run
+from tests.train.fake_runs import fake_run
 from train.eval.protocol import read_card
 from train.gaze import exported
 from train.gaze.checkpoints import load_model

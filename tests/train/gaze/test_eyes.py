@@ -14,12 +14,12 @@ from train.gaze.augment import mirror
 from train.gaze.eye_backbone import STRIDE, WIDE, EyeSigns, integral
 from train.gaze.methods import make_method
 from train.gaze.models import GazeModel, ModelError, model_of
-from train.gaze.recipes import RECIPES, find_recipe
+from train.gaze.recipes import RECIPES, changed, find_recipe
 from train.gaze.sheet_augment import SheetAugmentation, mirror_sheets
 from train.gaze.sheets import POINTS, SIDE_PX
 from train.gaze.step_times import RandomCrops, random_teacher
-from train.gaze.trainer import collate, taught_gaze
-from train.loop.training_loop import Untouched
+from train.gaze.trainer import collate, method_for, taught_gaze
+from train.loop.training_loop import FitError, Untouched
 
 WIDTH = 16
 OUTER, INNER, IRIS = 0, 3, 6
@@ -279,6 +279,10 @@ def test_augmented_sheets_have_labels_to_match():
     swapped = mirror_sheets(plain, torch.ones(64, dtype=torch.bool))
     assert torch.equal(swapped["gaze"][:, 1], -plain["gaze"][:, 1])
     assert torch.equal(swapped["openness"], plain["openness"].flip(1))
+    assert torch.equal(
+        mirror(batch, torch.ones(64, dtype=torch.bool))["points"].nan_to_num(),
+        swapped["points"].nan_to_num(),
+    )
 
 
 def test_parts_of_a_batch_are_augmented_as_in_the_whole():
@@ -298,6 +302,7 @@ def test_every_method_trains_with_it(name):
     batch = samples | random_teacher(source, WIDTH, factors=5).of(samples)
     known = face(4)
     batch |= {k: known[k] for k in ("points", "openness")}
+    batch["classes"] = torch.ones(4, 112, 224, dtype=torch.uint8)
     model = GazeModel("eyes", WIDTH)
     method = make_method(model, find_recipe(name).method)
     method.add_landmarks(1.0, segmentation=0.5)
@@ -309,8 +314,11 @@ def test_every_method_trains_with_it(name):
         loss.backward()
         if turn == 0:
             assert {"iris_px", "lids_px", "landmarks"} <= set(scalars)
-    with_gradient = [p.grad is not None for p in model.backbone.parameters()]
-    assert all(with_gradient)
+    learnt = {id(p) for turn in range(len(method.turns)) for p in method.parameters_of(turn)}
+    for name_, parameter in method.named_parameters():
+        assert id(parameter) in learnt, name_
+        if not name_.startswith("decoder."):
+            assert parameter.grad is not None, name_
 
 
 def test_gaze_is_taught_along_the_line_of_sight_that_is_seen():
@@ -319,6 +327,21 @@ def test_gaze_is_taught_along_the_line_of_sight_that_is_seen():
     assert torch.equal(taught_gaze({"gaze": gaze}), gaze)
     found = taught_gaze({"gaze": gaze, "sight_gaze": sight})
     assert torch.equal(found, torch.stack([sight[0], gaze[1]]))
+
+
+def test_options_that_would_do_nothing_are_refused():
+    eyes, both = GazeModel("eyes", WIDTH), {"segmentation": "1", "landmarks": "1"}
+    for model, changes, said in (
+        (eyes, {"segmentation": "1"}, "set landmarks=1"),
+        (GazeModel("eyes", WIDTH, heat=False), both, "heat=true"),
+        (GazeModel("small", WIDTH), both, "backbone=eyes"),
+    ):
+        recipe = changed(find_recipe("erm"), changes)
+        with pytest.raises(FitError, match=said):
+            method_for(model, recipe)
+    recipe = changed(find_recipe("pure_gaze"), {"certainty": "1"})
+    with pytest.raises(FitError, match="certainty weighs L_g"):
+        method_for(eyes, recipe)
 
 
 def test_the_gradient_follows_certainty():

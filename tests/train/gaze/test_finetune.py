@@ -13,7 +13,7 @@ pytest.importorskip("lightning", reason="training tests need the extra [train]")
 
 from clipgaze_sdk import GazeEstimator
 from export import export_onnx
-from tests.train.runs import dots, fake_run
+from tests.train.fake_runs import dots, fake_run
 from train.eval.protocol import predict, read_card
 from train.gaze import fine_tuning as module
 from train.gaze.augment import Augmentation

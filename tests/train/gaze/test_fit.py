@@ -13,8 +13,8 @@ from lightning.fabric.strategies import DDPStrategy
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from tests.train.fake_runs import fake_run
 from tests.train.gaze_sources import WIDTH, WithLandmarks, small_recipe, teacher_for
-from tests.train.runs import fake_run
 from train.gaze import fit, step_bench, trainer
 from train.gaze.checkpoints import load_model
 from train.gaze.fitting import gaze_errors, train_one

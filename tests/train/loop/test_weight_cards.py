@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.train.runs import fake_run
+from tests.train.fake_runs import fake_run
 from train.front import mean
 from train.gaze.checkpoints import load_model
 from train.loop.states import CheckpointError

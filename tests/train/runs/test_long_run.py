@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -55,13 +56,16 @@ def plan_path(tmp_path: Path) -> Path:
 def rows(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     """How many rows pools are said to have."""
     there: dict[str, int] = {}
-    monkeypatch.setattr(stages, "whole_rows", lambda folder: there.get(folder.name, 0))
+    monkeypatch.setattr(
+        stages, "missing_rows", lambda folder, wanted: max(wanted - there.get(folder.name, 0), 0)
+    )
     return there
 
 
 def finish(run: Path) -> None:
     run.mkdir(parents=True)
     (run / "model.safetensors").touch()
+    (run / "held_out.json").write_text("{}")
 
 
 def test_the_plan_that_ships_can_be_read_and_fits_its_bound(tmp_path):
@@ -82,6 +86,7 @@ def test_the_plan_that_ships_can_be_read_and_fits_its_bound(tmp_path):
         ({"held_out_seed": 5}, "both 5"),
         ({"colour": "red"}, "is no plan"),
         ({"domains": "all,lab"}, "no domain 'all'"),
+        ({"settings": {"hat": "1"}}, "no option 'hat'"),
         ({"comparison": PLAN["comparison"] | {"after": 2}}, "the comparison is after generation 2"),
     ],
 )
@@ -108,6 +113,12 @@ def test_stages_come_in_turn(plan_path, rows, tmp_path):
     assert (stage.kind, stage.generation) == ("train", 0)
     assert "steps=4" in stage.command
     assert not any("init=" in part for part in stage.command)
+    assert f"pool:{places.pool}?first=3" in stage.command
+    run = places.generation(0)
+    run.mkdir(parents=True)
+    (run / "model.safetensors").touch()
+    assert next_stage(plan, places) == stage  # its figures are not there yet
+    shutil.rmtree(run)
     finish(places.generation(0))
     for name, seed in (("twin", 0), ("heat", 0), ("heat", 1)):
         stage = next_stage(plan, places)
@@ -157,6 +168,37 @@ def test_a_killed_worker_holds_no_lock(tmp_path):
         assert worker_of(tmp_path) == child.pid
         child.kill()
     assert worker_of(tmp_path) is None
+
+
+def test_what_a_killed_worker_started_holds_the_lock_and_ends(tmp_path):
+    source = (
+        "import sys; from pathlib import Path; from train.runs import long_running as l\n"
+        "waits = 'import time; print(1, flush=True); time.sleep(600)'\n"
+        "with l.locked(Path(sys.argv[1])) as lock, l._Child(lock) as child:\n"
+        "    child.run(['-c', waits])"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", source, str(tmp_path)], stdout=subprocess.PIPE
+    ) as worker:
+        assert worker.stdout is not None
+        assert worker.stdout.readline() == b"1\n"  # of the child
+        assert worker_of(tmp_path) == worker.pid
+        worker.kill()
+        # The pipe closes when the child, which has it too, is gone.
+        assert worker.stdout.read() == b""
+    _wait(lambda: worker_of(tmp_path) is None, 10)
+
+
+def test_nothing_left_to_do_is_no_failure(plan_path, rows, monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("CLIPGAZE_FACEKIT", str(tmp_path))
+    folder = tmp_path / "run"
+    places = Places(folder)
+    for number in range(2):
+        finish(places.generation(number))
+    for name, seed in (("twin", 0), ("heat", 0), ("heat", 1)):
+        finish(places.compared(name, seed))
+    assert main(["start", "--folder", str(folder), "--plan", str(plan_path)]) == 0
+    assert "at work in" in (told := capsys.readouterr().out) or "nothing is left" in told
 
 
 def test_pools_of_other_renderers_go(tmp_path):

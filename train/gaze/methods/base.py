@@ -12,7 +12,7 @@ from train.data.samples import EYE_POINTS
 from train.gaze import losses
 from train.gaze.augment import CENTER_PX, SIZE_PX
 from train.gaze.eye_losses import EyeSignsLoss, mean_of
-from train.gaze.models import EYES, GazeModel, Outputs
+from train.gaze.models import GazeModel, Outputs
 from train.loop.training_loop import Learner, Scalars, Untouched
 
 TensorBatch = Mapping[str, Tensor]
@@ -61,11 +61,10 @@ class Method(Learner):
         ``segmentation`` has a weight.
         """
         self.landmarks_weight = weight
-        shape = self.model.architecture
-        if shape.backbone == EYES and shape.heat:
+        if self.model.has_heat:
             self.eye_signs = EyeSignsLoss(segmentation)
             return
-        self.anatomy = nn.Linear(shape.width, 2 * len(EYE_POINTS) + 4)
+        self.anatomy = nn.Linear(self.model.architecture.width, 2 * len(EYE_POINTS) + 4)
 
     def landmarks_loss(self, f: Tensor, batch: TensorBatch) -> Tensor:
         """Of f (B, width); labels that are not known, or not in the crop, count nothing."""
@@ -128,5 +127,6 @@ class Method(Learner):
     def parameters_of(self, turn: int) -> Iterator[nn.Parameter]:
         """What the optimiser of this turn changes."""
         yield from self.model.parameters()
-        if self.anatomy is not None:
-            yield from self.anatomy.parameters()
+        for beside in (self.anatomy, self.eye_signs):
+            if beside is not None:
+                yield from beside.parameters()
