@@ -11,6 +11,7 @@ thread, and the ratio new to old over rounds that take turns.
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import sys
 import time
@@ -34,12 +35,26 @@ def own_modules() -> dict[str, Any]:
     return {name: m for name, m in sys.modules.items() if name.partition(".")[0] == "clipgaze_sdk"}
 
 
+def forget_compiled() -> None:
+    """Let a compiled module of a name that was imported before be loaded from another file.
+
+    pybind11 keeps modules by their names alone, for as long as the interpreter lives.
+    """
+    python = ctypes.pythonapi
+    python.PyInterpreterState_Get.restype = ctypes.c_void_p
+    python.PyInterpreterState_GetDict.restype = ctypes.py_object
+    python.PyInterpreterState_GetDict.argtypes = [ctypes.c_void_p]
+    state = python.PyInterpreterState_GetDict(python.PyInterpreterState_Get())
+    state.pop("__pybind11_module_cache", None)
+
+
 class Version:
     """One checkout's SDK; its modules are put in place before it works."""
 
     def __init__(self, checkout: Path) -> None:
         self.modules: dict[str, Any] = {}
         self.use()
+        forget_compiled()
         sys.path.insert(0, str(checkout / "sdk"))
         sdk = importlib.import_module("clipgaze_sdk")
         assert Path(str(sdk.__file__)).is_relative_to(checkout), f"{sdk.__file__} is of elsewhere"
@@ -47,6 +62,9 @@ class Version:
         self.estimator.estimate(np.zeros((480, 640, 3), np.uint8))  # loads what is loaded late
         sys.path.pop(0)
         self.modules = own_modules()
+        for name, module in self.modules.items():
+            file = str(module.__file__)
+            assert Path(file).is_relative_to(checkout), f"{name} is {file}, of elsewhere"
 
     def use(self) -> None:
         for name in own_modules():
