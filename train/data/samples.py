@@ -24,6 +24,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from train.factors import FACTORS
+from train.synth.outputs.normalization import CLASS_ROWS as CLASS_ROWS
 from train.synth.outputs.pool import CLASSES_SHAPE
 from train.synth.outputs.pool import EYE_POINTS as EYE_POINTS
 from train.synth.outputs.pool import IDENTITY as IDENTITY

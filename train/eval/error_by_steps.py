@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from train.data.registry import open_dataset
 from train.gaze.checkpoints import architecture_of
-from train.gaze.fitting import gaze_errors
+from train.gaze.held_out import held_out_figures
 from train.gaze.models import GazeModel, model_of
 from train.loop.states import below, read_tensors
 
@@ -94,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
     points = []
     for path in [*args.state, args.run / "state.safetensors"]:
         model, seen = state_model(path)
-        error = float(np.degrees(gaze_errors(model, people).mean()))
+        error = held_out_figures(model, people)["held_out_deg"]
         points.append(Point(seen, error))
         print(f"{seen:9d} image-steps  {error:6.2f}°")
     points.sort(key=lambda p: p.image_steps)

@@ -18,12 +18,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from clipgaze_sdk.geometry.face_model import MIRRORED_POINTS
-from train.data.samples import EYE_POINTS
+from train.data.samples import EYE_POINTS, SIZE_PX
 from train.gaze.losses import gaze_angles, gaze_vector
+from train.gaze.sheets import CENTER_PX, FOCAL_PX
 
-SIZE_PX = 224
-FOCAL_PX, CENTER_PX = 960.0, 111.5
-"""Of the normalised face crop."""
 MIRRORED = torch.tensor([EYE_POINTS.index(MIRRORED_POINTS[k]) for k in EYE_POINTS])
 """Which point each of EYE_POINTS becomes in a mirror."""
 

@@ -16,13 +16,11 @@ from typing import Any
 import numpy as np
 import torch
 from lightning.fabric import Fabric
-from torch.utils.data import DataLoader
 
 from train.data.samples import DataError
 from train.data.tables import GazeDataset
 from train.gaze.checkpoints import load_model
 from train.gaze.held_out import held_out_figures
-from train.gaze.losses import angular_error
 from train.gaze.methods.clip_gaze import CachedImages, ClipGazeOptions, ClipTeacher, PersonTexts
 from train.gaze.methods.pure_gaze import PureGazeOptions
 from train.gaze.models import EYES, GazeModel, ModelError
@@ -128,31 +126,6 @@ def start_from(model: GazeModel, folder: Path) -> None:
         model.load_state_dict({f"{part}{k}": v for k, v in tensors.items()}, strict=False)
     # What its weights began with, and their licence, go on.
     model.architecture = replace(theirs, separator=own.separator, signed=own.signed)
-
-
-def gaze_errors(
-    model: GazeModel,
-    dataset: GazeDataset,
-    *,
-    device: torch.device | str = "cpu",
-    batch: int = 128,
-    workers: int = 0,
-) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Angle in radians (N,) between prediction and truth of every sample, in order."""
-    loader: DataLoader[Any] = DataLoader(
-        dataset,  # type: ignore[arg-type]
-        batch_size=batch,
-        num_workers=workers,
-        collate_fn=collate,
-    )
-    model = model.to(device).eval()
-    parts = []
-    with torch.inference_mode():
-        for samples in loader:
-            moved = {name: values.to(device) for name, values in samples.items()}
-            predicted = model.of(moved).gaze.double()
-            parts.append(angular_error(predicted, samples["gaze"].to(device).double()).cpu())
-    return torch.cat(parts).numpy()
 
 
 def make_fabric(recipe: Recipe, options: RunOptions) -> Fabric:

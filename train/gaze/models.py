@@ -32,6 +32,9 @@ OWN = {"small": 16, "medium": 24, "twin": 24, "eyes": 24}
 """This project's own backbones, and the channels that each starts with."""
 TWIN, EYES = "twin", "eyes"
 
+SWITCHES = ("band", "half", "separator", "signed", "heat", "told", "standardized")
+"""Of :class:`Architecture`, of :class:`GazeModel` and of a recipe alike."""
+
 LOG_SIGMA = -2.5
 """Natural log of the standard deviation in radians (4.7°) that an untrained model states."""
 
@@ -367,17 +370,7 @@ class GazeModel(nn.Module):
 def model_of(architecture: Architecture) -> GazeModel:
     """A model with random weights of this architecture, to load weights into."""
     a = architecture
-    model = GazeModel(
-        a.backbone,
-        a.width,
-        band=a.band,
-        half=a.half,
-        separator=a.separator,
-        signed=a.signed,
-        heat=a.heat,
-        told=a.told,
-        standardized=a.standardized,
-    )
+    model = GazeModel(a.backbone, a.width, **{name: getattr(a, name) for name in SWITCHES})
     model.architecture = architecture
     model.mean.copy_(torch.tensor(a.mean).view(1, 3, 1, 1))
     model.std.copy_(torch.tensor(a.std).view(1, 3, 1, 1))

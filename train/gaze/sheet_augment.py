@@ -12,6 +12,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from train.data.samples import CLASS_ROWS
 from train.gaze import sheets
 from train.gaze.augment import (
     Augmentation,
@@ -29,8 +30,6 @@ from train.gaze.augment import (
 )
 from train.gaze.models import EYES, Architecture
 
-CLASS_ROWS = (24, 136)
-"""Rows of the crop that classes are known of."""
 JITTER_PX = 1.5
 """Standard deviation of what is added to a patch's place, as seen by the pipeline."""
 ERROR_PX = 2.0

@@ -17,7 +17,7 @@ from train.data.tables import GazeDataset
 from train.gaze.methods import Method, make_method
 from train.gaze.methods.clip_gaze import ClipTeacher
 from train.gaze.methods.pure_gaze import PureGaze
-from train.gaze.models import GazeModel
+from train.gaze.models import SWITCHES, GazeModel
 from train.gaze.recipes import Recipe
 from train.gaze.sheet_augment import augmentation_for
 from train.loop.gather import BatchSampler, gather
@@ -36,18 +36,8 @@ def total_steps(recipe: Recipe, samples: int) -> int:
 
 def model_for(recipe: Recipe) -> GazeModel:
     """The network of a recipe, with random weights or timm's."""
-    return GazeModel(
-        recipe.backbone,
-        recipe.width,
-        recipe.pretrained,
-        band=recipe.band,
-        half=recipe.half,
-        separator=recipe.separator,
-        signed=recipe.signed,
-        heat=recipe.heat,
-        told=recipe.told,
-        standardized=recipe.standardized,
-    )
+    switches = {name: getattr(recipe, name) for name in SWITCHES}
+    return GazeModel(recipe.backbone, recipe.width, recipe.pretrained, **switches)
 
 
 def method_for(model: GazeModel, recipe: Recipe) -> Method:

@@ -10,6 +10,7 @@ import argparse
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from train.commands import HelpFormatter, announce, command_parser, needs
 from train.factors import factor
@@ -22,6 +23,8 @@ from train.synth.outputs.plan import (
     resolve_domains,
 )
 from train.synth.variety import Domain
+
+Options = TypeVar("Options", WriteOptions, PoolOptions)
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -133,44 +136,25 @@ def _domains(args: argparse.Namespace) -> tuple[Domain, ...]:
         raise SystemExit(str(error)) from None
 
 
-def _write(args: argparse.Namespace) -> None:
-    domains = _domains(args)
+def _options(kind: Callable[..., Options], args: argparse.Namespace, *own: str) -> Options:
+    """What fills a folder with samples: options that all such commands have, and its ``own``."""
+    shared: tuple[str, ...] = ("facekit", "out", "count", "seed", "workers", "environments")
+    given = {name: getattr(args, name) for name in (*shared, *own)}
     try:
-        options = WriteOptions(
-            facekit=args.facekit,
-            out=args.out,
-            product=args.product,
-            count=args.count,
-            domains=tuple(domain.name for domain in domains),
-            seed=args.seed,
-            workers=args.workers,
-            clip_frames=args.clip_frames,
-            clip_fps=args.clip_fps,
-            environments=args.environments,
-        )
+        return kind(domains=tuple(domain.name for domain in _domains(args)), **given)
     except ValueError as error:
         raise SystemExit(str(error)) from None
+
+
+def _write(args: argparse.Namespace) -> None:
+    options = _options(WriteOptions, args, "product", "clip_frames", "clip_fps")
     with needs("train"):
         from train.synth.outputs.write import write_shards
     write_shards(options)
 
 
 def _pool(args: argparse.Namespace) -> None:
-    domains = _domains(args)
-    try:
-        options = PoolOptions(
-            facekit=args.facekit,
-            out=args.out,
-            count=args.count,
-            domains=tuple(domain.name for domain in domains),
-            seed=args.seed,
-            workers=args.workers,
-            minutes=args.minutes,
-            size=args.size,
-            environments=args.environments,
-        )
-    except ValueError as error:
-        raise SystemExit(str(error)) from None
+    options = _options(PoolOptions, args, "minutes", "size")
     with needs("train"):
         from train.synth.outputs.pool_filling import fill_pool
     fill_pool(options)

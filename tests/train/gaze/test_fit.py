@@ -17,7 +17,9 @@ from tests.train.fake_runs import fake_run
 from tests.train.gaze_sources import WIDTH, WithLandmarks, small_recipe, teacher_for
 from train.gaze import fit, step_bench, trainer
 from train.gaze.checkpoints import load_model
-from train.gaze.fitting import gaze_errors, train_one
+from train.gaze.fitting import train_one
+from train.gaze.held_out import held_out_figures
+from train.gaze.losses import angular_error
 from train.gaze.methods import make_method
 from train.gaze.methods.clip_gaze import CachedImages, ClipTeacher, PersonTexts
 from train.gaze.models import GazeModel
@@ -302,7 +304,9 @@ def test_a_run_leaves_weights_cards_and_scalars(source, tmp_path):
         "epoch-002.safetensors",
     ]
     model = load_model(tmp_path)
-    assert np.degrees(gaze_errors(model, source).mean()) == pytest.approx(metrics["held_out_deg"])
+    said = model.of(collate([source[k] for k in range(len(source))])).gaze.detach()
+    errors = angular_error(said, torch.from_numpy(source.labels()["gaze"]))
+    assert float(errors.mean().rad2deg()) == pytest.approx(metrics["held_out_deg"], rel=1e-5)
     assert same(model.state_dict(), load_model(tmp_path, "epoch-002").state_dict())
 
 
@@ -336,7 +340,7 @@ def test_it_learns_where_to_look(tmp_path):
         source.gaze[row] = torch.tensor([0.0, 0.3 if row % 2 else -0.3])
     recipe = small_recipe(steps=30, batch=8, learning_rate=0.004, augment=0.2, ema=0.5)
     train_one(recipe, source, tmp_path, options=QUIET)
-    assert np.degrees(gaze_errors(load_model(tmp_path), source).mean()) < 6  # of 17 at first
+    assert held_out_figures(load_model(tmp_path), source)["held_out_deg"] < 6  # of 17 at first
 
 
 # What is refused

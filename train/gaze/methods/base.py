@@ -8,11 +8,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from train.data.samples import EYE_POINTS
+from train.data.samples import EYE_POINTS, SIZE_PX
 from train.gaze import losses
-from train.gaze.augment import CENTER_PX, SIZE_PX
 from train.gaze.eye_losses import EyeSignsLoss, mean_of
 from train.gaze.models import GazeModel, Outputs
+from train.gaze.sheets import CENTER_PX
 from train.loop.training_loop import Learner, Scalars, Untouched
 
 TensorBatch = Mapping[str, Tensor]
